@@ -1,0 +1,1 @@
+"""albumentations pipelines for image and mask together."""

@@ -1,0 +1,247 @@
+"""The command: verbs, Hydra, and an answer to every mistake. Imports no TensorFlow."""
+
+import functools
+import hashlib
+import itertools
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.config_loader import ConfigLoader  # noqa: F401  (imported first: Hydra's modules import one another)
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from segtrain.settings import (
+    CompareSettings,
+    ConfigError,
+    EvaluateSettings,
+    PredictSettings,
+    TrainSettings,
+    read_settings,
+    suggest,
+)
+
+SCHEMAS = {
+    "train": TrainSettings,
+    "evaluate": EvaluateSettings,
+    "predict": PredictSettings,
+    "compare": CompareSettings,
+}
+CONFIG_NAMES = {"train": "config", "evaluate": "evaluate", "predict": "predict", "compare": "compare"}
+# Settings whose values are paths: what a person types there is quoted for Hydra, whose grammar knows `,` and `=`.
+PATH_KEYS = re.compile(r"(run|input|output|hydra\.run\.dir|hydra\.sweep\.dir|[\w.]+\.(root|path|archive))$")
+STATUS_OF_USAGE_ERROR = 2
+STATUS_OF_INTERRUPT = 130
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line; exits with 0, 1 (the run failed) or 2 (the command line is wrong)."""
+    verb, arguments = _split_verb(sys.argv[1:] if arguments is None else arguments)
+    _point_completion_past_the_verb(verb)
+    parsed, _ = get_args_parser().parse_known_args(arguments)
+    arguments = _quote_paths(arguments, sweeping=parsed.multirun)
+    parsed, unknown = get_args_parser().parse_known_args(arguments)
+    config_name = parsed.config_name or CONFIG_NAMES[verb]
+    asks_only = parsed.help or parsed.hydra_help or parsed.info or parsed.shell_completion
+    try:
+        if unknown:
+            raise ConfigError(f"{unknown[0]}: there is no such option. See segtrain --hydra-help.")
+        if not asks_only:
+            _check_command_line(verb, config_name, parsed)
+    except ConfigError as error:
+        _complain(error)
+        sys.exit(STATUS_OF_USAGE_ERROR)
+    sys.argv = [sys.argv[0], *arguments]
+    task = functools.partial(_run_task, verb)
+    task.__module__, task.__name__ = __name__, "segtrain"  # Hydra names the application by them
+    hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)()
+
+
+def config_folder() -> Path:
+    """Returns the folder of the configs: the package's own, or in a checkout the one beside the package."""
+    package = Path(__file__).resolve().parent
+    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
+
+
+def job_folder_name(overrides: str) -> str:
+    """Returns a job's overrides as a file name of letters, digits, `-`, `_` and `.` that no other job has.
+
+    Where that loses anything, a few digits of the overrides' hash tell the names apart.
+    """
+    plain = overrides.replace("=", "-").replace(",", "_")
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-.")[:120] or "job"
+    return name if name == plain else f"{name}-{hashlib.sha256(overrides.encode()).hexdigest()[:6]}"
+
+
+OmegaConf.register_new_resolver("job_folder_name", job_folder_name, replace=True)
+
+
+def _split_verb(arguments: list[str]) -> tuple[str, list[str]]:
+    """Returns the verb, `train` where none is typed, and the rest; a bare path after a verb becomes `run=PATH`."""
+    if not arguments or arguments[0].startswith("-") or "=" in arguments[0] or arguments[0].startswith("~"):
+        return "train", arguments
+    verb, *rest = arguments
+    if verb not in SCHEMAS:
+        _complain(f"{verb}: there is no such verb.{suggest(verb, SCHEMAS)} Verbs: {', '.join(SCHEMAS)}.")
+        sys.exit(STATUS_OF_USAGE_ERROR)
+    if rest and verb != "train" and not rest[0].startswith("-") and not re.match(r"[\w./@]+=", rest[0]):
+        rest = [f"run={rest[0]}", *rest[1:]]
+    return verb, rest
+
+
+def _quote_paths(arguments: list[str], sweeping: bool) -> list[str]:
+    return [_quote_path(argument, sweeping) for argument in arguments]
+
+
+def _quote_path(argument: str, sweeping: bool) -> str:
+    key, equals, value = argument.partition("=")
+    # In a sweep a comma separates values; what is quoted or interpolated already is left as it is.
+    as_typed = value[:1] in "'\"" or "${" in value or (sweeping and "," in value)
+    if not equals or not PATH_KEYS.match(key) or as_typed or value in ("", "null", "???"):
+        return argument
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)  # Hydra reads a backslash as one except before a quote
+    return f"{key}='{escaped}'"
+
+
+def _check_command_line(verb: str, config_name: str, parsed: Any) -> None:
+    """Composes the config, or every job's of a sweep, and checks it before anything heavy is imported.
+
+    Raises:
+        ConfigError: what is wrong, in a line.
+    """
+    search = parsed.config_dir and [f"hydra.searchpath=['file://{Path(parsed.config_dir).resolve()}']"]
+    if parsed.config_dir and not Path(parsed.config_dir).is_dir():
+        raise ConfigError(f"--config-dir {parsed.config_dir}: there is no such folder.")
+    folder = Path(parsed.config_path).resolve() if parsed.config_path else config_folder()
+    if not folder.is_dir():
+        raise ConfigError(f"--config-path {parsed.config_path}: there is no such folder.")
+    with hydra.initialize_config_dir(str(folder), version_base="1.3"):
+        for overrides in _jobs_to_check(parsed.overrides, sweeping=parsed.multirun):
+            config = _compose(config_name, [*overrides, *(search or [])])
+            output = config.hydra.sweep.dir if parsed.multirun else config.hydra.run.dir
+            OmegaConf.set_struct(config, False)
+            del config["hydra"]
+            if parsed.cfg is None:
+                read_settings(config, SCHEMAS[verb])
+                _require_writable(Path(output))
+
+
+def _jobs_to_check(overrides: list[str], sweeping: bool) -> Iterator[list[str]]:
+    """Yields command lines that between them hold every value of a sweep: their number is the sum, not the product."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except HydraException as error:
+        raise ConfigError(_one_line(error)) from error
+    choices = [[override.input_line] for override in parsed]
+    for place, override in enumerate(parsed):
+        if not override.is_sweep_override():
+            continue
+        if not sweeping:
+            raise ConfigError(f"{override.input_line}: several values make a sweep. Type segtrain -m {override.input_line}.")
+        if override.is_discrete_sweep():
+            choices[place] = [
+                f"{override.get_key_element()}={value}" for value in itertools.islice(override.sweep_string_iterator(), 1000)
+            ]
+    first = [values[0] for values in choices]
+    yield first
+    for place, values in enumerate(choices):
+        for value in values[1:]:
+            yield [*first[:place], value, *first[place + 1 :]]
+
+
+def _compose(config_name: str, overrides: list[str]) -> DictConfig:
+    try:
+        return hydra.compose(config_name, overrides, return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_worded(error, config_name, overrides)) from error
+
+
+def _worded(error: Exception, config_name: str, overrides: list[str]) -> str:
+    """Words Hydra's errors in one line, with the nearest right spelling."""
+    options = getattr(error, "options", None)
+    missing = getattr(error, "missing_cfg_file", None)
+    if missing is not None and options is not None:
+        group, _, option = missing.rpartition("/")
+        known = [name for name in options if name not in ("README",)]
+        return f"{group}={option}: there is no such option.{suggest(option, known)} Options: {', '.join(known)}."
+    if missing is not None:
+        known = [path.stem for path in config_folder().glob("*.yaml")]
+        return f"--config-name {missing}: there is no such config.{suggest(missing, known)} Configs: {', '.join(known)}."
+    cause = error
+    while cause is not None and not isinstance(cause, OmegaConfBaseException):
+        cause = cause.__cause__
+    if cause is not None and cause.full_key and isinstance(cause.parent_node, DictConfig):
+        known = [str(key) for key in cause.parent_node if key != "hydra"]
+        where = f" in {cause.full_key.rpartition('.')[0]}" if "." in cause.full_key else ""
+        return (
+            f"{cause.full_key}: there is no such setting.{suggest(str(cause.key), known)} "
+            f"Settings{where or ' here'}: {', '.join(known)}."
+        )
+    wrong_group = re.search(r"Could not override '([^']+)'", str(error))
+    if wrong_group:
+        return _unknown_key(wrong_group[1], config_name)
+    return _one_line(error)
+
+
+def _unknown_key(key: str, config_name: str) -> str:
+    groups = [path.name for path in config_folder().iterdir() if path.is_dir() and path.name != "hydra"]
+    settings = OmegaConf.load(config_folder() / f"{config_name}.yaml") if config_name == "config" else {}
+    known = sorted({*groups, *settings} - {"defaults", "hydra"})
+    return f"{key}: there is no such setting.{suggest(key, known)} Settings: {', '.join(known)}."
+
+
+def _one_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _require_writable(folder: Path) -> None:
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        reason = "is not a folder" if not existing.is_dir() else "may not be written to"
+        raise ConfigError(f"The run's folder {folder} cannot be made: {existing} {reason}. Type hydra.run.dir=FOLDER.")
+
+
+def _run_task(verb: str, config: DictConfig) -> Any:
+    """Does what the verb says, in the folder Hydra made. Called by Hydra, in a worker's process for parallel sweeps."""
+    hydra_config = HydraConfig.get()
+    try:
+        settings = read_settings(config, SCHEMAS[verb])
+        from segtrain import experiment
+
+        act: Callable = getattr(experiment, verb)
+        return act(settings, Path(hydra_config.runtime.output_dir), config)
+    except KeyboardInterrupt:
+        _complain("interrupted; what the run has written so far is in " + hydra_config.runtime.output_dir)
+        sys.exit(STATUS_OF_INTERRUPT)
+    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+        # Mistakes in data and settings come as these; the log has the way there for whoever needs it.
+        logging.getLogger(__name__).error("%s\n%s", error, traceback.format_exc())
+        _complain(error)
+        if hydra_config.mode == RunMode.RUN:
+            sys.exit(1)
+        return None  # the other jobs of a sweep go on; the comparison counts this one as failed
+
+
+def _complain(message: object) -> None:
+    print(f"segtrain: error: {message}", file=sys.stderr)
+
+
+def _point_completion_past_the_verb(verb: str) -> None:
+    """Has Hydra's tab completion, which knows no verbs, see the command line without it."""
+    line = os.environ.get("COMP_LINE", "")
+    match = re.match(r"(\S+\s+)(\w+)\s", line)
+    if match and match[2] in SCHEMAS:
+        os.environ["COMP_LINE"] = match[1] + line[match.end() :]
+        os.environ["COMP_POINT"] = str(int(os.environ.get("COMP_POINT", len(line))) - len(match[2]) - 1)

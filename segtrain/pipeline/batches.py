@@ -1,0 +1,76 @@
+"""The tf.data side of the pipeline: which batches in which order, ahead of the device."""
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from segtrain.pipeline.samples import Samples
+
+
+def training_batches(
+    samples: Samples, *, batch_size: int, num_parts: int, first_epoch: int, last_epoch: int
+) -> tf.data.Dataset:
+    """Returns the batches of epochs `first_epoch` to `last_epoch` (not included), one epoch after another.
+
+    It is one dataset over all epochs, so that the next epoch's first batches are ready when it begins. A last batch
+    that is not full is left out; which samples those are changes from epoch to epoch.
+
+    Args:
+        samples: the training samples.
+        batch_size: samples of a whole batch, over all replicas.
+        num_parts: replicas; the dataset yields each batch in this many consecutive elements.
+        first_epoch: 0 for a new run.
+        last_epoch: where to end.
+
+    Returns:
+        Elements of images, uint8 `(batch_size / num_parts, height, width, channels)`, and labels, uint8
+        `(batch_size / num_parts, height, width)`.
+    """
+    steps_per_epoch = len(samples) // batch_size
+    part_size = batch_size // num_parts
+
+    def read_part(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        step, part = divmod(int(number), num_parts)
+        epoch, step_of_epoch = divmod(step, steps_per_epoch)
+        start = step_of_epoch * batch_size + part * part_size
+        return samples.batch(samples.order(epoch)[start : start + part_size], epoch=epoch)
+
+    first, last = (epoch * steps_per_epoch * num_parts for epoch in (first_epoch, last_epoch))
+    return _read_in_parallel(tf.data.Dataset.range(first, last), read_part, samples, part_size)
+
+
+def evaluation_batches(samples: Samples, *, batch_size: int, num_parts: int) -> tf.data.Dataset:
+    """Returns every sample once, in order; the last batch is filled up with void, which no score counts.
+
+    Args:
+        samples: the samples.
+        batch_size: samples of a whole batch, over all replicas.
+        num_parts: replicas; see `training_batches`.
+    """
+    part_size = batch_size // num_parts
+    num_steps = -(-len(samples) // batch_size)
+    indices = np.full(num_steps * batch_size, -1)
+    indices[: len(samples)] = np.arange(len(samples))
+
+    def read_part(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return samples.batch(indices[number * part_size : (number + 1) * part_size])
+
+    return _read_in_parallel(tf.data.Dataset.range(num_steps * num_parts), read_part, samples, part_size)
+
+
+def _read_in_parallel(
+    numbers: tf.data.Dataset,
+    read_part: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    samples: Samples,
+    part_size: int,
+) -> tf.data.Dataset:
+    # One Python call for a whole batch, uint8 out: a call an image, or floats, halve the images a second.
+    def read(number):
+        images, labels = tf.numpy_function(read_part, [number], [tf.uint8, tf.uint8])
+        images.set_shape((part_size, *samples.image_size, samples.dataset.channels))
+        labels.set_shape((part_size, *samples.image_size))
+        return images, labels
+
+    return numbers.map(read, num_parallel_calls=os.cpu_count(), deterministic=True).prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,172 @@
+"""Compares the runs of a sweep: which settings vary, and mean and spread over seeds for each of their combinations."""
+
+import csv
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from segtrain.reports.page import show_score, write_page
+from segtrain.run_folder import RunFolder, write_text, written_whole
+
+# Seeds are repetitions, not settings: runs that differ in these alone are one configuration.
+SEED_KEYS = ("seed",)
+MEASURES = ("mean_iou", "pixel_accuracy", "mean_class_accuracy", "parameters", "images_per_second")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep: its folder's name, what was overridden, and its results (only `status` if it failed)."""
+
+    name: str
+    overrides: dict[str, str]
+    results: dict[str, Any]
+
+    @property
+    def completed(self) -> bool:
+        return self.results.get("status") == "completed"
+
+    @property
+    def configuration(self) -> tuple[tuple[str, str], ...]:
+        return tuple((key, value) for key, value in self.overrides.items() if key not in SEED_KEYS)
+
+
+def compare_sweep(sweep: Path, console: Console) -> int:
+    """Writes comparison.csv, .json and .html into a sweep's folder and prints the table.
+
+    Returns:
+        The number of jobs that did not complete.
+
+    Raises:
+        ValueError: the folder holds no runs.
+    """
+    jobs = read_jobs(sweep)
+    comparison = summarise(jobs)
+    write_text(sweep / "comparison.json", json.dumps(comparison, indent=2, ensure_ascii=False) + "\n")
+    _write_csv(sweep / "comparison.csv", comparison)
+    write_page(sweep / "comparison.html", "comparison", comparison=comparison, sweep=str(sweep))
+    _print(console, comparison)
+    console.print(f"comparison {sweep / 'comparison.html'}", highlight=False, soft_wrap=True)
+    return sum(not job.completed for job in jobs)
+
+
+def read_jobs(sweep: Path) -> list[Job]:
+    """Returns the jobs in a sweep's folder, in the order of their names.
+
+    Raises:
+        ValueError: there is no such folder, or no job in it.
+    """
+    folders = sorted(path.parents[1] for path in sweep.glob("*/.hydra/overrides.yaml"))
+    if not folders:
+        raise ValueError(f"run={sweep} is no sweep's folder: it holds no runs. Name outputs/multirun/<date>/<time>.")
+    return [_read_job(folder) for folder in folders]
+
+
+def _read_job(folder: Path) -> Job:
+    overrides = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+    run = RunFolder(folder)
+    results = run.read_results() if run.results.is_file() else {"status": "failed", "error": "left no results.json"}
+    return Job(folder.name, dict(override.split("=", 1) for override in overrides if "=" in override), results)
+
+
+def summarise(jobs: Sequence[Job]) -> dict[str, Any]:
+    """Returns the comparison as plain values: what is constant, what varies, each configuration's scores, every job.
+
+    A score of a configuration has `mean`, `std` (sample standard deviation over its seeds, None for one), `count` and
+    `values` in the order of the seeds.
+    """
+    by_configuration: dict[tuple, list[Job]] = {}
+    for job in jobs:
+        by_configuration.setdefault(job.configuration, []).append(job)
+    keys = list(dict.fromkeys(key for job in jobs for key in job.overrides if key not in SEED_KEYS))
+    seen = {key: {job.overrides.get(key) for job in jobs} for key in keys}
+    varying = [key for key in keys if len(seen[key]) > 1]
+    configurations = [_summarise_configuration(members, varying) for members in by_configuration.values()]
+    configurations.sort(key=lambda configuration: -(configuration["mean_iou"]["mean"] or 0))
+    return {
+        "constant": {key: jobs[0].overrides[key] for key in keys if len(seen[key]) == 1},
+        "varying": varying,
+        "configurations": configurations,
+        "jobs": [
+            {
+                "name": job.name,
+                "overrides": job.overrides,
+                "status": job.results.get("status"),
+                "error": job.results.get("error"),
+                "mean_iou": job.results["val"]["mean_iou"] if job.completed else None,
+            }
+            for job in jobs
+        ],
+    }
+
+
+def _summarise_configuration(jobs: list[Job], varying: Sequence[str]) -> dict[str, Any]:
+    completed = [job.results for job in jobs if job.completed]
+    classes = list(completed[0]["val"]["per_class_iou"]) if completed else []
+    flat = [results["val"] | results for results in completed]
+    return {
+        "settings": {key: jobs[0].overrides.get(key, "(default)") for key in varying},
+        "seeds": [results["seed"] for results in completed],
+        "jobs": len(jobs),
+        "failed": len(jobs) - len(completed),
+        **{name: _spread([results[name] for results in flat]) for name in MEASURES},
+        "per_class_iou": {
+            name: _spread([results["val"]["per_class_iou"][name] for results in completed]) for name in classes
+        },
+    }
+
+
+def _spread(values: list[float | None]) -> dict[str, Any]:
+    known = [value for value in values if value is not None]
+    return {
+        "mean": statistics.fmean(known) if known else None,
+        "std": statistics.stdev(known) if len(known) > 1 else None,
+        "count": len(known),
+        "values": values,
+    }
+
+
+def _write_csv(path: Path, comparison: dict[str, Any]) -> None:
+    header = [*comparison["varying"], "count", "failed"]
+    header += [f"{name}_{part}" for name in MEASURES for part in ("mean", "std")]
+    with written_whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        for configuration in comparison["configurations"]:
+            numbers = [configuration[name][part] for name in MEASURES for part in ("mean", "std")]
+            count = configuration["mean_iou"]["count"]
+            writer.writerow([*configuration["settings"].values(), count, configuration["failed"], *numbers])
+
+
+def _print(console: Console, comparison: dict[str, Any]) -> None:
+    table = Table(title="mean ± standard deviation over seeds, validation")
+    for name in comparison["varying"] or ["configuration"]:
+        table.add_column(name)
+    for name in ("seeds", "mean IoU", "pixel accuracy", "parameters", "images/s"):
+        table.add_column(name, justify="right")
+    for configuration in comparison["configurations"]:
+        done, failed = configuration["mean_iou"]["count"], configuration["failed"]
+        parameters, speed = configuration["parameters"]["mean"], configuration["images_per_second"]["mean"]
+        table.add_row(
+            *(configuration["settings"].values() or ["all"]),
+            f"{done} ({failed} failed)" if failed else str(done),
+            show_spread(configuration["mean_iou"]),
+            show_spread(configuration["pixel_accuracy"]),
+            f"{parameters:,.0f}" if parameters else "–",
+            f"{speed:.0f}" if speed else "–",
+        )
+    console.print(table)
+    for job in comparison["jobs"]:
+        if job["status"] != "completed":
+            console.print(f"{job['name']}: {job['status']}: {job['error']}", highlight=False, soft_wrap=True)
+
+
+def show_spread(score: dict[str, Any]) -> str:
+    """Returns "mean ± standard deviation" for reading."""
+    return show_score(score["mean"]) + (f" ± {score['std']:.3f}" if score["std"] is not None else "")

@@ -1,0 +1,127 @@
+"""The folder a run leaves behind: names, whole writes, reading back."""
+
+import contextlib
+import json
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+class RunFolder:
+    """Paths in a run's folder, and its results.
+
+    Args:
+        path: the folder; it need not exist to be named.
+    """
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
+
+    @classmethod
+    def of_finished_run(cls, path: Path | str) -> "RunFolder":
+        """Returns the folder of a run that left a best checkpoint.
+
+        Raises:
+            ValueError: it is no run folder, or the run ended before its first checkpoint.
+        """
+        folder = cls(path)
+        if not folder.config.is_file() or not folder.results.is_file():
+            raise ValueError(
+                f"run={path} is no run folder: a run leaves config.yaml and results.json. "
+                f"{folder._what_is_there()}Name the folder that a run printed, such as outputs/<date>/<time>."
+            )
+        if not folder.best_model.is_file():
+            raise ValueError(
+                f"run={path} has no checkpoints/best.keras: the run ended before its first epoch did, or it ran with "
+                "callbacks that save nothing (callbacks=none)."
+            )
+        return folder
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def results(self) -> Path:
+        return self.path / "results.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def best_model(self) -> Path:
+        return self.path / "checkpoints" / "best.keras"
+
+    @property
+    def last_state(self) -> Path:
+        return self.path / "checkpoints" / "last" / "state.npz"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    def write_results(self, results: dict[str, Any]) -> None:
+        """Writes results.json; what is not a number becomes null, since JSON has no NaN."""
+        write_text(self.results, json.dumps(_json_ready(results), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def read_results(self) -> dict[str, Any]:
+        """Returns results.json.
+
+        Raises:
+            ValueError: it is not there or not JSON.
+        """
+        try:
+            return json.loads(self.results.read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError) as error:
+            raise ValueError(f"{self.results} cannot be read ({error}). Name the folder that a run printed.") from error
+
+    def _what_is_there(self):
+        if not self.path.exists():
+            return "There is no such folder. "
+        missing = [path.name for path in (self.config, self.results) if not path.is_file()]
+        return f"It has no {' and no '.join(missing)}. "
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Gives a temporary name beside `path` to write to, and renames it when all is written.
+
+    A process that is killed, or a disk that fills up, leaves the former file and no half of the new one. The temporary
+    name keeps the suffix, by which Keras and Matplotlib choose a format.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file, UTF-8, as a whole."""
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _json_ready(value):
+    if isinstance(value, dict):
+        return {str(key): _json_ready(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json_ready(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

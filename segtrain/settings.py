@@ -1,0 +1,224 @@
+"""Checks a composed config before anything heavy loads, and words what is wrong with it.
+
+Settings of a whole run have the dataclasses below. An option of a group (`conf/model/segnet.yaml`) is its own schema:
+it lists what may be set, and the signature of its `_target_` says which values are right.
+"""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal, get_type_hints
+
+import pydantic
+from annotated_types import Ge, Len
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from segtrain.signatures import Signature, read_signature
+
+Option = dict[str, Any]
+
+# What the run itself hands to an option of a group, where its builder has a parameter of that name. These are facts
+# with another home (the dataset knows its classes), so a config may not set them.
+GIVEN_BY_RUN = {
+    "model": {"num_classes", "channels"},
+    "dataset": set(),
+    "augmentation": {"ignore_label"},
+    "optimizer": set(),
+    "schedule": {"learning_rate", "steps_per_epoch", "epochs"},
+    "loss": {"ignore_label"},
+    "callbacks": {"folder", "validation"},
+    "trainer": set(),
+}
+# Values under these keys are code to call or how to call it, never arguments of it.
+_INSTANTIATION_KEYS = {"_target_", "_convert_", "_recursive_", "_partial_", "_args_"}
+
+
+class ConfigError(ValueError):
+    """A config that cannot be run; the message says where, what was received and what would work."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """A run. See conf/config.yaml."""
+
+    model: Option
+    dataset: Option
+    augmentation: Option
+    optimizer: Option
+    schedule: Option
+    loss: Option
+    callbacks: dict[str, Option]
+    trainer: Option
+    image_size: Annotated[list[Annotated[int, Ge(1)]], Len(2, 2)]
+    batch_size: Annotated[int, Ge(1)]
+    epochs: Annotated[int, Ge(1)]
+    seed: Annotated[int, Ge(0)]
+    max_samples: Annotated[int, Ge(2)] | None
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """A finished run to score again. See conf/evaluate.yaml."""
+
+    run: str
+    split: Literal["train", "val", "test"]
+    batch_size: Annotated[int, Ge(1)] | None
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """Images to predict with a finished run. See conf/predict.yaml."""
+
+    run: str
+    input: str
+    output: str
+    overwrite: bool
+
+
+@dataclass(frozen=True)
+class CompareSettings:
+    """A sweep to compare. See conf/compare.yaml."""
+
+    run: str
+
+
+Settings = TrainSettings | EvaluateSettings | PredictSettings | CompareSettings
+
+
+def read_settings(config: DictConfig, schema: type) -> Any:
+    """Returns the config as an instance of `schema`, one of the dataclasses above, checked to the last option.
+
+    Raises:
+        ConfigError: a key that does not exist, a value that is missing, of the wrong type or out of range.
+    """
+    values = _plain(config)
+    types = get_type_hints(schema, include_extras=True)
+    _refuse_unknown(values, types, prefix="")
+    for field in fields(schema):
+        key = field.name
+        if key not in values or values[key] is None and key in GIVEN_BY_RUN:
+            raise ConfigError(f"{key}: is missing. {_how_to_set(key)}")
+        if key == "callbacks":
+            for name, option in values[key].items():
+                _check_option(f"callbacks.{name}", option, GIVEN_BY_RUN["callbacks"])
+        elif key in GIVEN_BY_RUN:
+            _check_option(key, values[key], GIVEN_BY_RUN[key])
+        else:
+            _check_value(key, values[key], types[key])
+    if schema is TrainSettings:
+        _check_together(values)
+    return schema(**{field.name: values[field.name] for field in fields(schema)})
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Returns " Did you mean '...'?" for the nearest of the known words, or nothing."""
+    nearest = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+    return f" Did you mean '{nearest[0]}'?" if nearest else ""
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    for key in sorted(OmegaConf.missing_keys(config)):
+        raise ConfigError(f"{key} is required{_purpose(config, key)}. Type {key}=VALUE.")
+    try:
+        return OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+
+
+def _purpose(config: DictConfig, key: str) -> str:
+    """Returns ": " and what the builder's docstring says of the missing setting, where it does."""
+    group, _, name = key.partition(".")
+    option = OmegaConf.select(config, group) if name else None
+    signature = read_signature(option["_target_"]) if isinstance(option, DictConfig) and "_target_" in option else None
+    parameter = signature.parameters.get(name) if signature else None
+    return f": {parameter.description.rstrip('.')}" if parameter and parameter.description else ""
+
+
+def _check_option(where: str, option: Any, given: set[str]) -> None:
+    """Checks one option of a group, and whatever is nested in it."""
+    if not isinstance(option, Mapping) or not isinstance(option.get("_target_"), str):
+        raise ConfigError(f"{where}: needs a _target_, the dotted name of what to call. Received: {_shown(option)}.")
+    try:
+        signature = read_signature(option["_target_"])
+    except ValueError as error:
+        raise ConfigError(f"{where}._target_={option['_target_']}: {error}") from error
+    arguments = {key: value for key, value in option.items() if key not in _INSTANTIATION_KEYS}
+    for key in given & set(arguments):
+        raise ConfigError(f"{where}.{key}: is set by the run itself, from the dataset and the other settings. Leave it out.")
+    if not signature.takes_any:
+        _refuse_unknown(arguments, set(signature.parameters) - given, prefix=f"{where}.")
+    _check_arguments(where, arguments, signature)
+
+
+def _check_arguments(where: str, arguments: Mapping[str, Any], signature: Signature) -> None:
+    for key, value in arguments.items():
+        if key in signature.parameters:
+            _check_value(f"{where}.{key}", value, signature.parameters[key].type)
+        for name, nested in value.items() if isinstance(value, Mapping) else ():
+            if isinstance(nested, Mapping) and "_target_" in nested:
+                _check_option(f"{where}.{key}.{name}", nested, given=set())
+
+
+def _check_value(where: str, value: Any, expected: Any) -> None:
+    try:
+        # In JSON mode a list may be a tuple and an int a float, but "3" is no number, and true is none either.
+        pydantic.TypeAdapter(expected).validate_json(json.dumps(value), strict=True)
+    except pydantic.ValidationError as error:
+        details = error.errors()
+        # A union reports each of its members; the one that came furthest, or else the first, is what was meant.
+        detail = max(details, key=lambda item: (item["type"] in _RANGE_ERRORS, item["type"] != "none_required"))
+        raise ConfigError(f"{where}={_shown(value)}: {_worded(detail, details, value)}") from None
+
+
+_RANGE_ERRORS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "too_long", "too_short"}
+_NOUNS = {
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "list_type": "a list, such as [a,b]",
+    "tuple_type": "a list, such as [a,b]",
+    "dict_type": "settings (key: value)",
+    "none_required": "null",
+}
+
+
+def _worded(detail: Mapping[str, Any], details: list, value: Any) -> str:
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "literal_error":
+        choices = context["expected"].replace("'", "")
+        return f"has to be {choices}.{suggest(str(value), choices.replace(' or ', ', ').split(', '))}"
+    if kind in ("too_long", "too_short"):
+        length = context.get("max_length", context.get("min_length"))
+        return f"has to be a list of {length} values. Received {context['actual_length']}."
+    if kind in _RANGE_ERRORS:
+        return detail["msg"].replace("Input should be", "has to be") + "."
+    nouns = list(dict.fromkeys(_NOUNS.get(item["type"], item["msg"]) for item in details))
+    return f"has to be {' or '.join(nouns)}. Received {type(value).__name__}."
+
+
+def _refuse_unknown(values: Iterable[str], known: Iterable[str], prefix: str) -> None:
+    for key in values:
+        if key not in known:
+            raise ConfigError(
+                f"{prefix}{key}: there is no such setting.{suggest(key, known)} "
+                f"Settings here: {', '.join(known) or 'none'}."
+            )
+
+
+def _check_together(values: Mapping[str, Any]) -> None:
+    """Refuses settings that are right on their own and wrong together."""
+    targets = {str(option.get("_target_")) for option in values["callbacks"].values()}
+    if "keras.callbacks.ReduceLROnPlateau" in targets and not values["schedule"]["_target_"].endswith("build_constant"):
+        raise ConfigError("callbacks.reduce_on_plateau changes the learning rate itself. Type schedule=constant with it.")
+
+
+def _how_to_set(key: str) -> str:
+    return f"Type {key}=OPTION, or leave out ~{key}." if key in GIVEN_BY_RUN else f"Type {key}=VALUE."
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,1 @@
+"""The loop, losses, metrics, schedules, callbacks and distribution."""

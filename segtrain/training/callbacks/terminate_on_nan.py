@@ -1,0 +1,25 @@
+import math
+from typing import Any
+
+import keras
+
+
+class TerminateOnNaN(keras.callbacks.Callback):
+    """Ends the run at the first step whose loss is NaN or infinite: nothing after it can be right."""
+
+    def __init__(self):
+        super().__init__()
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+            raise FloatingPointError(
+                f"The loss became {loss} in epoch {self._epoch + 1}, step {batch + 1}, at a learning rate of {rate:.3g}. "
+                "Earlier checkpoints are kept. Try a tenth of optimizer.learning_rate, or schedule=cosine, which "
+                "warms up."
+            )

@@ -1,0 +1,5 @@
+"""Losses, one per file.
+
+A loss takes labels and logits and returns this replica's share of the loss: the shares of all replicas add up to the
+loss of the global batch. Void pixels count nowhere, and a batch of nothing but void costs zero.
+"""

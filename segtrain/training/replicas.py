@@ -1,0 +1,33 @@
+"""Which devices a run uses, and sums over them."""
+
+from typing import Any, Literal
+
+import tensorflow as tf
+
+StrategyChoice = Literal["auto", "one", "mirrored"]
+
+
+def choose_strategy(choice: StrategyChoice) -> tf.distribute.Strategy:
+    """Returns the strategy that `choice` names; `auto` mirrors over the GPUs where there are several.
+
+    Raises:
+        ValueError: `mirrored` with fewer than two devices.
+    """
+    gpus = tf.config.list_logical_devices("GPU")
+    if choice == "one" or (choice == "auto" and len(gpus) < 2):
+        return tf.distribute.get_strategy()
+    devices = gpus or tf.config.list_logical_devices("CPU")
+    if len(devices) < 2:
+        raise ValueError(
+            f"trainer.strategy=mirrored needs at least 2 devices. Received: {[device.name for device in devices]}. "
+            "Use trainer.strategy=one."
+        )
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def sum_over_replicas(value: Any) -> Any:
+    """Returns the sum of `value` over all replicas when called inside `strategy.run`, else `value`."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return value
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, value)

@@ -1,0 +1,284 @@
+"""The training loop: one code path for one device and for several."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from segtrain.pipeline.batches import evaluation_batches, training_batches
+from segtrain.pipeline.samples import Samples
+from segtrain.training.confusion import ConfusionMatrix
+from segtrain.training.replicas import StrategyChoice, choose_strategy, sum_over_replicas
+from segtrain.training.scores import Scores
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Loss and scores of a whole split."""
+
+    loss: float
+    scores: Scores
+
+
+class Trainer:
+    """Trains and scores a model on the devices that a strategy names.
+
+    Model and optimizer have to be made under `scope()`.
+
+    Args:
+        strategy: `one` device; `mirrored` over all of this machine; `auto` mirrors where there are several GPUs.
+    """
+
+    def __init__(self, *, strategy: StrategyChoice = "auto"):
+        self.strategy = choose_strategy(strategy)
+
+    @property
+    def num_replicas(self) -> int:
+        return self.strategy.num_replicas_in_sync
+
+    def scope(self) -> Any:
+        """Returns the context under which variables have to be created."""
+        return self.strategy.scope()
+
+    def require_batch_size(self, batch_size: int, num_samples: int) -> None:
+        """Raises a ValueError where a batch cannot be divided among the replicas or the samples do not fill one."""
+        if batch_size % self.num_replicas:
+            below = batch_size // self.num_replicas * self.num_replicas
+            choices = " or ".join(str(size) for size in (below, below + self.num_replicas) if size)
+            raise ValueError(
+                f"batch_size is divided among {self.num_replicas} devices. Received: batch_size={batch_size}. "
+                f"Use batch_size={choices}."
+            )
+        if num_samples < batch_size:
+            raise ValueError(
+                f"batch_size={batch_size} is more than the {num_samples} training images, so no batch would be full. "
+                f"Use batch_size={max(num_samples // self.num_replicas * self.num_replicas, self.num_replicas)} or less."
+            )
+
+    def fit(
+        self,
+        model: keras.Model,
+        *,
+        optimizer: keras.optimizers.Optimizer,
+        loss: Callable[[Any, Any], Any],
+        training: Samples,
+        validation: Samples,
+        batch_size: int,
+        epochs: int,
+        callbacks: Sequence[keras.callbacks.Callback],
+    ) -> None:
+        """Trains for `epochs`, driving the callbacks as `model.fit` would.
+
+        Epoch logs hold loss, pixel_accuracy and mean_iou of the training batches as they went by, the same with `val_`
+        for the validation split, learning_rate, images_per_second, data_wait (share of the time spent waiting for
+        batches, 0..1) and seconds (of the whole epoch, validation included).
+
+        Args:
+            model: from images 0..255 to logits.
+            optimizer: its learning rate may be a schedule over steps.
+            loss: see `segtrain.training.losses`.
+            training: the training samples.
+            validation: the validation samples.
+            batch_size: images of a step, over all replicas.
+            epochs: epochs to train; a callback may set `model.stop_training`.
+            callbacks: any Keras callbacks.
+        """
+        steps_per_epoch = len(training) // batch_size
+        self._synchronise_batch_norm(model)
+        with self.scope():
+            optimizer.build(model.trainable_variables)
+            tally = _Tally(training.dataset.num_classes, training.dataset.ignore_label)
+        train_step = self.compile(_training_step(model, optimizer, loss, tally))
+        evaluator = Evaluator(self, model, loss, validation, batch_size)
+        batches = self.batches(
+            lambda: training_batches(
+                training, batch_size=batch_size, num_parts=self.num_replicas, first_epoch=0, last_epoch=epochs
+            )
+        )
+        # Keras callbacks look for the optimizer on the model; it must not be saved with it (see `Checkpoint`).
+        model.optimizer = optimizer
+        model.stop_training = False
+        driver = keras.callbacks.CallbackList(list(callbacks), model=model, epochs=epochs, steps=steps_per_epoch)
+
+        driver.on_train_begin()
+        try:
+            for epoch in range(epochs):
+                start = time.perf_counter()
+                driver.on_epoch_begin(epoch)
+                logs = self._run_epoch(driver, batches, train_step, tally, steps_per_epoch, batch_size, training)
+                driver.on_test_begin()
+                evaluation = evaluator.run()
+                driver.on_test_end()
+                logs |= {"val_" + name: value for name, value in _summary(evaluation).items()}
+                logs["learning_rate"] = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+                logs["seconds"] = time.perf_counter() - start
+                driver.on_epoch_end(epoch, logs)
+                if model.stop_training:
+                    break
+        finally:
+            # Also after an error: a display has to give the terminal back, a writer has to flush.
+            driver.on_train_end()
+
+    def evaluate(
+        self, model: keras.Model, *, loss: Callable[[Any, Any], Any], samples: Samples, batch_size: int
+    ) -> Evaluation:
+        """Returns loss and scores of a model over all samples."""
+        return Evaluator(self, model, loss, samples, batch_size).run()
+
+    def _run_epoch(self, driver, batches, train_step, tally, steps, batch_size, training) -> dict[str, float]:
+        tally.reset()
+        start, waited = time.perf_counter(), 0.0
+        for step in range(steps):
+            driver.on_train_batch_begin(step)
+            asked = time.perf_counter()
+            with _original_failure(training):
+                images, labels = next(batches)
+            waited += time.perf_counter() - asked
+            loss = train_step(images, labels)
+            driver.on_train_batch_end(step, {"loss": float(loss)})
+        seconds = time.perf_counter() - start
+        return _summary(tally.result()) | {
+            "images_per_second": steps * batch_size / seconds,
+            "data_wait": waited / seconds,
+        }
+
+    def compile(self, step: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """Compiles a replica's step into one over all replicas that returns the sum of what they return."""
+
+        @tf.function
+        def run(images, labels):
+            shares = self.strategy.run(step, args=(images, labels))
+            return self.strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
+
+        return run
+
+    def batches(self, make_dataset: Callable[[], tf.data.Dataset]) -> Iterator[tuple[Any, Any]]:
+        """Returns an iterator over global batches, divided among the replicas."""
+        # Each replica takes the next element, so a dataset yields a global batch in as many elements as replicas.
+        return iter(self.strategy.distribute_datasets_from_function(lambda _: make_dataset()))
+
+    def _synchronise_batch_norm(self, model: keras.Model) -> None:
+        """Has BatchNorm compute its statistics over all replicas: else each keeps running averages of its own."""
+        if self.num_replicas > 1:
+            for layer in model._flatten_layers():
+                if isinstance(layer, keras.layers.BatchNormalization):
+                    layer.synchronized = True
+
+
+class Evaluator:
+    """Scores a model on a split, as often as asked, with one compiled step.
+
+    Args:
+        trainer: says on which devices.
+        model: the model.
+        loss: the loss to report.
+        samples: the samples.
+        batch_size: images of a step, over all replicas.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        model: keras.Model,
+        loss: Callable[[Any, Any], Any],
+        samples: Samples,
+        batch_size: int,
+    ):
+        self._trainer = trainer
+        self._samples = samples
+        self._batch_size = batch_size
+        with trainer.scope():
+            self._tally = _Tally(samples.dataset.num_classes, samples.dataset.ignore_label)
+        self._step = trainer.compile(_evaluation_step(model, loss, self._tally))
+
+    def run(self) -> Evaluation:
+        """Returns loss and scores over the whole split. Memory does not grow with the number of images."""
+        self._tally.reset()
+        batches = self._trainer.batches(
+            lambda: evaluation_batches(
+                self._samples, batch_size=self._batch_size, num_parts=self._trainer.num_replicas
+            )
+        )
+        with _original_failure(self._samples):
+            for images, labels in batches:
+                self._step(images, labels)
+        return self._tally.result()
+
+
+class _Tally:
+    """What a split's steps add up to, on the device: the confusion matrix, and the loss weighed by valid pixels."""
+
+    def __init__(self, num_classes: int, ignore_label: int):
+        self._ignore_label = ignore_label
+        self._confusion = ConfusionMatrix(num_classes, ignore_label)
+        self._loss_sum, self._weight = (
+            tf.Variable(
+                0.0,
+                dtype=tf.float64,
+                trainable=False,
+                synchronization=tf.VariableSynchronization.ON_READ,
+                aggregation=tf.VariableAggregation.SUM,
+            )
+            for _ in range(2)
+        )
+
+    def update(self, labels, logits, loss_share):
+        self._confusion.update(labels, logits)
+        valid = tf.not_equal(labels, tf.cast(self._ignore_label, labels.dtype))
+        own_weight = tf.reduce_sum(tf.cast(valid, tf.float64))
+        self._loss_sum.assign_add(tf.cast(loss_share, tf.float64) * sum_over_replicas(own_weight))
+        self._weight.assign_add(own_weight)
+
+    def reset(self):
+        self._confusion.reset()
+        self._loss_sum.assign(0.0)
+        self._weight.assign(0.0)
+
+    def result(self) -> Evaluation:
+        weight = float(self._weight.read_value())
+        loss = float(self._loss_sum.read_value()) / weight if weight else float("nan")
+        return Evaluation(loss, Scores(self._confusion.result()))
+
+
+def _training_step(model, optimizer, loss, tally):
+    def step(images, labels):
+        with tf.GradientTape() as tape:
+            logits = model(tf.cast(images, tf.float32), training=True)
+            loss_share = loss(labels, logits)
+        gradients = tape.gradient(loss_share, model.trainable_variables)
+        # The optimizer adds the gradients of all replicas up, as the loss shares add up to the loss.
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        tally.update(labels, logits, loss_share)
+        return loss_share
+
+    return step
+
+
+def _evaluation_step(model, loss, tally):
+    def step(images, labels):
+        logits = model(tf.cast(images, tf.float32), training=False)
+        loss_share = loss(labels, logits)
+        tally.update(labels, logits, loss_share)
+        return loss_share
+
+    return step
+
+
+def _summary(evaluation: Evaluation) -> dict[str, float]:
+    scores = evaluation.scores
+    return {"loss": evaluation.loss, "pixel_accuracy": scores.pixel_accuracy, "mean_iou": scores.mean_iou}
+
+
+@contextlib.contextmanager
+def _original_failure(samples: Samples):
+    """Raises what a sample's reader raised, in place of TensorFlow's wrapping of it."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if samples.failure is None:
+            raise
+        raise samples.failure from error
