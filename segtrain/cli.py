@@ -14,7 +14,6 @@ from typing import Any
 
 import hydra
 from hydra._internal.utils import get_args_parser
-from hydra.core.config_loader import ConfigLoader  # noqa: F401  (imported first: Hydra's modules import one another)
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -93,7 +92,10 @@ def _split_verb(arguments: list[str]) -> tuple[str, list[str]]:
         return "train", arguments
     verb, *rest = arguments
     if verb not in SCHEMAS:
-        _complain(f"{verb}: there is no such verb.{suggest(verb, SCHEMAS)} Verbs: {', '.join(SCHEMAS)}.")
+        _complain(
+            f"{verb}: there is no such verb.{suggest(verb, SCHEMAS)} Verbs: {', '.join(SCHEMAS)}. "
+            "A setting is typed as key=value."
+        )
         sys.exit(STATUS_OF_USAGE_ERROR)
     if rest and verb != "train" and not rest[0].startswith("-") and not re.match(r"[\w./@]+=", rest[0]):
         rest = [f"run={rest[0]}", *rest[1:]]
@@ -110,7 +112,8 @@ def _quote_path(argument: str, sweeping: bool) -> str:
     as_typed = value[:1] in "'\"" or "${" in value or (sweeping and "," in value)
     if not equals or not PATH_KEYS.match(key) or as_typed or value in ("", "null", "???"):
         return argument
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)  # Hydra reads a backslash as one except before a quote
+    # Hydra takes a backslash for itself, except before a quote: there, and at the end, it has to be doubled.
+    escaped = re.sub(r"(\\+)(?='|$)", r"\1\1", value).replace("'", "\\'")
     return f"{key}='{escaped}'"
 
 
@@ -148,10 +151,13 @@ def _jobs_to_check(overrides: list[str], sweeping: bool) -> Iterator[list[str]]:
         if not override.is_sweep_override():
             continue
         if not sweeping:
-            raise ConfigError(f"{override.input_line}: several values make a sweep. Type segtrain -m {override.input_line}.")
+            raise ConfigError(
+                f"{override.input_line}: several values make a sweep. Type segtrain -m {override.input_line}."
+            )
         if override.is_discrete_sweep():
             choices[place] = [
-                f"{override.get_key_element()}={value}" for value in itertools.islice(override.sweep_string_iterator(), 1000)
+                f"{override.get_key_element()}={value}"
+                for value in itertools.islice(override.sweep_string_iterator(), 1000)
             ]
     first = [values[0] for values in choices]
     yield first
@@ -163,7 +169,7 @@ def _jobs_to_check(overrides: list[str], sweeping: bool) -> Iterator[list[str]]:
 def _compose(config_name: str, overrides: list[str]) -> DictConfig:
     try:
         return hydra.compose(config_name, overrides, return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(_worded(error, config_name, overrides)) from error
 
 
@@ -173,16 +179,17 @@ def _worded(error: Exception, config_name: str, overrides: list[str]) -> str:
     missing = getattr(error, "missing_cfg_file", None)
     if missing is not None and options is not None:
         group, _, option = missing.rpartition("/")
-        known = [name for name in options if name not in ("README",)]
-        return f"{group}={option}: there is no such option.{suggest(option, known)} Options: {', '.join(known)}."
+        return f"{group}={option}: there is no such option.{suggest(option, options)} Options: {', '.join(options)}."
     if missing is not None:
         known = [path.stem for path in config_folder().glob("*.yaml")]
-        return f"--config-name {missing}: there is no such config.{suggest(missing, known)} Configs: {', '.join(known)}."
+        return (
+            f"--config-name {missing}: there is no such config.{suggest(missing, known)} Configs: {', '.join(known)}."
+        )
     cause = error
     while cause is not None and not isinstance(cause, OmegaConfBaseException):
         cause = cause.__cause__
     if cause is not None and cause.full_key and isinstance(cause.parent_node, DictConfig):
-        known = [str(key) for key in cause.parent_node if key != "hydra"]
+        known = [str(key) for key in cause.parent_node if key not in ("hydra", "_target_")]
         where = f" in {cause.full_key.rpartition('.')[0]}" if "." in cause.full_key else ""
         return (
             f"{cause.full_key}: there is no such setting.{suggest(str(cause.key), known)} "

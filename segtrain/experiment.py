@@ -58,6 +58,7 @@ def _train(settings: TrainSettings, folder: RunFolder, console: Console) -> floa
     from segtrain.training.callbacks.checkpoint import Checkpoint
     from segtrain.training.callbacks.display import Display
     from segtrain.training.callbacks.history import History
+    from segtrain.training.trainer import Evaluator
 
     keras.utils.set_random_seed(settings.seed)
     of_run = {"image_size": settings.image_size, "seed": settings.seed, "max_samples": settings.max_samples}
@@ -77,6 +78,7 @@ def _train(settings: TrainSettings, folder: RunFolder, console: Console) -> floa
         )
         optimizer = build(settings.optimizer, learning_rate=learning_rate)
     loss = build(settings.loss, ignore_label=dataset.ignore_label)
+    evaluator = Evaluator(trainer, model, loss, validation, settings.batch_size)
     callbacks = [build(option, folder=folder, validation=validation) for option in settings.callbacks.values()]
     history = History()
     checkpoints = [callback for callback in callbacks if isinstance(callback, Checkpoint)]
@@ -91,15 +93,16 @@ def _train(settings: TrainSettings, folder: RunFolder, console: Console) -> floa
         optimizer=optimizer,
         loss=loss,
         training=training,
-        validation=validation,
+        evaluator=evaluator,
         batch_size=settings.batch_size,
         epochs=settings.epochs,
         callbacks=[history, *callbacks, Display(console, settings.batch_size)],
     )
 
     # The score is that of the file the run leaves behind, taken the way `segtrain evaluate` takes it.
-    best = _load_model(folder, dataset) if checkpoints else model
-    scores = trainer.evaluate(best, loss=loss, samples=validation, batch_size=settings.batch_size).scores
+    if checkpoints:
+        model.load_weights(folder.best_model)
+    scores = evaluator.run().scores
     results = {
         "status": "completed",
         "best_epoch": checkpoints[0].best_epoch if checkpoints else len(history.epochs),
@@ -138,17 +141,16 @@ def evaluate(settings: EvaluateSettings, path: Path, config: DictConfig) -> None
 
     from segtrain.pipeline.samples import Samples
     from segtrain.reports.run_report import print_scores
+    from segtrain.training.trainer import Evaluator
 
     with trainer.scope():
         model = _load_model(run, dataset)
-    samples = Samples(
-        dataset, settings.split, image_size=run_settings.image_size, max_samples=run_settings.max_samples
-    )
+    samples = Samples(dataset, settings.split, image_size=run_settings.image_size, max_samples=run_settings.max_samples)
     loss = build(run_settings.loss, ignore_label=dataset.ignore_label)
     batch_size = settings.batch_size or run_settings.batch_size
-    evaluation = trainer.evaluate(model, loss=loss, samples=samples, batch_size=batch_size)
+    scores = Evaluator(trainer, model, loss, samples, batch_size).run().scores
     results = {
-        settings.split: evaluation.scores.as_dict(dataset.class_names),
+        settings.split: scores.as_dict(dataset.class_names),
         "run": str(run.path.resolve()),
         "metric_contract": metric_contract(dataset.num_classes, dataset.ignore_label, run_settings.image_size),
     }
@@ -173,7 +175,9 @@ def predict(settings: PredictSettings, path: Path, config: DictConfig) -> None:
     if not settings.overwrite:
         for file in files:
             if (output / f"{file.stem}.png").exists():
-                raise ValueError(f"{output / (file.stem + '.png')} is there already. Type overwrite=true to replace it.")
+                raise ValueError(
+                    f"{output / (file.stem + '.png')} is there already. Type overwrite=true to replace it."
+                )
     with native_messages_to(path / "segtrain.log"):
         predictor = Predictor(run)
     from rich.progress import track
@@ -204,8 +208,9 @@ def _load_model(run: RunFolder, dataset: SegmentationDataset) -> Any:
     model = keras.saving.load_model(run.best_model, compile=False)
     if model.output_shape[-1] != dataset.num_classes:
         raise ValueError(
-            f"{run.best_model} tells {model.output_shape[-1]} classes apart; the dataset has {dataset.num_classes} now: "
-            f"{', '.join(dataset.class_names)}. Put the data of that run back, or train again."
+            f"{run.best_model} tells {model.output_shape[-1]} classes apart; the dataset has "
+            f"{dataset.num_classes} now: {', '.join(dataset.class_names)}. Put the data of that run "
+            "back, or train again."
         )
     return model
 

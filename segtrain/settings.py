@@ -93,13 +93,14 @@ def read_settings(config: DictConfig, schema: type) -> Any:
     Raises:
         ConfigError: a key that does not exist, a value that is missing, of the wrong type or out of range.
     """
-    values = _plain(config)
     types = get_type_hints(schema, include_extras=True)
-    _refuse_unknown(values, types, prefix="")
-    for field in fields(schema):
-        key = field.name
-        if key not in values or values[key] is None and key in GIVEN_BY_RUN:
-            raise ConfigError(f"{key}: is missing. {_how_to_set(key)}")
+    _refuse_unknown(config, types, prefix="")
+    _require_all(config, types)
+    try:
+        values = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    for key in types:
         if key == "callbacks":
             for name, option in values[key].items():
                 _check_option(f"callbacks.{name}", option, GIVEN_BY_RUN["callbacks"])
@@ -118,13 +119,17 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return f" Did you mean '{nearest[0]}'?" if nearest else ""
 
 
-def _plain(config: DictConfig) -> dict[str, Any]:
-    for key in sorted(OmegaConf.missing_keys(config)):
-        raise ConfigError(f"{key} is required{_purpose(config, key)}. Type {key}=VALUE.")
-    try:
-        return OmegaConf.to_container(config, resolve=True)
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+def _require_all(config: DictConfig, keys: Iterable[str]) -> None:
+    """Refuses a config that leaves something out: a group (`~model`), or a value that has no default (`???`)."""
+    missing = OmegaConf.missing_keys(config)
+    for key in keys:
+        if key in GIVEN_BY_RUN and OmegaConf.select(config, key) is None:
+            raise ConfigError(f"{key} is required. Type {key}=OPTION, or leave ~{key} out.")
+        for name in sorted(missing):
+            if name == key or name.startswith(f"{key}."):
+                raise ConfigError(f"{name} is required{_purpose(config, name)}. Type {name}=VALUE.")
+        if key not in config:
+            raise ConfigError(f"{key} is required. Type {key}=VALUE.")
 
 
 def _purpose(config: DictConfig, key: str) -> str:
@@ -146,7 +151,9 @@ def _check_option(where: str, option: Any, given: set[str]) -> None:
         raise ConfigError(f"{where}._target_={option['_target_']}: {error}") from error
     arguments = {key: value for key, value in option.items() if key not in _INSTANTIATION_KEYS}
     for key in given & set(arguments):
-        raise ConfigError(f"{where}.{key}: is set by the run itself, from the dataset and the other settings. Leave it out.")
+        raise ConfigError(
+            f"{where}.{key}: is set by the run itself, from the dataset and the other settings. Leave it out."
+        )
     if not signature.takes_any:
         _refuse_unknown(arguments, set(signature.parameters) - given, prefix=f"{where}.")
     _check_arguments(where, arguments, signature)
@@ -213,11 +220,9 @@ def _check_together(values: Mapping[str, Any]) -> None:
     """Refuses settings that are right on their own and wrong together."""
     targets = {str(option.get("_target_")) for option in values["callbacks"].values()}
     if "keras.callbacks.ReduceLROnPlateau" in targets and not values["schedule"]["_target_"].endswith("build_constant"):
-        raise ConfigError("callbacks.reduce_on_plateau changes the learning rate itself. Type schedule=constant with it.")
-
-
-def _how_to_set(key: str) -> str:
-    return f"Type {key}=OPTION, or leave out ~{key}." if key in GIVEN_BY_RUN else f"Type {key}=VALUE."
+        raise ConfigError(
+            "callbacks.reduce_on_plateau changes the learning rate itself. Type schedule=constant with it."
+        )
 
 
 def _shown(value: Any) -> str:

@@ -215,7 +215,7 @@ def _resolve(node: ast.expr, aliases: dict) -> typing.Any:
         case ast.Attribute(attr=name):
             return _TYPE_NAMES.get(name, typing.Any)
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            return typing.Union[_resolve(left, aliases), _resolve(right, aliases)]
+            return _resolve(left, aliases) | _resolve(right, aliases)
         case ast.Call(func=function, args=arguments):
             return _resolve(function, aliases)(*(_resolve(argument, aliases) for argument in arguments))
         case ast.Subscript(value=container, slice=ast.Tuple(elts=elements)):
@@ -227,7 +227,9 @@ def _resolve(node: ast.expr, aliases: dict) -> typing.Any:
 
 def _subscript(container, elements):
     # A Literal of another module's constants cannot be told from here, so it stands for anything.
-    named_constants = container is typing.Literal and typing.Any in (elements if isinstance(elements, tuple) else (elements,))
+    named_constants = container is typing.Literal and typing.Any in (
+        elements if isinstance(elements, tuple) else (elements,)
+    )
     return typing.Any if container is typing.Any or named_constants else container[elements]
 
 

@@ -1,6 +1,7 @@
 """A split made of image files and mask files."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ def read_image(path: Path) -> np.ndarray:
     Raises:
         ValueError: the file cannot be read as an image.
     """
-    with _open_image(path) as picture:
+    with _opened(path) as picture:
         return np.asarray(picture.convert("RGB"))
 
 
@@ -89,40 +90,29 @@ def read_labels(path: Path) -> np.ndarray:
     Raises:
         ValueError: the file cannot be read, or holds colours and not labels.
     """
-    with _open_image(path) as picture:
-        if picture.mode not in ("L", "P", "1"):
-            raise ValueError(
-                f"{path}: a mask has to hold one 8-bit label per pixel (a grey or palette image, Pillow mode L or P). "
-                f"Received: mode {picture.mode}."
-            )
-        return np.asarray(picture).astype(np.uint8)
+    with _opened(path) as picture:
+        mode, pixels = picture.mode, np.asarray(picture)
+    if mode not in ("L", "P", "1"):
+        raise ValueError(
+            f"{path}: a mask has to hold one 8-bit label per pixel (a grey or palette image, Pillow mode L or P). "
+            f"Received: mode {mode}."
+        )
+    return pixels.astype(np.uint8)
 
 
 def _header_size(path):
-    with _open_image(path) as picture:
+    with _opened(path) as picture:
         return picture.height, picture.width
 
 
-class _open_image:
-    """Opens a file with Pillow; any failure, while opening or decoding, is a ValueError that names it."""
-
-    def __init__(self, path: Path):
-        self._path = path
-
-    def __enter__(self) -> Image.Image:
-        try:
-            self._picture = Image.open(self._path)
-        except Exception as error:
-            raise self._unreadable(error) from error
-        return self._picture
-
-    def __exit__(self, kind, error, traceback):
-        self._picture.close()
-        if error is not None and not isinstance(error, ValueError) and isinstance(error, Exception):
-            raise self._unreadable(error) from error
-
-    def _unreadable(self, error):
-        return ValueError(f"{self._path}: cannot be read as an image ({error}). Replace the file or take it out.")
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Opens a file with Pillow; whatever fails, while opening or decoding, is a ValueError that names the file."""
+    try:
+        with Image.open(path) as picture:
+            yield picture
+    except Exception as error:
+        raise ValueError(f"{path}: cannot be read as an image ({error}). Replace the file or take it out.") from error
 
 
 def _no_mask(image, mask_folder, stem):

@@ -35,7 +35,7 @@ class DiskCache:
     """
 
     def __init__(self, count: int):
-        self._file = tempfile.TemporaryFile(prefix="segtrain-cache-")
+        self._file = tempfile.TemporaryFile(prefix="segtrain-cache-")  # noqa: SIM115  (open as long as the cache)
         self._lock = threading.Lock()
         self._end = 0
         self._places: list[tuple[int, tuple[int, ...]] | None] = [None] * count
@@ -71,6 +71,8 @@ class NoCache:
 def open_cache(choice: str, count: int, bytes_per_sample: int) -> MemoryCache | DiskCache | NoCache:
     """Returns the cache that `choice` names; `auto` is memory where `count` samples fit, else disk."""
     if choice == "auto":
-        choice = "memory" if count * bytes_per_sample < SHARE_OF_FREE_MEMORY * psutil.virtual_memory().available else "disk"
+        choice = (
+            "memory" if count * bytes_per_sample < SHARE_OF_FREE_MEMORY * psutil.virtual_memory().available else "disk"
+        )
     kinds: dict[str, Callable[[int], Any]] = {"memory": MemoryCache, "disk": DiskCache}
     return kinds[choice](count) if choice in kinds else NoCache()

@@ -76,8 +76,9 @@ class Samples:
         image, labels = self._augmentation(*self._decoded(index), key=(self._seed, epoch, index))
         if image.shape[:2] != tuple(self.image_size):
             raise ValueError(
-                f"The augmentation has to return images of the network's size {tuple(self.image_size)}. Received: "
-                f"{image.shape[:2]}. Give its cropping transform size=${{image_size}}, or set augmentation.reads=resized."
+                f"The augmentation has to return images of the network's size {tuple(self.image_size)}. "
+                f"Received: {image.shape[:2]}. Give its cropping transform size=${{image_size}}, or set "
+                "augmentation.reads=resized."
             )
         return image, labels
 

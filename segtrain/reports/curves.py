@@ -27,7 +27,9 @@ def draw_curves(epochs: Sequence[dict[str, float]]) -> str:
         numbers = [epoch["epoch"] for epoch in epochs]
         for axes, name in ((loss, "loss"), (mean_iou, "mean_iou")):
             axes.plot(numbers, [epoch[name] for epoch in epochs], color=TRAINING, marker=".", label="training")
-            axes.plot(numbers, [epoch["val_" + name] for epoch in epochs], color=VALIDATION, marker=".", label="validation")
+            axes.plot(
+                numbers, [epoch["val_" + name] for epoch in epochs], color=VALIDATION, marker=".", label="validation"
+            )
             axes.legend(frameon=False)
         mean_iou.set_ylim(0, 1)
         rate.plot(numbers, [epoch["learning_rate"] for epoch in epochs], color=INK, marker=".")

@@ -48,9 +48,7 @@ class Scores:
             "mean_iou": _plain(self.mean_iou),
             "pixel_accuracy": _plain(self.pixel_accuracy),
             "mean_class_accuracy": _plain(self.mean_class_accuracy),
-            "per_class_iou": {
-                name: _plain(value) for name, value in zip(class_names, self.per_class_iou, strict=True)
-            },
+            "per_class_iou": {name: _plain(value) for name, value in zip(class_names, self.per_class_iou, strict=True)},
         }
 
     def _counts(self):

@@ -54,9 +54,10 @@ class Trainer:
                 f"Use batch_size={choices}."
             )
         if num_samples < batch_size:
+            largest = max(num_samples // self.num_replicas * self.num_replicas, self.num_replicas)
             raise ValueError(
                 f"batch_size={batch_size} is more than the {num_samples} training images, so no batch would be full. "
-                f"Use batch_size={max(num_samples // self.num_replicas * self.num_replicas, self.num_replicas)} or less."
+                f"Use batch_size={largest} or less."
             )
 
     def fit(
@@ -66,7 +67,7 @@ class Trainer:
         optimizer: keras.optimizers.Optimizer,
         loss: Callable[[Any, Any], Any],
         training: Samples,
-        validation: Samples,
+        evaluator: "Evaluator",
         batch_size: int,
         epochs: int,
         callbacks: Sequence[keras.callbacks.Callback],
@@ -82,7 +83,7 @@ class Trainer:
             optimizer: its learning rate may be a schedule over steps.
             loss: see `segtrain.training.losses`.
             training: the training samples.
-            validation: the validation samples.
+            evaluator: scores the model on the validation samples after each epoch.
             batch_size: images of a step, over all replicas.
             epochs: epochs to train; a callback may set `model.stop_training`.
             callbacks: any Keras callbacks.
@@ -93,7 +94,6 @@ class Trainer:
             optimizer.build(model.trainable_variables)
             tally = _Tally(training.dataset.num_classes, training.dataset.ignore_label)
         train_step = self.compile(_training_step(model, optimizer, loss, tally))
-        evaluator = Evaluator(self, model, loss, validation, batch_size)
         batches = self.batches(
             lambda: training_batches(
                 training, batch_size=batch_size, num_parts=self.num_replicas, first_epoch=0, last_epoch=epochs
@@ -122,12 +122,6 @@ class Trainer:
         finally:
             # Also after an error: a display has to give the terminal back, a writer has to flush.
             driver.on_train_end()
-
-    def evaluate(
-        self, model: keras.Model, *, loss: Callable[[Any, Any], Any], samples: Samples, batch_size: int
-    ) -> Evaluation:
-        """Returns loss and scores of a model over all samples."""
-        return Evaluator(self, model, loss, samples, batch_size).run()
 
     def _run_epoch(self, driver, batches, train_step, tally, steps, batch_size, training) -> dict[str, float]:
         tally.reset()
@@ -199,9 +193,7 @@ class Evaluator:
         """Returns loss and scores over the whole split. Memory does not grow with the number of images."""
         self._tally.reset()
         batches = self._trainer.batches(
-            lambda: evaluation_batches(
-                self._samples, batch_size=self._batch_size, num_parts=self._trainer.num_replicas
-            )
+            lambda: evaluation_batches(self._samples, batch_size=self._batch_size, num_parts=self._trainer.num_replicas)
         )
         with _original_failure(self._samples):
             for images, labels in batches:

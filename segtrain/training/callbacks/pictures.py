@@ -27,7 +27,7 @@ class Pictures(keras.callbacks.Callback):
         folder: RunFolder,
         validation: Samples,
         epochs: list[Annotated[int, Ge(0)]] | None = None,
-        num_images: Annotated[int, Ge(1)] = 4,
+        num_images: Annotated[int, Ge(1)] = 6,
     ):
         super().__init__()
         self._folder = folder

@@ -19,7 +19,7 @@ class TerminateOnNaN(keras.callbacks.Callback):
         if not math.isfinite(loss):
             rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
             raise FloatingPointError(
-                f"The loss became {loss} in epoch {self._epoch + 1}, step {batch + 1}, at a learning rate of {rate:.3g}. "
-                "Earlier checkpoints are kept. Try a tenth of optimizer.learning_rate, or schedule=cosine, which "
-                "warms up."
+                f"The loss became {loss} in epoch {self._epoch + 1}, step {batch + 1}, at learning rate {rate:.3g}. "
+                "Earlier checkpoints are kept. Try a tenth of optimizer.learning_rate, or schedule=cosine, "
+                "which warms up."
             )
