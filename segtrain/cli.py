@@ -47,10 +47,11 @@ STATUS_OF_INTERRUPT = 130
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; exits with 0, 1 (the run failed) or 2 (the command line is wrong)."""
     verb, arguments = _split_verb(sys.argv[1:] if arguments is None else arguments)
-    _point_completion_past_the_verb(verb)
-    parsed, _ = get_args_parser().parse_known_args(arguments)
-    arguments = _quote_paths(arguments, sweeping=parsed.multirun)
+    sweeping = get_args_parser().parse_known_args(arguments)[0].multirun
+    arguments = [_quote_path(argument, sweeping) for argument in arguments]
     parsed, unknown = get_args_parser().parse_known_args(arguments)
+    if parsed.shell_completion:
+        verb = _verb_to_complete()
     config_name = parsed.config_name or CONFIG_NAMES[verb]
     asks_only = parsed.help or parsed.hydra_help or parsed.info or parsed.shell_completion
     try:
@@ -100,10 +101,6 @@ def _split_verb(arguments: list[str]) -> tuple[str, list[str]]:
     if rest and verb != "train" and not rest[0].startswith("-") and not re.match(r"[\w./@]+=", rest[0]):
         rest = [f"run={rest[0]}", *rest[1:]]
     return verb, rest
-
-
-def _quote_paths(arguments: list[str], sweeping: bool) -> list[str]:
-    return [_quote_path(argument, sweeping) for argument in arguments]
 
 
 def _quote_path(argument: str, sweeping: bool) -> str:
@@ -245,10 +242,20 @@ def _complain(message: object) -> None:
     print(f"segtrain: error: {message}", file=sys.stderr)
 
 
-def _point_completion_past_the_verb(verb: str) -> None:
-    """Has Hydra's tab completion, which knows no verbs, see the command line without it."""
+def _verb_to_complete() -> str:
+    """Returns the verb of the line that the shell completes, and hides it from Hydra, which knows no verbs.
+
+    Where the first word is still being typed, offers the verbs beside what Hydra offers.
+    """
     line = os.environ.get("COMP_LINE", "")
-    match = re.match(r"(\S+\s+)(\w+)\s", line)
-    if match and match[2] in SCHEMAS:
-        os.environ["COMP_LINE"] = match[1] + line[match.end() :]
-        os.environ["COMP_POINT"] = str(int(os.environ.get("COMP_POINT", len(line))) - len(match[2]) - 1)
+    typed = re.match(r"(\S+\s+)(\w*)(\s?)", line)
+    if not typed:
+        return "train"
+    program, word, space = typed.groups()
+    if not space:
+        print(*(verb for verb in SCHEMAS if verb.startswith(word)))
+    elif word in SCHEMAS:
+        os.environ["COMP_LINE"] = program + line[typed.end() :]
+        os.environ["COMP_POINT"] = str(int(os.environ.get("COMP_POINT", len(line))) - len(word + space))
+        return word
+    return "train"

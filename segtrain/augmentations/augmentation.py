@@ -34,9 +34,7 @@ class Augmentation:
         self.reads = reads
         self._transforms = list(transforms.values())
         for transform in self._transforms:
-            # A border that was rotated or padded in has no label. The dataset knows the label that says so.
-            if hasattr(transform, "fill_mask"):
-                transform.fill_mask = ignore_label
+            _fill_with(transform, ignore_label)
         # A Compose holds the random state of the call under way, so each thread has its own.
         self._of_thread = threading.local()
 
@@ -60,6 +58,14 @@ class Augmentation:
         if not hasattr(self._of_thread, "compose"):
             self._of_thread.compose = albumentations.Compose(copy.deepcopy(self._transforms))
         return self._of_thread.compose
+
+
+def _fill_with(transform: Any, ignore_label: int) -> None:
+    """Has pixels from outside the image labelled void: a border that is rotated or padded in has no class."""
+    if hasattr(transform, "fill_mask"):
+        transform.fill_mask = ignore_label
+    for child in getattr(transform, "transforms", ()):
+        _fill_with(child, ignore_label)
 
 
 def _give_private_streams(transform, seeds):

@@ -1,6 +1,8 @@
 """What every dataset is to the rest of segtrain: splits of image and mask, and the facts about its classes."""
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -121,8 +123,8 @@ class SegmentationDataset:
                 raise ValueError(f"{self.name}: the split '{name}' is empty. A run needs images in train and in val.")
             for index in _spread(len(samples), SIZES_CHECKED):
                 _require_same_size(*samples.sizes(index), samples.source(index))
-            for index in _spread(len(samples), MASKS_CHECKED):
-                self.read(name, index)
+            with ThreadPoolExecutor() as pool:  # decoding large photos takes a while; Pillow leaves the lock meanwhile
+                list(pool.map(functools.partial(self.read, name), _spread(len(samples), MASKS_CHECKED)))
 
 
 def _require_same_size(image_size, mask_size, source):

@@ -99,7 +99,7 @@ class Trainer:
                 training, batch_size=batch_size, num_parts=self.num_replicas, first_epoch=0, last_epoch=epochs
             )
         )
-        # Keras callbacks look for the optimizer on the model; it must not be saved with it (see `Checkpoint`).
+        # Keras callbacks look for the optimizer on the model. It is no part of the model, and leaves it with them.
         model.optimizer = optimizer
         model.stop_training = False
         driver = keras.callbacks.CallbackList(list(callbacks), model=model, epochs=epochs, steps=steps_per_epoch)
@@ -122,6 +122,7 @@ class Trainer:
         finally:
             # Also after an error: a display has to give the terminal back, a writer has to flush.
             driver.on_train_end()
+            model.optimizer = None
 
     def _run_epoch(self, driver, batches, train_step, tally, steps, batch_size, training) -> dict[str, float]:
         tally.reset()
