@@ -6,9 +6,10 @@ import itertools
 import logging
 import os
 import re
+import shlex
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from segtrain.run_folder import RunFolder
 from segtrain.settings import (
     CompareSettings,
     ConfigError,
@@ -46,7 +48,8 @@ STATUS_OF_INTERRUPT = 130
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; exits with 0, 1 (the run failed) or 2 (the command line is wrong)."""
-    verb, arguments = _split_verb(sys.argv[1:] if arguments is None else arguments)
+    typed = sys.argv[1:] if arguments is None else arguments
+    verb, arguments = _split_verb(typed)
     sweeping = get_args_parser().parse_known_args(arguments)[0].multirun
     arguments = [_quote_path(argument, sweeping) for argument in arguments]
     parsed, unknown = get_args_parser().parse_known_args(arguments)
@@ -63,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
         _complain(error)
         sys.exit(STATUS_OF_USAGE_ERROR)
     sys.argv = [sys.argv[0], *arguments]
-    task = functools.partial(_run_task, verb)
+    task = functools.partial(_run_task, verb, shlex.join(["segtrain", *typed]))
     task.__module__, task.__name__ = __name__, "segtrain"  # Hydra names the application by them
     hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)()
 
@@ -217,15 +220,15 @@ def _require_writable(folder: Path) -> None:
         raise ConfigError(f"The run's folder {folder} cannot be made: {existing} {reason}. Type hydra.run.dir=FOLDER.")
 
 
-def _run_task(verb: str, config: DictConfig) -> Any:
+def _run_task(verb: str, command: str, config: DictConfig) -> Any:
     """Does what the verb says, in the folder Hydra made. Called by Hydra, in a worker's process for parallel sweeps."""
     hydra_config = HydraConfig.get()
     try:
         settings = read_settings(config, SCHEMAS[verb])
         from segtrain import experiment
 
-        act: Callable = getattr(experiment, verb)
-        return act(settings, Path(hydra_config.runtime.output_dir), config)
+        folder = RunFolder(hydra_config.runtime.output_dir)
+        return getattr(experiment, verb)(settings, experiment.Invocation(folder, config, command))
     except KeyboardInterrupt:
         _complain("interrupted; what the run has written so far is in " + hydra_config.runtime.output_dir)
         sys.exit(STATUS_OF_INTERRUPT)

@@ -3,56 +3,75 @@
 Whatever can be wrong without TensorFlow (the data, the augmentation) is built first, so that it is said at once.
 """
 
-import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.progress import track
 
 from segtrain.datasets.dataset import SegmentationDataset
+from segtrain.datasets.file_pairs import read_image
 from segtrain.instantiate import build
+from segtrain.pipeline.samples import Samples
+from segtrain.prediction_files import image_files, require_none_there, write_prediction
 from segtrain.quiet_start import native_messages_to
 from segtrain.run_folder import RunFolder, write_text
 from segtrain.settings import CompareSettings, EvaluateSettings, PredictSettings, TrainSettings, read_settings
 from segtrain.training.scores import metric_contract
 
 
-def train(settings: TrainSettings, path: Path, config: DictConfig) -> float:
-    """Trains, scores the best checkpoint and writes the report.
+@dataclass(frozen=True)
+class Invocation:
+    """How a verb was called.
 
-    Args:
-        settings: the checked config.
-        path: the run's folder, made by Hydra.
-        config: the composed config, kept with the run.
+    Attributes:
+        folder: the folder Hydra made for it.
+        config: the composed config.
+        command: the command line as typed.
+    """
+
+    folder: RunFolder
+    config: DictConfig
+    command: str
+
+
+def train(settings: TrainSettings, invocation: Invocation) -> float:
+    """Trains, scores the best checkpoint and writes the report.
 
     Returns:
         The best checkpoint's validation mean IoU: what a sweep compares.
     """
-    folder = RunFolder(path)
-    write_text(folder.config, OmegaConf.to_yaml(_with_absolute_root(config)))
+    folder = invocation.folder
+    write_text(folder.config, OmegaConf.to_yaml(_with_absolute_root(invocation.config)))
     # A run that is killed has no time to say so: it counts as interrupted until it is done.
-    so_far = {"status": "interrupted", "seed": settings.seed, "command": _command()}
+    so_far = {"status": "interrupted", "seed": settings.seed, "command": invocation.command}
     folder.write_results(so_far)
     try:
-        return _train(settings, folder, Console())
+        return _train(settings, invocation, Console())
     except Exception as error:
         folder.write_results(so_far | {"status": "failed", "error": f"{type(error).__name__}: {error}"})
         raise
 
 
-def _train(settings: TrainSettings, folder: RunFolder, console: Console) -> float:
+def _train(settings: TrainSettings, invocation: Invocation, console: Console) -> float:
+    folder = invocation.folder
+
     # The data.
     dataset = build(settings.dataset)
     dataset.check()
     augmentation = build(settings.augmentation, ignore_label=dataset.ignore_label)
+    of_run = {"image_size": settings.image_size, "seed": settings.seed, "max_samples": settings.max_samples}
+    training = Samples(dataset, "train", augmentation=augmentation, **of_run)
+    validation = Samples(dataset, "val", **of_run)
+    steps_per_epoch = training.steps_per_epoch(settings.batch_size)
     trainer = _start_tensorflow(settings, folder)
 
     import keras
 
-    from segtrain.pipeline.samples import Samples
     from segtrain.reports.environment import describe_environment
     from segtrain.reports.run_report import print_scores, write_report
     from segtrain.training.callbacks.checkpoint import Checkpoint
@@ -60,14 +79,9 @@ def _train(settings: TrainSettings, folder: RunFolder, console: Console) -> floa
     from segtrain.training.callbacks.history import History
     from segtrain.training.trainer import Evaluator
 
-    keras.utils.set_random_seed(settings.seed)
-    of_run = {"image_size": settings.image_size, "seed": settings.seed, "max_samples": settings.max_samples}
-    training = Samples(dataset, "train", augmentation=augmentation, **of_run)
-    validation = Samples(dataset, "val", **of_run)
-    trainer.require_batch_size(settings.batch_size, len(training))
-    steps_per_epoch = len(training) // settings.batch_size
-
     # The network and what trains it.
+    keras.utils.set_random_seed(settings.seed)
+    trainer.require_divisible(settings.batch_size)
     with trainer.scope():
         model = build(settings.model, num_classes=dataset.num_classes, channels=dataset.channels)
         learning_rate = build(
@@ -117,7 +131,7 @@ def _train(settings: TrainSettings, folder: RunFolder, console: Console) -> floa
         "metric_contract": metric_contract(dataset.num_classes, dataset.ignore_label, settings.image_size),
         "dataset": _facts(dataset),
         "environment": describe_environment(trainer.strategy),
-        "command": _command(),
+        "command": invocation.command,
     }
     folder.write_results(results)
     write_report(folder, results, history.epochs)
@@ -127,7 +141,7 @@ def _train(settings: TrainSettings, folder: RunFolder, console: Console) -> floa
     return scores.mean_iou
 
 
-def evaluate(settings: EvaluateSettings, path: Path, config: DictConfig) -> None:
+def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
     """Scores a run's best checkpoint on a split, and writes the scores into a folder of its own.
 
     Raises:
@@ -137,9 +151,8 @@ def evaluate(settings: EvaluateSettings, path: Path, config: DictConfig) -> None
     run_settings = read_settings(OmegaConf.load(run.config), TrainSettings)
     dataset = build(run_settings.dataset)
     dataset.check([settings.split])
-    trainer = _start_tensorflow(run_settings, RunFolder(path))
+    trainer = _start_tensorflow(run_settings, invocation.folder)
 
-    from segtrain.pipeline.samples import Samples
     from segtrain.reports.run_report import print_scores
     from segtrain.training.trainer import Evaluator
 
@@ -154,13 +167,12 @@ def evaluate(settings: EvaluateSettings, path: Path, config: DictConfig) -> None
         "run": str(run.path.resolve()),
         "metric_contract": metric_contract(dataset.num_classes, dataset.ignore_label, run_settings.image_size),
     }
-    folder = RunFolder(path)
-    folder.write_results(results)
+    invocation.folder.write_results(results)
     print_scores(console, results[settings.split], title=f"{model.name} on {dataset.name}, {settings.split}")
-    console.print(f"results {folder.results}", highlight=False, soft_wrap=True)
+    console.print(f"results {invocation.folder.results}", highlight=False, soft_wrap=True)
 
 
-def predict(settings: PredictSettings, path: Path, config: DictConfig) -> None:
+def predict(settings: PredictSettings, invocation: Invocation) -> None:
     """Writes a mask and an overlay for each input image, at the image's own size.
 
     Raises:
@@ -168,26 +180,20 @@ def predict(settings: PredictSettings, path: Path, config: DictConfig) -> None:
     """
     run, console = RunFolder.of_finished_run(settings.run), Console()
 
-    from segtrain.prediction import Predictor, image_files, write_prediction
-
-    files = image_files(Path(settings.input).expanduser())
-    output = Path(settings.output).expanduser()
+    files, output = image_files(Path(settings.input).expanduser()), Path(settings.output).expanduser()
     if not settings.overwrite:
-        for file in files:
-            if (output / f"{file.stem}.png").exists():
-                raise ValueError(
-                    f"{output / (file.stem + '.png')} is there already. Type overwrite=true to replace it."
-                )
-    with native_messages_to(path / "segtrain.log"):
-        predictor = Predictor(run)
-    from rich.progress import track
+        require_none_there(output, files)
+    with native_messages_to(invocation.folder.log):
+        from segtrain.predictor import Predictor
 
+        predictor = Predictor(run)
     for file in track(files, description="predicting", console=console, disable=not console.is_terminal):
-        write_prediction(predictor, file, output)
+        image = read_image(file)
+        write_prediction(image, predictor.predict(image), predictor.palette, file, output)
     console.print(f"{len(files)} masks and overlays in {output}", highlight=False, soft_wrap=True)
 
 
-def compare(settings: CompareSettings, path: Path, config: DictConfig) -> None:
+def compare(settings: CompareSettings, invocation: Invocation) -> None:
     """Compares the runs of a sweep and writes the comparison beside them."""
     from segtrain.reports.comparison import compare_sweep
 
@@ -196,7 +202,7 @@ def compare(settings: CompareSettings, path: Path, config: DictConfig) -> None:
 
 def _start_tensorflow(settings: TrainSettings, folder: RunFolder) -> Any:
     """Imports TensorFlow (seconds) and finds the devices. Returns the trainer."""
-    with native_messages_to(folder.path / "segtrain.log"):
+    with native_messages_to(folder.log):
         return build(settings.trainer)
 
 
@@ -242,7 +248,3 @@ def _with_absolute_root(config: DictConfig) -> DictConfig:
     if isinstance(resolved.dataset.get("root"), str):
         resolved.dataset.root = str(Path(resolved.dataset.root).expanduser().resolve())
     return resolved
-
-
-def _command() -> str:
-    return " ".join(["segtrain", *sys.argv[1:]])

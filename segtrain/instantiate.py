@@ -26,8 +26,18 @@ def build(option: Option, **given: Any) -> Any:
         try:
             # Partial, because Hydra would otherwise try to make the given objects part of the config.
             call = hydra.utils.instantiate(option, _partial_=True, _convert_="all")
-            taken = inspect.signature(call.func).parameters
-            return call(**{name: value for name, value in given.items() if name in taken})
         except InstantiationException as error:
-            cause = error.__cause__ or error
-            raise ValueError(f"{option['_target_']}: {str(cause).splitlines()[0]}") from error
+            raise ValueError(f"{option['_target_']}: {_told(error.__cause__ or error)}") from error
+        signature = inspect.signature(call.func)
+        taken = {name: value for name, value in given.items() if name in signature.parameters}
+        try:
+            signature.bind(*call.args, **{**call.keywords, **taken})
+        except TypeError as error:
+            raise ValueError(f"{option['_target_']}: {error}") from error
+        return call(**taken)
+
+
+def _told(error: BaseException) -> str:
+    """Returns an error on one line, without pydantic's pointer to its own manual."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return " ".join(line for line in lines if line and not line.startswith("For further information"))

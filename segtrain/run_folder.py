@@ -52,6 +52,10 @@ class RunFolder:
         return self.path / "metrics.csv"
 
     @property
+    def log(self) -> Path:
+        return self.path / "segtrain.log"
+
+    @property
     def report(self) -> Path:
         return self.path / "report.html"
 
@@ -83,7 +87,7 @@ class RunFolder:
         """
         try:
             return json.loads(self.results.read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise ValueError(f"{self.results} cannot be read ({error}). Name the folder that a run printed.") from error
 
     def _what_is_there(self):

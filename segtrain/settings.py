@@ -149,6 +149,8 @@ def _check_option(where: str, option: Any, given: set[str]) -> None:
         signature = read_signature(option["_target_"])
     except ValueError as error:
         raise ConfigError(f"{where}._target_={option['_target_']}: {error}") from error
+    if signature is None:
+        return  # what its source does not tell is found when it is called
     arguments = {key: value for key, value in option.items() if key not in _INSTANTIATION_KEYS}
     for key in given & set(arguments):
         raise ConfigError(

@@ -69,13 +69,21 @@ def read_signature(target: str) -> Signature | None:
         ValueError: there is no such module, or no such name in it.
     """
     module_name, _, name = target.rpartition(".")
-    path = _module_file(module_name) if module_name else None
+    if not module_name:
+        raise ValueError(f"'{target}' is no dotted name. Name the module too: package.module.{target}.")
+    path = _module_file(module_name)
     if path is None:
+        owner_module, _, owner = module_name.rpartition(".")
+        owner_path = _module_file(owner_module) if owner_module else None
+        if owner_path is not None and _binds(owner_path, owner):
+            return None  # a method of a class: nothing here calls one, but it exists
         raise ValueError(f"There is no module '{module_name}'.")
     definition = _find_definition(path, name)
-    if definition is None:
-        raise ValueError(f"The module '{module_name}' has no '{name}'.")
-    return _signature_of(definition)
+    if definition is not None:
+        return _signature_of(definition)
+    if _binds(path, name):
+        return None
+    raise ValueError(f"The module '{module_name}' has no '{name}'.")
 
 
 @dataclass(frozen=True)
@@ -101,8 +109,23 @@ def _module_file(module_name: str) -> Path | None:
     return path
 
 
+def _binds(path: Path, name: str) -> bool:
+    """Says whether a module has the name at all, however it came by it; a compiled module may have any."""
+    if path.suffix != ".py":
+        return True
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    bound = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    bound |= {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            bound |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
+    return name in bound
+
+
 def _find_definition(path: Path, name: str, depth: int = 8) -> _Definition | None:
     """Returns class or function `name` as the module in `path` knows it, following imports and re-exports."""
+    if path.suffix != ".py":
+        return None
     source = path.read_text(encoding="utf-8")
     if re.search(rf"^(class|def)\s+{re.escape(name)}\b", source, re.MULTILINE):
         return _Definition(ast.parse(_top_level_block(source, name)).body[0], path)
@@ -226,11 +249,15 @@ def _resolve(node: ast.expr, aliases: dict) -> typing.Any:
 
 
 def _subscript(container, elements):
-    # A Literal of another module's constants cannot be told from here, so it stands for anything.
-    named_constants = container is typing.Literal and typing.Any in (
-        elements if isinstance(elements, tuple) else (elements,)
-    )
-    return typing.Any if container is typing.Any or named_constants else container[elements]
+    if container is typing.Literal:
+        values = [None if element is types.NoneType else element for element in _as_tuple(elements)]
+        # A Literal of another module's constants cannot be told from here, so it stands for anything.
+        return typing.Any if typing.Any in values else typing.Literal[tuple(values)]
+    return typing.Any if container is typing.Any else container[elements]
+
+
+def _as_tuple(elements):
+    return elements if isinstance(elements, tuple) else (elements,)
 
 
 def _argument_descriptions(docstring: str) -> dict[str, str]:

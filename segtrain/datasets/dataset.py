@@ -61,6 +61,9 @@ class SegmentationDataset:
                 "A segmenter needs at least 2 classes; the background counts as one. "
                 f"Received: {list(self.class_names)}. For one object use dataset.classes=[background,object]."
             )
+        twice = [name for name in self.class_names if list(self.class_names).count(name) > 1]
+        if twice:
+            raise ValueError(f"Classes need names of their own. Received '{twice[0]}' twice.")
         if len(self.class_names) > 255:
             raise ValueError(f"Labels are held in 8 bits, so there can be 255 classes. Received: {self.num_classes}.")
         if 0 <= self.ignore_label < self.num_classes:

@@ -58,13 +58,27 @@ def list_files(folder: Path, suffixes: set[str]) -> list[str]:
     )
 
 
+def names_by_stem(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    """Returns file names by their stems.
+
+    Raises:
+        ValueError: two have the same stem, so that neither image and mask nor prediction could be told apart.
+    """
+    by_stem: dict[str, str] = {}
+    for name in names:
+        first = by_stem.setdefault(Path(name).stem, name)
+        if first is not name:
+            raise ValueError(f"{folder / first} and {folder / name} differ in their endings alone. Rename one.")
+    return by_stem
+
+
 def match_masks(image_folder: Path, mask_folder: Path, image_names: Sequence[str]) -> FilePairs:
     """Finds for each image the mask of the same stem.
 
     Raises:
         ValueError: an image has no mask, or its mask is a JPEG; names the file.
     """
-    masks = {Path(name).stem: name for name in list_files(mask_folder, MASK_SUFFIXES)}
+    masks = names_by_stem(mask_folder, list_files(mask_folder, MASK_SUFFIXES))
     pairs = []
     for image_name in image_names:
         stem = Path(image_name).stem
@@ -116,10 +130,11 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _no_mask(image, mask_folder, stem):
-    jpegs = [path.name for path in mask_folder.glob(f"{stem}.*") if path.suffix.lower() in (".jpg", ".jpeg")]
-    if jpegs:
+    candidates = (mask_folder / f"{stem}{suffix}" for suffix in (".jpg", ".jpeg", ".JPG", ".JPEG"))
+    jpeg = next((path for path in candidates if path.exists()), None)
+    if jpeg is not None:
         return (
-            f"{mask_folder / jpegs[0]}: JPEG changes pixel values, so it cannot hold labels. "
+            f"{jpeg}: JPEG changes pixel values, so it cannot hold labels. "
             "Export the masks as PNG from where they were drawn."
         )
     allowed = ", ".join(f"{stem}{suffix}" for suffix in sorted(MASK_SUFFIXES))

@@ -7,7 +7,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
 from segtrain.datasets.dataset import CacheChoice, SegmentationDataset, Split
-from segtrain.datasets.file_pairs import IMAGE_SUFFIXES, FilePairs, list_files, match_masks, read_labels
+from segtrain.datasets.file_pairs import IMAGE_SUFFIXES, FilePairs, list_files, match_masks, names_by_stem, read_labels
 from segtrain.datasets.palette import voc_palette
 
 MASKS_LOOKED_AT = 200
@@ -47,15 +47,20 @@ def build_folder(
             f"dataset.root={root} has to be a folder with images/ and masks/ in it. "
             f"There is no {masks if images.is_dir() else images}."
         )
-    image_names = list_files(images, IMAGE_SUFFIXES)
+    image_names = list(names_by_stem(images, list_files(images, IMAGE_SUFFIXES)).values())
     if len(image_names) < 2:
         raise ValueError(
             f"{images} holds {len(image_names)} images. At least 2 are needed, one to train and one to validate. "
             f"Endings that count: {', '.join(sorted(IMAGE_SUFFIXES))}."
         )
     if (folder / "train.txt").is_file():
+        if not (folder / "val.txt").is_file():
+            raise ValueError(
+                f"{folder} has a train.txt but no val.txt. List the validation images there, one on each line, or take "
+                "train.txt out and have dataset.val_share of the images drawn."
+            )
         names = [name for name in ("train", "val", "test") if (folder / f"{name}.txt").is_file()]
-        chosen = {name: _listed_images(folder / f"{name}.txt", image_names) for name in names}
+        chosen = {name: _listed_images(folder / f"{name}.txt", images, image_names) for name in names}
     else:
         chosen = _random_split(image_names, val_share, split_seed)
     splits = {name: match_masks(images, masks, names) for name, names in chosen.items()}
@@ -70,14 +75,14 @@ def build_folder(
     )
 
 
-def _listed_images(listing: Path, image_names: list[str]) -> list[str]:
+def _listed_images(listing: Path, images: Path, image_names: list[str]) -> list[str]:
     """Returns the images that `listing` names, with or without their endings."""
-    by_name = {Path(name).stem: name for name in image_names} | {name: name for name in image_names}
+    by_name = names_by_stem(images, image_names) | {name: name for name in image_names}
     lines = [line.strip() for line in listing.read_text(encoding="utf-8").splitlines()]
     wanted = [Path(line).name for line in lines if line]
     missing = [name for name in wanted if name not in by_name]
     if missing:
-        raise ValueError(f"{listing} lists {missing[0]}, which is not in images/ ({len(missing)} missing in all).")
+        raise ValueError(f"{listing} lists {missing[0]}, which is not in {images} ({len(missing)} missing in all).")
     return [by_name[name] for name in wanted]
 
 

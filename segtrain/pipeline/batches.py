@@ -28,7 +28,7 @@ def training_batches(
         Elements of images, uint8 `(batch_size / num_parts, height, width, channels)`, and labels, uint8
         `(batch_size / num_parts, height, width)`.
     """
-    steps_per_epoch = len(samples) // batch_size
+    steps_per_epoch = samples.steps_per_epoch(batch_size)
     part_size = batch_size // num_parts
 
     def read_part(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -56,6 +56,19 @@ class Samples:
         """Returns the sample's name in the dataset."""
         return self._source.name(int(self._chosen[index]))
 
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Returns the number of full batches.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if len(self) < batch_size:
+            raise ValueError(
+                f"batch_size={batch_size} is more than the {len(self)} images of the split '{self.split}', so no batch "
+                f"would be full. Use batch_size={len(self)} or less."
+            )
+        return len(self) // batch_size
+
     def order(self, epoch: int) -> np.ndarray:
         """Returns the order of the samples in an epoch, a permutation that depends on (seed, epoch) alone."""
         return np.random.default_rng((self._seed, epoch)).permutation(len(self))

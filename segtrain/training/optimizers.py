@@ -33,7 +33,7 @@ def build_adamw(
 
 def build_sgd(
     *,
-    learning_rate: Annotated[float, Gt(0)] = 0.1,
+    learning_rate: Annotated[float, Gt(0)] = 0.2,
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.9,
     nesterov: bool = True,
     weight_decay: Annotated[float, Ge(0)] | None = None,

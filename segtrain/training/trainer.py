@@ -44,20 +44,14 @@ class Trainer:
         """Returns the context under which variables have to be created."""
         return self.strategy.scope()
 
-    def require_batch_size(self, batch_size: int, num_samples: int) -> None:
-        """Raises a ValueError where a batch cannot be divided among the replicas or the samples do not fill one."""
+    def require_divisible(self, batch_size: int) -> None:
+        """Raises a ValueError where a batch cannot be divided among the replicas; says which can."""
         if batch_size % self.num_replicas:
             below = batch_size // self.num_replicas * self.num_replicas
             choices = " or ".join(str(size) for size in (below, below + self.num_replicas) if size)
             raise ValueError(
                 f"batch_size is divided among {self.num_replicas} devices. Received: batch_size={batch_size}. "
                 f"Use batch_size={choices}."
-            )
-        if num_samples < batch_size:
-            largest = max(num_samples // self.num_replicas * self.num_replicas, self.num_replicas)
-            raise ValueError(
-                f"batch_size={batch_size} is more than the {num_samples} training images, so no batch would be full. "
-                f"Use batch_size={largest} or less."
             )
 
     def fit(
@@ -88,12 +82,12 @@ class Trainer:
             epochs: epochs to train; a callback may set `model.stop_training`.
             callbacks: any Keras callbacks.
         """
-        steps_per_epoch = len(training) // batch_size
+        steps_per_epoch = training.steps_per_epoch(batch_size)
         self._synchronise_batch_norm(model)
         with self.scope():
             optimizer.build(model.trainable_variables)
             tally = _Tally(training.dataset.num_classes, training.dataset.ignore_label)
-        train_step = self.compile(_training_step(model, optimizer, loss, tally))
+        train_step = self.compile(_training_step(model, optimizer, loss, tally, self.num_replicas))
         batches = self.batches(
             lambda: training_batches(
                 training, batch_size=batch_size, num_parts=self.num_replicas, first_epoch=0, last_epoch=epochs
@@ -159,8 +153,10 @@ class Trainer:
     def _synchronise_batch_norm(self, model: keras.Model) -> None:
         """Has BatchNorm compute its statistics over all replicas: else each keeps running averages of its own."""
         if self.num_replicas > 1:
-            for layer in model._flatten_layers():
-                if isinstance(layer, keras.layers.BatchNormalization):
+            for layer in model.layers:
+                if isinstance(layer, keras.Model):
+                    self._synchronise_batch_norm(layer)
+                elif isinstance(layer, keras.layers.BatchNormalization):
                     layer.synchronized = True
 
 
@@ -237,12 +233,14 @@ class _Tally:
         return Evaluation(loss, Scores(self._confusion.result()))
 
 
-def _training_step(model, optimizer, loss, tally):
+def _training_step(model, optimizer, loss, tally, num_replicas):
     def step(images, labels):
         with tf.GradientTape() as tape:
             logits = model(tf.cast(images, tf.float32), training=True)
             loss_share = loss(labels, logits)
-        gradients = tape.gradient(loss_share, model.trainable_variables)
+            # Penalties that layers add, such as weight regularisation, steer training; the loss reported has none.
+            objective = loss_share + sum(model.losses) / num_replicas
+        gradients = tape.gradient(objective, model.trainable_variables)
         # The optimizer adds the gradients of all replicas up, as the loss shares add up to the loss.
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         tally.update(labels, logits, loss_share)

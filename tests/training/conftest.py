@@ -1,6 +1,135 @@
+import functools
+import io
+from types import SimpleNamespace
+
 import pytest
+
+from segtrain.run_folder import RunFolder
+
+IMAGE_SIZE = (32, 32)
+BATCH_SIZE = 4
+EPOCHS = 2
 
 
 @pytest.fixture(autouse=True)
 def _devices(two_devices):
     """TensorFlow's devices cannot be changed once it is in use."""
+
+
+@pytest.fixture(scope="session")
+def build_network(two_devices):
+    """Returns the builder of a network that compiles in a moment, with all that replicas could do wrong.
+
+    It is smooth: behind a ReLU or a maximum, rounding decides between values that are nearly equal, and after a few
+    steps of a deep network in float32 the difference between two orders of summation is no longer small.
+    """
+    import keras
+    from keras import layers
+
+    def build(dropout=0.0):
+        images = keras.Input((None, None, 3))
+        x = layers.Rescaling(1 / 255)(images)
+        for _ in range(2):
+            x = layers.Conv2D(4, 3, padding="same", kernel_regularizer=keras.regularizers.L2(0.01))(x)
+            x = layers.BatchNormalization(momentum=0.9)(x)
+            x = layers.Activation("tanh")(x)
+        x = layers.Dropout(dropout)(x)
+        return keras.Model(images, layers.Conv2D(5, 1)(x))
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def train(build_network, shapes_dataset):
+    """Returns a function that trains on shapes, a batch size that divides the training images but not the others."""
+    import keras
+
+    from segtrain.pipeline.samples import Samples
+    from segtrain.training.callbacks.history import History
+    from segtrain.training.losses.cross_entropy import build_cross_entropy
+    from segtrain.training.optimizers import build_sgd
+    from segtrain.training.trainer import Evaluator, Trainer
+
+    def train(
+        strategy="one",
+        *,
+        callbacks=(),
+        epochs=EPOCHS,
+        learning_rate=0.1,
+        dropout=0.0,
+        seed=1,
+        augmentation=None,
+        dataset=shapes_dataset,
+        prepare=lambda model: None,
+    ):
+        keras.utils.set_random_seed(seed)
+        trainer, history = Trainer(strategy=strategy), History()
+        with trainer.scope():
+            model = build_network(dropout)
+            optimizer = build_sgd(learning_rate=learning_rate, weight_decay=0.01)
+        prepare(model)
+        of_run = {"image_size": IMAGE_SIZE, "seed": seed}
+        training = Samples(dataset, "train", augmentation=augmentation, **of_run)
+        validation = Samples(dataset, "val", **of_run)
+        loss = build_cross_entropy(ignore_label=dataset.ignore_label)
+        evaluator = Evaluator(trainer, model, loss, validation, BATCH_SIZE)
+        trainer.fit(
+            model,
+            optimizer=optimizer,
+            loss=loss,
+            training=training,
+            evaluator=evaluator,
+            batch_size=BATCH_SIZE,
+            epochs=epochs,
+            callbacks=[history, *callbacks],
+        )
+        return SimpleNamespace(
+            trainer=trainer, model=model, optimizer=optimizer, evaluator=evaluator, history=history.epochs
+        )
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def finished_run(train, shapes_dataset, tmp_path_factory):
+    """Returns, once for each strategy, a run of two epochs with the callbacks of conf/callbacks/default.yaml."""
+    import keras
+    from rich.console import Console
+
+    from segtrain.pipeline.samples import Samples
+    from segtrain.training.callbacks.checkpoint import Checkpoint
+    from segtrain.training.callbacks.display import Display
+    from segtrain.training.callbacks.metrics_csv import MetricsCsv
+    from segtrain.training.callbacks.pictures import Pictures
+    from segtrain.training.callbacks.tensorboard import TensorBoard
+    from segtrain.training.callbacks.terminate_on_nan import TerminateOnNaN
+
+    class Witness(keras.callbacks.Callback):
+        """Keeps what each epoch's end found: the weights, and metrics.csv while it is being written."""
+
+        def __init__(self, folder):
+            super().__init__()
+            self.folder, self.weights, self.csv = folder, [], []
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.weights.append(self.model.get_weights())
+            self.csv.append(self.folder.metrics.read_text("utf-8"))
+
+    @functools.cache
+    def run(strategy):
+        folder = RunFolder(tmp_path_factory.mktemp(strategy))
+        validation = Samples(shapes_dataset, "val", image_size=IMAGE_SIZE)
+        screen, witness = io.StringIO(), Witness(folder)
+        callbacks = [
+            TerminateOnNaN(),
+            MetricsCsv(folder=folder),
+            Pictures(folder=folder, validation=validation, num_images=2),
+            TensorBoard(folder=folder),
+            Checkpoint(folder=folder),
+            Display(Console(file=screen, width=200), BATCH_SIZE),
+            witness,
+        ]
+        trained = train(strategy, callbacks=callbacks)
+        return SimpleNamespace(folder=folder, screen=screen.getvalue(), witness=witness, **vars(trained))
+
+    return run

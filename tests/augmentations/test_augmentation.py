@@ -1,0 +1,182 @@
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import albumentations
+import cv2
+import hydra
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from segtrain.augmentations.augmentation import Augmentation
+from segtrain.cli import config_folder
+from segtrain.datasets.shapes import build_shapes
+from segtrain.instantiate import build
+
+OPTIONS = sorted(path.stem for path in (config_folder() / "augmentation").glob("*.yaml"))
+SIZE = (24, 40)
+VOID = 255
+COLOURS = np.full((256, 3), 250, np.uint8)
+COLOURS[:5] = (60, 60, 60), (180, 60, 60), (60, 180, 60), (60, 60, 180), (160, 160, 60)
+BOX = np.ones((3, 3), np.uint8)
+
+
+def compose_option(name):
+    """Returns the option as a run has it."""
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = hydra.compose("config", [f"augmentation={name}", f"image_size=[{SIZE[0]},{SIZE[1]}]"])
+    return OmegaConf.to_container(config.augmentation, resolve=True)
+
+
+def build_option(name):
+    return build(compose_option(name), ignore_label=VOID)
+
+
+def scenes_for(augmentation, count=20):
+    """Labels of the size that the augmentation reads, and images that show nothing but the labels' colours."""
+    size = (48, 64) if augmentation.reads == "native" else SIZE
+    split = build_shapes(num_train=count, num_val=1, height=size[0], width=size[1]).split("train")
+    labels = [split.read(index)[1] for index in range(count)]
+    return [(COLOURS[mask], mask) for mask in labels]
+
+
+def test_all_options_are_looked_at():
+    assert len(OPTIONS) == 4
+    assert {"none", "flip", "flip_crop", "photometric"} == set(OPTIONS)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_image_and_mask_stay_together(name):
+    augmentation = build_option(name)
+    changed = inner = agreeing = 0
+    for index, (image, labels) in enumerate(scenes_for(augmentation)):
+        before = image.copy(), labels.copy()
+        new_image, new_labels = augmentation(image, labels, key=(1, 0, index))
+        # What came in may be cached, so it has to stay as it is.
+        np.testing.assert_array_equal(image, before[0])
+        np.testing.assert_array_equal(labels, before[1])
+        assert (new_image.shape, new_labels.shape) == ((*SIZE, 3), SIZE)
+        assert new_image.dtype == new_labels.dtype == np.uint8
+        assert set(np.unique(new_labels)) <= set(np.unique(labels))
+        changed += new_image.shape != image.shape or (new_image != image).any()
+        # Changes of colour are the same for all pixels of one colour, so each label keeps one colour of its own.
+        seen = []
+        for label in np.unique(new_labels):
+            colours = new_image[cv2.erode((new_labels == label).astype(np.uint8), BOX) > 0].astype(int)
+            if len(colours):
+                seen.append(tuple(np.median(colours, axis=0)))
+                inner += len(colours)
+                agreeing += (np.abs(colours - seen[-1]).max(axis=1) <= 3).sum()
+        assert len(set(seen)) == len(seen)
+    assert inner > 20 * 0.4 * SIZE[0] * SIZE[1]
+    assert agreeing / inner > 0.95
+    assert changed == {"none": 0, "flip_crop": 20, "photometric": 20}.get(name, changed)
+
+
+def test_a_flip_is_exact():
+    augmentation = build_option("flip")
+    flipped = 0
+    for index, (image, labels) in enumerate(scenes_for(augmentation, 40)):
+        new_image, new_labels = augmentation(image, labels, key=(1, 0, index))
+        np.testing.assert_array_equal(new_image, COLOURS[new_labels])
+        is_flipped = (new_labels == labels[:, ::-1]).all()
+        assert is_flipped or (new_labels == labels).all()
+        flipped += is_flipped
+    assert 10 <= flipped <= 30
+
+
+@pytest.mark.parametrize("name", ["flip_crop", "photometric"])
+def test_a_sample_is_a_function_of_its_key(name):
+    """Not of what came before, nor of the thread, nor of anybody's global random state."""
+    augmentation = build_option(name)
+    scenes = scenes_for(augmentation)
+    keys = [(seed, epoch, index) for seed in range(2) for epoch in range(5) for index in range(20)]
+    assert len(keys) == 200
+
+    def augment(key):
+        return augmentation(*scenes[key[2]], key=key)
+
+    one_by_one = {key: augment(key) for key in keys}
+    random.seed(0)
+    np.random.seed(0)
+    shuffled = [keys[place] for place in np.random.default_rng(0).permutation(200)]
+    with ThreadPoolExecutor(4) as threads:
+        in_parallel = dict(zip(shuffled, threads.map(augment, shuffled), strict=True))
+    augmentation = build_option(name)  # nor of the object
+    for key in keys:
+        for again in (in_parallel[key], augment(key)):
+            np.testing.assert_array_equal(one_by_one[key][0], again[0])
+            np.testing.assert_array_equal(one_by_one[key][1], again[1])
+
+
+def test_every_part_of_the_key_counts():
+    augmentation = build_option("flip_crop")
+    image, labels = scenes_for(augmentation)[0]
+    keys = [(0, 0, 0), *[tuple(value * (place == part) for place in range(3)) for part in range(3) for value in (1, 7)]]
+    assert len({augmentation(image, labels, key=key)[0].tobytes() for key in keys}) == len(set(keys)) == 7
+
+
+FLIPS = {"across": albumentations.HorizontalFlip(p=0.5), "down": albumentations.VerticalFlip(p=0.5)}
+
+
+@pytest.mark.parametrize(
+    "transforms", [FLIPS, {"both": albumentations.Sequential(list(FLIPS.values()), p=1)}], ids=["listed", "nested"]
+)
+def test_transforms_draw_independently(transforms):
+    augmentation = Augmentation(ignore_label=VOID, transforms=transforms)
+    labels = np.uint8([[0, 1], [2, 3]])
+    corners = [augmentation(COLOURS[labels], labels, key=(0, 0, index))[1][0, 0] for index in range(1000)]
+    # The label in the corner tells which of the two happened: none, across, down, both.
+    shares = np.bincount(corners, minlength=4) / 1000
+    np.testing.assert_allclose(shares, 0.25, atol=0.05)
+
+
+TURN = {"rotate": (30, 45), "p": 1.0}
+
+
+@pytest.mark.parametrize("void", [255, 11])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: albumentations.Affine(**TURN),
+        lambda: albumentations.Rotate(limit=(30, 45), p=1.0),
+        lambda: albumentations.PadIfNeeded(40, 40, p=1.0),
+        lambda: albumentations.OneOf([albumentations.Affine(**TURN)], p=1.0),
+        lambda: albumentations.Sequential([albumentations.OneOf([albumentations.Affine(**TURN)], p=1.0)], p=1.0),
+    ],
+    ids=["Affine", "Rotate", "PadIfNeeded", "in OneOf", "in OneOf in Sequential"],
+)
+def test_what_comes_in_from_outside_is_void(make, void):
+    augmentation = Augmentation(ignore_label=void, transforms={"turn": make()})
+    image, labels = np.full((32, 32, 3), 200, np.uint8), np.ones((32, 32), np.uint8)
+    seen = set()
+    for index in range(10):
+        new_image, new_labels = augmentation(image, labels, key=(0, 0, index))
+        seen |= set(np.unique(new_labels))
+        assert (new_labels[(new_image == 0).all(axis=2)] == void).all()
+    assert seen == {1, void}
+
+
+@pytest.mark.parametrize(
+    ("transform", "message"),
+    [
+        ({"_target_": "albumentations.HorizontalFlip", "probability": 0.5}, "'probability'"),
+        (
+            {"_target_": "albumentations.OneOf", "transforms": [{"_target_": "albumentations.Blur", "blurr": 3}]},
+            "'blurr'",
+        ),
+        ({"_target_": "albumentations.HorizntalFlip"}, "HorizntalFlip"),
+    ],
+    ids=["argument", "nested argument", "name"],
+)
+def test_a_mistyped_transform_is_an_error(transform, message):
+    option = compose_option("flip") | {"transforms": {"mine": transform}}
+    with pytest.raises(ValueError, match=message):
+        build(option, ignore_label=VOID)
+
+
+def test_a_value_that_a_transform_refuses_is_told():
+    option = compose_option("flip")
+    option["transforms"]["flip"]["p"] = 3
+    with pytest.raises(ValueError, match="less than or equal to 1"):
+        build(option, ignore_label=VOID)

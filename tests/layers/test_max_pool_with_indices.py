@@ -1,0 +1,159 @@
+"""Pooling with indices, against its definition in NumPy and against TensorFlow's op of the same purpose."""
+
+import keras
+import ml_dtypes
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from segtrain.layers import MaxPoolWithIndices2D, MaxUnpool2D
+
+CHANNELS = 3
+SIZES = [(4, 6), (5, 7), (6, 3), (2, 2), (1, 1), (1, 4), (3, 1)]
+DTYPES = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
+
+
+def after_relu(size, dtype="float32", seed=0):
+    """Small whole numbers, most of them zero: nearly every window is a tie, as behind a ReLU."""
+    values = np.random.default_rng(seed).integers(-3, 3, (2, *size, CHANNELS))
+    return np.maximum(values, 0).astype(DTYPES[dtype])
+
+
+def slow_max_pool(images):
+    """The definition, a window at a time: of equal values the first in row-major order wins."""
+    batch, height, width, channels = images.shape
+    pooled = np.zeros((batch, -(-height // 2), -(-width // 2), channels), images.dtype)
+    codes = np.zeros(pooled.shape, np.uint8)
+    for sample, row, column, channel in np.ndindex(pooled.shape):
+        best = None
+        for code in range(4):
+            y, x = 2 * row + code // 2, 2 * column + code % 2
+            if y < height and x < width and (best is None or images[sample, y, x, channel] > best):
+                best = images[sample, y, x, channel]
+                codes[sample, row, column, channel] = code
+        pooled[sample, row, column, channel] = best
+    return pooled, codes
+
+
+def positions_of(codes, width):
+    """Converts codes to what `tf.nn.max_pool_with_argmax` counts: (y * width + x) * channels + channel."""
+    _, row, column, channel = np.indices(codes.shape)
+    y, x = 2 * row + codes // 2, 2 * column + codes % 2
+    return (y * width + x) * codes.shape[3] + channel
+
+
+def compiled(function, way, dtype="float32"):
+    """Returns the function of one batch of images as it is called in that way."""
+    if way == "eager":
+        return function
+    if way == "unknown sizes":
+        return tf.function(function, input_signature=[tf.TensorSpec((None, None, None, CHANNELS), dtype)])
+    return tf.function(function, jit_compile=way == "xla")
+
+
+def tensorflow_op(images):
+    return tf.nn.max_pool_with_argmax(images, ksize=2, strides=2, padding="SAME")
+
+
+def there_and_back(images):
+    return MaxUnpool2D()(*MaxPoolWithIndices2D()(images), output_size=images.shape[1:3])
+
+
+def there_and_back_by_op(images):
+    pooled, positions = tensorflow_op(images)
+    batch, size = images.shape[0], int(np.prod(images.shape[1:]))
+    rows = tf.repeat(tf.range(batch, dtype=tf.int64), tf.size(positions) // batch)
+    places = tf.stack([rows, tf.reshape(positions, [-1])], axis=1)
+    return tf.reshape(tf.scatter_nd(places, tf.reshape(pooled, [-1]), (batch, size)), images.shape)
+
+
+def gradient_of(function, images, upstream):
+    images = tf.convert_to_tensor(images)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        outputs = function(images)
+    return tape.gradient(outputs, images, output_gradients=tf.constant(upstream))
+
+
+@pytest.mark.parametrize("way", ["eager", "graph", "unknown sizes", "xla"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_equals_its_definition(dtype, way):
+    pool = compiled(MaxPoolWithIndices2D(dtype=dtype), way, dtype)
+    for seed, size in enumerate(SIZES):
+        images = after_relu(size, dtype, seed)
+        pooled, codes = pool(images)
+        expected_pooled, expected_codes = slow_max_pool(images)
+        assert pooled.dtype == dtype
+        assert codes.dtype == "uint8"
+        np.testing.assert_array_equal(pooled.numpy(), expected_pooled)
+        np.testing.assert_array_equal(codes.numpy(), expected_codes)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", SIZES)
+def test_equals_max_pool_with_argmax_to_the_position(size, dtype):
+    images = after_relu(size, dtype)
+    pooled, codes = MaxPoolWithIndices2D(dtype=dtype)(images)
+    expected_pooled, expected_positions = tensorflow_op(images)
+    np.testing.assert_array_equal(pooled.numpy(), expected_pooled.numpy())
+    np.testing.assert_array_equal(positions_of(codes.numpy(), size[1]), expected_positions.numpy())
+
+
+def test_first_of_equal_values_wins_whatever_comes_later():
+    """All 81 windows of three values: each kind of tie there is."""
+    windows = np.stack(np.meshgrid(*[[0.0, 1.0, 2.0]] * 4, indexing="ij"), axis=-1).reshape(81, 2, 2, 1)
+    pooled, codes = MaxPoolWithIndices2D()(windows.astype(np.float32))
+    np.testing.assert_array_equal(codes.numpy().ravel(), windows.reshape(81, 4).argmax(axis=1))
+    np.testing.assert_array_equal(pooled.numpy().ravel(), windows.reshape(81, 4).max(axis=1))
+
+
+@pytest.mark.parametrize("size", [(4, 4), (5, 3)])
+@pytest.mark.parametrize("lowest", [-np.inf, float(np.finfo(np.float32).min)])
+def test_lowest_values_are_found_inside_the_image(lowest, size):
+    """Padding of an odd size must not win, not even over minus infinity."""
+    images = np.full((1, *size, 1), lowest, np.float32)
+    images[0, 1, 1, 0] = -5.0
+    pooled, codes = MaxPoolWithIndices2D()(images)
+    expected_pooled, expected_codes = slow_max_pool(images)
+    np.testing.assert_array_equal(pooled.numpy(), expected_pooled)
+    np.testing.assert_array_equal(codes.numpy(), expected_codes)
+
+
+@pytest.mark.parametrize("way", ["eager", "graph", "unknown sizes", "xla"])
+@pytest.mark.parametrize("size", [(4, 6), (5, 7), (1, 3)])
+def test_gradient_equals_the_ops_ties_included(size, way):
+    images = after_relu(size)
+    upstream = np.random.default_rng(1).normal(size=slow_max_pool(images)[0].shape).astype(np.float32)
+    layer = MaxPoolWithIndices2D()
+    gradient = compiled(lambda images: gradient_of(lambda images: layer(images)[0], images, upstream), way)
+    expected = gradient_of(lambda images: tensorflow_op(images)[0], images, upstream)
+    np.testing.assert_array_equal(gradient(images).numpy(), expected.numpy())
+
+
+@pytest.mark.parametrize("way", ["eager", "graph", "xla"])
+@pytest.mark.parametrize("size", [(4, 6), (5, 7), (1, 3)])
+def test_pool_and_unpool_equal_argmax_and_scatter_forward_and_backward(size, way):
+    images = after_relu(size)
+    upstream = np.random.default_rng(1).normal(size=images.shape).astype(np.float32)
+    np.testing.assert_array_equal(there_and_back(images).numpy(), there_and_back_by_op(images).numpy())
+    expected = gradient_of(there_and_back_by_op, images, upstream).numpy()
+    assert np.count_nonzero(expected) == slow_max_pool(images)[0].size
+    gradient = compiled(lambda images: gradient_of(there_and_back, images, upstream), way)
+    np.testing.assert_array_equal(gradient(images).numpy(), expected)
+
+
+@pytest.mark.parametrize("size", [*SIZES, (None, None), (None, 5)])
+def test_shapes_and_dtypes_are_known_before_the_call(size):
+    pooled, codes = MaxPoolWithIndices2D()(keras.Input((*size, CHANNELS)))
+    half = tuple(None if length is None else -(-length // 2) for length in size)
+    assert pooled.shape == codes.shape == (None, *half, CHANNELS)
+    assert (pooled.dtype, codes.dtype) == ("float32", "uint8")
+
+
+def test_convolution_follows_where_sizes_are_unknown():
+    """Padding by an amount known only when called must not lose the number of channels."""
+    images = keras.Input((None, None, CHANNELS))
+    pooled, _ = MaxPoolWithIndices2D()(images)
+    model = keras.Model(images, keras.layers.Conv2D(2, 3, padding="same")(pooled))
+    run = tf.function(model, input_signature=[tf.TensorSpec((None, None, None, CHANNELS))])
+    assert run(after_relu((5, 7))).shape == (2, 3, 4, 2)

@@ -1,0 +1,136 @@
+"""What every architecture keeps to: the promises of its docstring, on the smallest network it builds."""
+
+import functools
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import segtrain.models
+
+NUM_CLASSES = 5
+FOLDER = Path(segtrain.models.__file__).parent
+CONFIGS = Path(__file__).parents[2] / "conf" / "model"
+# A file is an architecture where it defines the builder of its name, with keyword arguments alone.
+NAMES = sorted(
+    path.stem for path in FOLDER.glob("*.py") if re.search(rf"def build_{path.stem}\(\s*\*,", path.read_text("utf-8"))
+)
+
+every_model = pytest.mark.parametrize("name", NAMES)
+
+
+def build(name, *, num_classes=NUM_CLASSES, channels=3):
+    builder = getattr(importlib.import_module(f"segtrain.models.{name}"), f"build_{name}")
+    small = {"width": 4, "dropout": 0.0}
+    keras.utils.set_random_seed(0)
+    return builder(
+        num_classes=num_classes,
+        channels=channels,
+        **{option: value for option, value in small.items() if option in inspect.signature(builder).parameters},
+    )
+
+
+def batch(size=(33, 47), seed=0):
+    """Images 0..255, and labels that can be learned from them: how bright a pixel is."""
+    images = np.random.default_rng(seed).uniform(0, 255, (2, *size, 3)).astype(np.float32)
+    return images, (images.mean(axis=3) / 256 * NUM_CLASSES).astype(np.int32)
+
+
+@functools.cache
+def a_step_downhill(name):
+    """Returns the loss before and after one step on one batch, and the step's gradients by variable path."""
+    model = build(name)
+    images, labels = batch()
+
+    def loss():
+        logits = model(images, training=True)
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+
+    with tf.GradientTape() as tape:
+        before = loss()
+    gradients = tape.gradient(before, model.trainable_variables)
+    keras.optimizers.SGD(0.02).apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+    by_path = {variable.path: gradient for variable, gradient in zip(model.trainable_variables, gradients, strict=True)}
+    return float(before), float(loss()), by_path
+
+
+@pytest.fixture
+def mixed_bfloat16():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+def test_every_architecture_is_an_option_and_every_option_an_architecture():
+    targets = [re.search(r"^_target_: (\S+)", path.read_text("utf-8"), re.M)[1] for path in CONFIGS.glob("*.yaml")]
+    assert len(NAMES) == len(list(CONFIGS.glob("*.yaml"))) >= 4
+    assert sorted(targets) == [f"segtrain.models.{name}.build_{name}" for name in NAMES]
+    assert [path.stem for path in sorted(CONFIGS.glob("*.yaml"))] == NAMES
+
+
+@every_model
+def test_logits_have_the_size_of_the_image_whatever_it_is(name):
+    """One compiled function takes all sizes; 360x480 is the paper's, whose height cannot be halved five times."""
+    model = build(name)
+    assert model.output_shape == (None, None, None, NUM_CLASSES)
+    run = tf.function(model, input_signature=[tf.TensorSpec((None, None, None, 3))])
+    for size in [(360, 480), (32, 32), (33, 47)]:
+        images, _ = batch(size)
+        logits = run(images).numpy()
+        assert logits.shape == (2, *size, NUM_CLASSES)
+        assert logits.dtype == "float32"
+        assert np.isfinite(logits).all()
+    np.testing.assert_allclose(logits, model(images, training=False).numpy(), rtol=1e-3, atol=1e-4)
+
+
+@every_model
+def test_logits_stay_float32_in_mixed_precision(name, mixed_bfloat16):
+    model = build(name)
+    logits = model(batch((32, 32))[0], training=False)
+    computed_in = {layer.compute_dtype for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)}
+    assert computed_in == {"bfloat16"}
+    assert logits.dtype == "float32"
+    # A logit that went through bfloat16 has no bits below its first 16.
+    assert (logits.numpy().view(np.uint32) & 0xFFFF).any()
+
+
+@every_model
+def test_every_kernel_learns(name):
+    _, _, gradients = a_step_downhill(name)
+    kernels = {path: gradient for path, gradient in gradients.items() if path.endswith("/kernel")}
+    assert len(kernels) >= 18
+    assert [path for path, gradient in kernels.items() if gradient is None or not np.any(gradient.numpy())] == []
+
+
+@every_model
+def test_a_step_downhill_lowers_the_loss(name):
+    before, after, _ = a_step_downhill(name)
+    assert after < 0.999 * before
+
+
+@every_model
+def test_saved_and_loaded_it_is_the_same(name, tmp_path):
+    model = build(name)
+    for number, variable in enumerate(model.weights):  # no variable at its initial value, nor like another
+        variable.assign(np.random.default_rng(number).uniform(0.1, 1.0, variable.shape))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.name == model.name == name
+    assert len(loaded.weights) == len(model.weights) > 0
+    for before, after in zip(model.weights, loaded.weights, strict=True):
+        np.testing.assert_array_equal(after.numpy(), before.numpy())
+    images, _ = batch((32, 32))
+    expected = model(images, training=False).numpy()
+    np.testing.assert_array_equal(loaded(images, training=False).numpy(), expected)
+
+
+@every_model
+def test_channels_and_classes_are_as_told(name):
+    model = build(name, num_classes=2, channels=1)
+    assert (model.input_shape[-1], model.output_shape[-1]) == (1, 2)

@@ -1,0 +1,643 @@
+"""The command line, without TensorFlow: what a verb would do is replaced by a note of what it was asked to do."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import hydra
+import pytest
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import assume, example, given, settings, strategies
+
+from segtrain import cli, experiment
+from segtrain.run_folder import RunFolder
+
+# A loaded machine may take its time, and nothing is to be left in the checkout.
+at_leisure = settings(deadline=None, database=None)
+
+# Text as a file's name may have it. Hydra's own grammar starts at a quote, and OmegaConf's at `${`: left as typed.
+PATHS = strategies.text(strategies.characters(exclude_categories=("C",)), min_size=1).filter(
+    lambda path: path[0] not in "'\"" and "${" not in path and path not in ("null", "???") and path == path.strip()
+)
+HOSTILE_PATHS = [
+    "a,b",
+    "a=b",
+    "a b",
+    "it's",
+    'say "hi"',
+    "tail\\",
+    "two\\\\",
+    "back\\'quote",
+    "übung/写真",
+    "(a)[b]{c}",
+    "#1",
+    "a: b",
+    "~/runs",
+    "1.5",
+    "true",
+    "$HOME",
+    "a'",
+    "range(1,3)",
+]
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list:
+    """What the verbs were asked to do: (verb, settings) for each job."""
+    jobs = []
+    for verb in cli.SCHEMAS:
+        monkeypatch.setattr(experiment, verb, lambda settings, *rest, verb=verb: jobs.append((verb, settings)))
+    return jobs
+
+
+@pytest.fixture
+def segtrain(monkeypatch, capfd, tmp_path, asked) -> Callable:
+    """Runs a command line in an empty folder; returns its status and what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def segtrain(*arguments: str) -> SimpleNamespace:
+        monkeypatch.setattr(sys, "argv", ["segtrain"])
+        capfd.readouterr()
+        status = 0
+        try:
+            cli.main(list(arguments))
+        except SystemExit as exit:
+            status = exit.code
+        output, errors = capfd.readouterr()
+        return SimpleNamespace(status=status, output=output, errors=errors)
+
+    return segtrain
+
+
+def given_to_hydra(*arguments: str) -> list[str]:
+    """Returns the arguments as Hydra gets them."""
+    seen = []
+    with (
+        mock.patch.object(sys, "argv", ["segtrain"]),
+        mock.patch.object(hydra, "main", return_value=lambda task: lambda: seen.extend(sys.argv[1:])),
+    ):
+        cli.main([*arguments, "--info"])
+    assert seen.pop() == "--info"
+    return seen
+
+
+def value_for_hydra(argument: str) -> tuple[str, object]:
+    override = OverridesParser.create().parse_override(argument)
+    return override.key_or_group, override.value()
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        # Options of a group.
+        ("model=segnt", "model=segnt: there is no such option. Did you mean 'segnet'? Options: encoder_decoder, "),
+        ("optimizer=sdg", "optimizer=sdg: there is no such option. Did you mean 'sgd'?"),
+        ("size=tny", "Did you mean 'tiny'?"),
+        ("experiment=nope", "experiment=nope: there is no such option."),
+        ("callbacks=[default,early_stoping]", "callbacks=early_stoping: there is no such option. Did you mean 'early_"),
+        ("model=", "model="),
+        ("model=null", "model="),
+        ("--config-name smoke model=segnt", "Did you mean 'segnet'?"),
+        ("--config-name smok", "--config-name smok: there is no such config. Did you mean 'smoke'?"),
+        # Settings.
+        ("optimizer.learning_rat=1", "optimizer.learning_rat: there is no such setting. Did you mean 'learning_rate'?"),
+        ("model.widht=4", "model.widht: there is no such setting. Did you mean 'width'? Settings in model: width, "),
+        ("optimzer=sgd", "optimzer: there is no such setting. Did you mean 'optimizer'?"),
+        ("epoch=3", "epoch: there is no such setting. Did you mean 'epochs'?"),
+        ("callbacks.early_stopping.patience=3", "callbacks.early_stopping: there is no such setting."),
+        ("augmentation.transforms.flip.q=1", "augmentation.transforms.flip.q: there is no such setting."),
+        ("hydra.runn.dir=x", "Did you mean 'run'?"),
+        ("+x=1", "x: there is no such setting."),
+        ("+model.widht=4", "model.widht: there is no such setting. Did you mean 'width'?"),
+        ("++model.widht=4", "model.widht: there is no such setting. Did you mean 'width'?"),
+        ("~dataset", "dataset is required."),
+        ("~callbacks", "callbacks is required."),
+        ("~image_size", "image_size is required."),
+        ("~image_size augmentation=flip_crop", "image_size is required."),
+        # Values.
+        ("epochs=abc", "epochs=abc: has to be an integer."),
+        ("model.width=0", "model.width=0: has to be greater than or equal to 1."),
+        ("model=encoder_decoder model.upsampling=bilinea", "Did you mean 'bilinear'?"),
+        ("image_size=[32]", "image_size=[32]: has to be a list of 2 values."),
+        ("image_size=[32] augmentation=flip_crop", "error: image_size=[32]: has to be a list of 2 values."),
+        ("dataset=camvid", "dataset.root is required: folder with"),
+        ("+model.num_classes=3", "model.num_classes: is set by the run itself"),
+        ("callbacks=[default,reduce_on_plateau]", "schedule=constant"),
+        ("model._target_=segtrain.models.nope.build", "There is no module 'segtrain.models.nope'."),
+        ("seed=${epochss}", "epochss"),
+        ("seed=${oc.env:SEGTRAIN_HAS_NO_SUCH_VARIABLE}", "SEGTRAIN_HAS_NO_SUCH_VARIABLE"),
+        # Grammar.
+        ("seed=[1", "[1"),
+        ("seed=1,2", "seed=1,2: several values make a sweep. Type segtrain -m seed=1,2."),
+        ("train segnet", "segnet"),
+        ("modél=segnet", "modél=segnet"),
+        ("--bogus", "--bogus: there is no such option."),
+        ("--resolve", "--resolve"),
+        ("--config-dir nope", "--config-dir nope: there is no such folder."),
+        ("--config-path nope", "--config-path nope: there is no such folder."),
+        # Verbs.
+        ("frobnicate", "frobnicate: there is no such verb. Verbs: train, evaluate, predict, compare."),
+        ("evaluat outputs/x", "evaluat: there is no such verb. Did you mean 'evaluate'?"),
+        ("evaluate", "run is required."),
+        ("evaluate here split=trian", "split=trian: has to be train, val or test. Did you mean 'train'?"),
+        ("evaluate here splt=val", "splt: there is no such setting. Did you mean 'split'?"),
+        ("evaluate here epochs=3", "epochs: there is no such setting. Settings here: run, split, batch_size."),
+        ("evaluate here model=segnet", "model: there is no such setting. Settings"),
+        ("predict here input=a", "output is required."),
+        ("predict here input=a output=b overwrit=true", "Did you mean 'overwrite'?"),
+        ("compare", "run is required."),
+        # Sweeps: any value's mistake, before the first job.
+        ("-m model=segnet_small,segnt", "model=segnt: there is no such option. Did you mean 'segnet'?"),
+        ("-m seed=1,2 model.width=4,0", "model.width=0: has to be greater than or equal to 1."),
+        ("-m seed=1,2 model.width=range(4,-1,-2)", "model.width=0: has to be greater than or equal to 1."),
+        ("-m model.width=choice(4,abc)", "model.width=abc: has to be an integer."),
+        ("-m model=segnet_small,encoder_decoder_small model.upsampling=nearest", "model.upsampling: there is no such"),
+        ("-m seed=1,2 x=1", "x: there is no such setting."),
+        ("-m model=glob(seg*) model.widht=3", "model.widht: there is no such setting. Did you mean 'width'?"),
+        ("-m seed=1,2 hydra.swep.dir=x", "Did you mean 'sweep'?"),
+    ],
+)
+def test_a_mistake_is_answered_in_a_line(segtrain, asked, tmp_path, line, words):
+    finished = segtrain(*line.split())
+    assert finished.errors.startswith("segtrain: error: ")
+    assert finished.errors.count("\n") == 1
+    assert finished.errors.endswith("\n")
+    assert words in finished.errors
+    assert (finished.status, finished.output, asked) == (2, "", [])
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("line", ["evaluate here model=segnet", "predict a input=b output=c size=tiny"])
+def test_nothing_is_suggested_that_would_not_work(segtrain, line):
+    assert "Did you mean" not in segtrain(*line.split()).errors
+
+
+@pytest.mark.parametrize(
+    "key", ["hydra.run.dir={}", "-m seed=1,2 hydra.sweep.dir={}", "evaluate here hydra.run.dir={}"]
+)
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "file",
+        "file/run",
+        "file/deep/run",
+        "x" * 300,
+        pytest.param(
+            "/proc/segtrain/run", marks=pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+        ),
+    ],
+    ids=["file", "below a file", "far below a file", "long name", "read-only file system"],
+)
+def test_an_output_that_cannot_be_made_is_told_at_once(segtrain, asked, tmp_path, key, folder):
+    (tmp_path / "file").write_text("mine")
+    finished = segtrain(*key.format(folder).split())
+    assert re.fullmatch(r"segtrain: error: .*\n", finished.errors)
+    assert folder in finished.errors
+    assert (finished.status, asked) == (2, [])
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_folder_without_permission_is_told_at_once(segtrain, asked, tmp_path, monkeypatch):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    if os.geteuid() == 0:  # whom the mode does not stop
+        monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "locked")
+    finished = segtrain("hydra.run.dir=locked/run")
+    assert re.fullmatch(r"segtrain: error: .*locked may not be written to.*\n", finished.errors)
+    assert (finished.status, asked, os.listdir(tmp_path / "locked")) == (2, [], [])
+
+
+# What is asked arrives
+
+
+@pytest.mark.parametrize(
+    ("line", "verb", "expected"),
+    [
+        ("", "train", {"epochs": 8, "seed": 1, "image_size": [32, 32]}),
+        ("train epochs=3", "train", {"epochs": 3}),
+        ("epochs=3 seed=2 seed=3", "train", {"epochs": 3, "seed": 3}),
+        ("--config-name smoke", "train", {"epochs": 2, "max_samples": 12}),
+        ("optimizer=adam optimizer.learning_rate=1e-3", "train", {"optimizer.learning_rate": 0.001}),
+        ("model.width=${seed} seed=7", "train", {"model.width": 7}),
+        ("evaluate here", "evaluate", {"run": "here", "split": "val", "batch_size": None}),
+        ("evaluate run=here split=test", "evaluate", {"run": "here", "split": "test"}),
+        ("evaluate split=test run=here", "evaluate", {"run": "here", "split": "test"}),
+        ("predict here input=a output=b", "predict", {"run": "here", "input": "a", "output": "b", "overwrite": False}),
+        ("predict here input=a output=b overwrite=true", "predict", {"overwrite": True}),
+        ("compare here", "compare", {"run": "here"}),
+    ],
+)
+def test_a_verb_gets_its_settings(segtrain, asked, line, verb, expected):
+    assert segtrain(*line.split()).status == 0
+    ((found, settings),) = asked
+    assert found == verb
+    for key, value in expected.items():
+        node = settings
+        for part in key.split("."):
+            node = node[part] if isinstance(node, dict) else getattr(node, part)
+        assert node == value
+
+
+@pytest.mark.parametrize("folder", ["own", "./own/", "it's own, a=b", "übung"])
+def test_a_user_adds_a_model(segtrain, asked, tmp_path, folder):
+    (tmp_path / folder / "model").mkdir(parents=True)
+    (tmp_path / folder / "model" / "narrow.yaml").write_text(
+        "_target_: segtrain.models.segnet_small.build_segnet_small\nwidth: 4\n"
+    )
+    finished = segtrain("--config-dir", folder, "model=narrow")
+    assert (finished.status, finished.errors) == (0, "")
+    assert asked[0][1].model == {"_target_": "segtrain.models.segnet_small.build_segnet_small", "width": 4}
+    mistyped = segtrain("--config-dir", folder, "model=narow")
+    assert mistyped.status == 2
+    assert "Did you mean 'narrow'?" in mistyped.errors
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"width: [1\nb: :\n", b'width: "\xff"\n', b"- 1\n", b"width: 4\n", b"just text\n"],
+    ids=["no YAML", "no UTF-8", "a list", "no target", "text"],
+)
+def test_a_users_broken_config_is_told(segtrain, asked, tmp_path, text):
+    (tmp_path / "own" / "model").mkdir(parents=True)
+    (tmp_path / "own" / "model" / "broken.yaml").write_bytes(text)
+    finished = segtrain("--config-dir", "own", "model=broken")
+    assert re.fullmatch(r"segtrain: error: .*\n", finished.errors)
+    assert (finished.status, asked, os.listdir(tmp_path)) == (2, [], ["own"])
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_a_composed_config_runs_again(segtrain, asked, tmp_path, absolute):
+    folder = tmp_path / "former run"
+    folder.mkdir()
+    composed = segtrain("--config-name", "smoke", "model.width=4", "seed=5", "--cfg", "job", "--resolve")
+    (folder / "config.yaml").write_text(composed.output)
+    again = ["--config-path", str(folder) if absolute else folder.name, "--config-name", "config"]
+    shown = segtrain(*again, "--cfg", "job")
+    assert (shown.status, shown.errors) == (0, "")
+    assert yaml.safe_load(shown.output) == yaml.safe_load(composed.output)
+    assert segtrain(*again, "seed=6", "hydra.run.dir=new").status == 0
+    assert (asked[0][1].seed, asked[0][1].model["width"], asked[0][1].max_samples) == (6, 4, 12)
+
+
+# Paths
+
+
+@at_leisure
+@given(path=PATHS)
+@example(path="a\\' b")
+@example(path="\\")
+@example(path="\\\\'\\")
+def test_a_path_means_what_is_typed(path):
+    for key in ("dataset.root", "hydra.run.dir", "hydra.sweep.dir"):
+        assert value_for_hydra(*given_to_hydra(f"{key}={path}")) == (key, path)
+    for key in ("run", "input", "output"):
+        assert value_for_hydra(*given_to_hydra("predict", f"{key}={path}")) == (key, path)
+
+
+@at_leisure
+@given(path=PATHS)
+@example(path="a b, c")
+def test_a_bare_path_means_what_is_typed(path):
+    assume("=" not in path and not path.startswith("-"))
+    for verb in ("evaluate", "predict", "compare"):
+        assert value_for_hydra(*given_to_hydra(verb, path)) == ("run", path)
+
+
+@pytest.mark.parametrize("path", ["runs/lr=0.1", "./lr=0.1", "/data/lr=0.1/seed=2", "läufe/a=b", "my runs/a=b"])
+def test_a_bare_path_may_hold_an_equals_sign(segtrain, asked, tmp_path, path):
+    if not path.startswith("/"):
+        (tmp_path / path).mkdir(parents=True)
+    assert segtrain("evaluate", path).status == 0
+    assert asked[0][1].run == path
+
+
+@pytest.mark.parametrize("path", HOSTILE_PATHS)
+def test_a_path_arrives_as_typed(segtrain, asked, path):
+    finished = segtrain("predict", f"run={path}", f"input={path}", f"output={path}")
+    assert (finished.status, finished.errors) == (0, "")
+    assert [asked[0][1].run, asked[0][1].input, asked[0][1].output] == [path] * 3
+
+
+@pytest.mark.parametrize("key", ["run", "input", "output", "hydra.run.dir", "hydra.sweep.dir", "dataset.root"])
+@pytest.mark.parametrize("prefix", ["", "+", "++"])
+def test_every_setting_that_is_a_path_is_quoted(prefix, key):
+    (argument,) = given_to_hydra(f"{prefix}{key}=it's, (a=b)")
+    assert value_for_hydra(argument) == (key, "it's, (a=b)")
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "model.width=4",
+        "image_size=[1,2]",
+        "seed=1,2",
+        "model=segnet",
+        "run=",
+        "run=null",
+        "run='a b'",
+        'run="a b"',
+        "hydra.run.dir=out/${now:%Y}",
+        "~dataset",
+    ],
+)
+def test_what_is_no_path_is_left_alone(argument):
+    assert given_to_hydra(argument) == [argument]
+
+
+def test_a_comma_separates_paths_in_a_sweep(segtrain, asked):
+    segtrain("-m", "dataset=folder", "dataset.root=a b,c", "hydra.sweep.dir=x=1")
+    assert [settings.dataset["root"] for _, settings in asked] == ["a b", "c"]
+    assert Path("x=1").is_dir()
+
+
+# Folders of jobs
+
+SETTINGS = strategies.lists(
+    strategies.tuples(
+        strategies.sampled_from(["model", "seed", "dataset.root", "optimizer.learning_rate", "image_size"]),
+        strategies.from_regex(r"[A-Za-z0-9_.:/ é'\[\]-]{0,60}", fullmatch=True),
+    ),
+    max_size=6,
+    unique_by=lambda pair: pair[0],
+)
+
+
+def overrides_of(settings: list[tuple[str, str]]) -> str:
+    return ",".join(f"{key}={value}" for key, value in sorted(settings))
+
+
+@at_leisure
+@given(settings=SETTINGS, text=strategies.text())
+@example(settings=[], text="")
+@example(settings=[], text="../../x")
+@example(settings=[], text="." * 300)
+def test_a_jobs_folder_has_a_harmless_name(settings, text):
+    for overrides in (overrides_of(settings), text):
+        name = cli.job_folder_name(overrides)
+        assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name)
+        assert len(name) <= 128
+        assert name == cli.job_folder_name(overrides)
+
+
+@at_leisure
+@given(settings=SETTINGS.filter(bool), values=strategies.data())
+def test_jobs_with_other_values_have_other_folders(settings, values):
+    key, value = values.draw(strategies.sampled_from(settings))
+    other = values.draw(strategies.from_regex(r"[A-Za-z0-9_.:/ é'\[\]-]{0,60}", fullmatch=True))
+    # Also values that differ in nothing but what a file's name may not hold.
+    for changed in {other, value + "/", value + " ", value + "'", value.upper(), value * 3} - {value}:
+        changed_settings = [(name, changed if name == key else old) for name, old in settings]
+        assert cli.job_folder_name(overrides_of(changed_settings)) != cli.job_folder_name(overrides_of(settings))
+
+
+def test_a_plain_name_can_be_read():
+    assert cli.job_folder_name("model=segnet_small,seed=1") == "model-segnet_small_seed-1"
+
+
+# Jobs
+
+
+@pytest.fixture
+def train(monkeypatch):
+    """Has training end as told by the seed: 1 completes, others fail with the error given."""
+
+    def install(error: Exception) -> None:
+        def train(settings, *rest):
+            if settings.seed != 1:
+                raise error
+            RunFolder(HydraConfig.get().runtime.output_dir).write_results(
+                {
+                    "status": "completed",
+                    "seed": settings.seed,
+                    "val": dict.fromkeys(("mean_iou", "pixel_accuracy", "mean_class_accuracy"), 0.5)
+                    | {"per_class_iou": {"ground": 0.5}},
+                    "parameters": 10,
+                    "images_per_second": 1.0,
+                }
+            )
+            return 0.5
+
+        monkeypatch.setattr(experiment, "train", train)
+
+    return install
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError, OSError, FloatingPointError])
+def test_a_failed_run_is_told_in_a_line_and_logged_in_full(segtrain, train, error):
+    train(error("the mask is upside down"))
+    finished = segtrain("seed=2", "hydra.run.dir=out")
+    assert (finished.status, finished.output) == (1, "")
+    assert finished.errors == "segtrain: error: the mask is upside down\n"
+    log = Path("out/segtrain.log").read_text(encoding="utf-8")
+    assert "Traceback" in log
+    assert f"{error.__name__}: the mask is upside down" in log
+
+
+def test_an_interrupted_run_is_told(segtrain, train, tmp_path):
+    train(KeyboardInterrupt())
+    finished = segtrain("seed=2", "hydra.run.dir=out")
+    assert finished.status == 130
+    assert re.fullmatch(r"segtrain: error: interrupted.*\n", finished.errors)
+    assert str(tmp_path / "out") in finished.errors
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError, KeyError])
+def test_a_failed_job_does_not_take_the_sweep_with_it(segtrain, train, error):
+    """Whatever it failed of: hours of the other jobs are worth their comparison."""
+    train(error("no luck"))
+    finished = segtrain("-m", "seed=3,1,2", "hydra.sweep.dir=sweep")
+    assert finished.status == 1
+    comparison = json.loads(Path("sweep/comparison.json").read_text(encoding="utf-8"))
+    assert [job["status"] for job in comparison["jobs"]] == ["completed", "failed", "failed"]
+    assert comparison["configurations"][0]["mean_iou"]["values"] == [0.5]
+
+
+def test_a_sweep_runs_every_combination(segtrain, asked):
+    segtrain("-m", "model=segnet_small,encoder_decoder_small", "seed=1,2", "hydra.sweep.dir=sweep")
+    jobs = {(settings.model["_target_"].rpartition(".")[2], settings.seed) for _, settings in asked}
+    models = ("build_segnet_small", "build_encoder_decoder_small")
+    assert jobs == {(model, seed) for model in models for seed in (1, 2)}
+    assert {path.parent.name for path in Path("sweep").glob("*/.hydra")} == {
+        f"model-{model}_seed-{seed}" for model in ("segnet_small", "encoder_decoder_small") for seed in (1, 2)
+    }
+
+
+def test_a_sweep_over_all_options_of_a_kind(segtrain, asked):
+    segtrain("-m", "model=glob(*_small)")
+    assert len(asked) == 2
+
+
+# Questions: one process answers them all, and never imports TensorFlow
+
+QUESTIONS = {
+    "help": ["--help"],
+    "config": ["--cfg", "job"],
+    "info": ["--info"],
+    "defaults": ["--info", "defaults"],
+    "hydra": ["--hydra-help"],
+    "option": ["model=segnt"],
+    "setting": ["optimizer.learning_rat=1"],
+    "sweep": ["-m", "seed=1,2", "model.width=4,0"],
+    "no data": ["dataset=folder", "dataset.root=nowhere", "hydra.run.dir=no data"],
+    "no run": ["evaluate", "nowhere", "hydra.run.dir=no run"],
+    "no images": ["predict", "nowhere", "input=a", "output=b", "hydra.run.dir=no images"],
+    "no sweep": ["compare", "nowhere", "hydra.run.dir=no sweep"],
+}
+MODELS = {path.stem for path in (cli.config_folder() / "model").glob("*.yaml")}
+COMPLETIONS = {
+    "segtrain model=": {f"model={model}" for model in MODELS},
+    "segtrain epochs=3 model=encoder": {f"model={model}" for model in MODELS if model.startswith("encoder")},
+    "segtrain train model=": {f"model={model}" for model in MODELS},
+    "segtrain --config-name smoke model=": {f"model={model}" for model in MODELS},
+    "segtrain optimizer.learning": {"optimizer.learning_rate="},
+    "segtrain dataset=folder dataset.ro": {"dataset.root="},
+    "segtrain see": {"seed="},
+    "segtrain ev": {"evaluate"},
+    "segtrain evaluate spl": {"split="},
+    "segtrain evaluate run=x ba": {"batch_size="},
+    "segtrain predict run=x ov": {"overwrite="},
+    "segtrain predict x ov": {"overwrite="},
+    "segtrain predict my/run=x,y input=a ov": {"overwrite="},
+}
+SCRIPT = """
+import contextlib, io, json, os, sys
+from segtrain import cli
+
+def answer(arguments, line=""):
+    os.environ["COMP_LINE"], os.environ["COMP_POINT"] = line, str(len(line))
+    sys.argv, status, output, errors = ["segtrain"], 0, io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        try:
+            cli.main(arguments)
+        except SystemExit as exit:
+            status = exit.code
+    heavy = sorted({"tensorflow", "keras", "albumentations", "cv2"} & set(sys.modules))
+    return {"status": status, "output": output.getvalue(), "errors": errors.getvalue(), "imported": heavy}
+
+questions, lines = json.load(sys.stdin)
+completions = {line: answer(["-sc", "query=bash"], line) for line in lines}
+answers = {name: answer(arguments) for name, arguments in questions.items()}
+print(json.dumps({"answers": answers, "completions": completions}))
+"""
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory) -> SimpleNamespace:
+    folder = tmp_path_factory.mktemp("process")
+    finished = subprocess.run(
+        [sys.executable, "-c", SCRIPT], input=json.dumps([QUESTIONS, list(COMPLETIONS)]),
+        cwd=folder, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    return SimpleNamespace(folder=folder, **json.loads(finished.stdout))
+
+
+def test_questions_and_mistakes_import_nothing_heavy(process):
+    answers = process.answers | process.completions
+    assert len(answers) == len(QUESTIONS) + len(COMPLETIONS)
+    # Data and runs are looked at with other libraries, and without TensorFlow all the same.
+    light = {name: {"albumentations", "cv2"} if name.startswith("no ") else set() for name in answers}
+    assert {name: set(answer["imported"]) - light[name] for name, answer in answers.items()} == dict.fromkeys(
+        answers, set()
+    )
+
+
+def test_questions_leave_nothing(process):
+    begun = {arguments[-1].partition("=")[2] for name, arguments in QUESTIONS.items() if name.startswith("no ")}
+    assert set(os.listdir(process.folder)) <= begun
+
+
+def test_help_tells_verbs_options_and_settings(process):
+    answer = process.answers["help"]
+    assert (answer["status"], answer["errors"]) == (0, "")
+    lines = answer["output"].splitlines()
+    for verb in cli.SCHEMAS:
+        assert verb == "train" or any(line.startswith(f"segtrain {verb} ") for line in lines)
+    assert f"model: {', '.join(sorted(MODELS))}" in lines
+    assert {"batch_size: 16", "  learning_rate: 0.2"} <= set(lines)
+
+
+def test_the_config_is_shown(process):
+    answer = process.answers["config"]
+    assert (answer["status"], answer["errors"]) == (0, "")
+    config = yaml.safe_load(answer["output"])
+    assert config["model"]["_target_"] == "segtrain.models.segnet_small.build_segnet_small"
+    assert config["augmentation"]["transforms"]["flip"]["p"] == 0.5
+    assert "hydra" not in config
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("info", "Hydra"), ("defaults", "model/segnet_small"), ("hydra", "--multirun")]
+)
+def test_hydras_own_answers(process, name, shown):
+    assert process.answers[name]["status"] == 0
+    assert shown in process.answers[name]["output"]
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "words"),
+    [
+        ("option", 2, "Did you mean 'segnet'?"),
+        ("setting", 2, "Did you mean 'learning_rate'?"),
+        ("sweep", 2, "model.width=0"),
+        ("no data", 1, "dataset.root=nowhere"),
+        ("no run", 1, "run=nowhere"),
+        ("no images", 1, "run=nowhere"),
+        ("no sweep", 1, "run=nowhere"),
+    ],
+)
+def test_a_mistake_is_answered_in_a_new_process(process, name, status, words):
+    answer = process.answers[name]
+    assert (answer["status"], answer["output"]) == (status, "")
+    assert re.fullmatch(r"segtrain: error: .*\n", answer["errors"])
+    assert words in answer["errors"]
+
+
+@pytest.mark.parametrize("line", COMPLETIONS)
+def test_completion(process, line):
+    assert set(process.completions[line]["output"].split()) == COMPLETIONS[line]
+
+
+def test_completion_begins_with_verbs_and_settings(segtrain, monkeypatch):
+    monkeypatch.setenv("COMP_LINE", "segtrain ")
+    monkeypatch.setenv("COMP_POINT", "9")
+    offered = set(segtrain("-sc", "query=bash").output.split())
+    assert offered >= {*cli.SCHEMAS, "model=", "dataset=", "epochs=", "seed="}
+
+
+BASH = """
+eval "$(segtrain -sc install=bash)"
+complete_line() {
+    COMP_LINE="$1"; COMP_POINT=${#1}; words=($1); COMP_CWORD=$((${#words[@]} - 1)); COMPREPLY=()
+    hydra_bash_completion
+    echo "${COMPREPLY[@]}"
+}
+complete_line "segtrain model=seg"
+complete_line "segtrain evaluate spl"
+"""
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
+def test_bash_completes(tmp_path):
+    commands = Path(sys.executable).parent
+    if not (commands / "segtrain").exists():
+        pytest.skip("the command is not installed beside this Python")
+    finished = subprocess.run(
+        ["bash", "-c", BASH], env=os.environ | {"PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"},
+        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    models, split = finished.stdout.splitlines()
+    assert set(models.split()) == {f"model={model}" for model in MODELS if model.startswith("seg")}
+    assert split == "split="
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,133 @@
+import json
+import os
+
+import numpy as np
+import pytest
+
+from segtrain.run_folder import RunFolder, write_text, written_whole
+
+
+def finish(path):
+    """Makes the files of a finished run."""
+    folder = RunFolder(path)
+    for file in (folder.config, folder.best_model):
+        write_text(file, "there")
+    folder.write_results({"status": "completed"})
+    return folder
+
+
+@pytest.mark.parametrize("name", ["file.txt", "no_suffix", "state.tar.gz", "übung, a=b/gewählt 写.json"])
+def test_a_file_is_written_as_a_whole(tmp_path, name):
+    path = tmp_path / "deep" / "down" / name
+    for text in ("first", "é second"):
+        with written_whole(path) as temporary:
+            assert temporary.parent == path.parent
+            assert temporary.suffix == (path.suffix or ".part")
+            temporary.write_text(text, encoding="utf-8")
+            assert not path.exists() or path.read_text(encoding="utf-8") == "first"
+        assert path.read_text(encoding="utf-8") == text
+    assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize("former", [None, "former"])
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError])
+def test_a_failure_leaves_the_former_file_and_nothing_else(tmp_path, former, error):
+    path = tmp_path / "file.txt"
+    if former:
+        path.write_text(former)
+
+    def write():
+        with written_whole(path) as temporary:
+            temporary.write_text("half")
+            raise error("stop")
+
+    with pytest.raises(error, match="stop"):
+        write()
+    assert [file.read_text() for file in tmp_path.iterdir()] == ([former] if former else [])
+
+
+def test_a_writer_that_writes_nothing_is_an_error(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("former")
+    with pytest.raises(FileNotFoundError), written_whole(path):
+        pass
+    assert path.read_text() == "former"
+
+
+def test_results_come_back(tmp_path):
+    folder = RunFolder(tmp_path / "läufe, é=1")
+    results = {"status": "completed", "val": {"mean_iou": 0.5, "per_class_iou": {"straße": 1}}, "size": [32, 48]}
+    folder.write_results(results)
+    assert folder.read_results() == results
+    assert "straße" in folder.results.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf"), np.float64("nan")])
+def test_what_is_no_number_is_null(tmp_path, number):
+    folder = RunFolder(tmp_path)
+    folder.write_results({"a": number, "b": {"c": [1.5, number, (number,)]}, 3: np.float64(0.25)})
+
+    def refuse(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    read = json.loads(folder.results.read_text(), parse_constant=refuse)
+    assert read == {"a": None, "b": {"c": [1.5, None, [None]]}, "3": 0.25}
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b'{"status": ', b"\xff\xfe{}"], ids=["missing", "empty", "half", "binary"]
+)
+def test_results_that_cannot_be_read_are_named(tmp_path, content):
+    folder = RunFolder(tmp_path)
+    if content is not None:
+        folder.results.write_bytes(content)
+    with pytest.raises(ValueError, match=r"results\.json cannot be read"):
+        folder.read_results()
+
+
+@pytest.mark.parametrize("name", ["run", "läufe, é=1/写"])
+def test_a_finished_run_is_found(tmp_path, name):
+    finish(tmp_path / name)
+    for path in (tmp_path / name, str(tmp_path / name)):
+        assert RunFolder.of_finished_run(path).read_results() == {"status": "completed"}
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        (["config.yaml"], "is no run folder.*It has no config.yaml. "),
+        (["results.json"], "is no run folder.*It has no results.json. "),
+        (["config.yaml", "results.json"], "It has no config.yaml and no results.json. "),
+        (["checkpoints/best.keras"], "has no checkpoints/best.keras.*callbacks=none"),
+    ],
+)
+def test_what_a_run_lacks_is_told(tmp_path, lost, said):
+    finish(tmp_path / "run")
+    for name in lost:
+        (tmp_path / "run" / name).unlink()
+    with pytest.raises(ValueError, match=f"run={tmp_path / 'run'} {said}" if said.startswith(("is", "has")) else said):
+        RunFolder.of_finished_run(tmp_path / "run")
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(ValueError, match=r"There is no such folder.*outputs/<date>/<time>"):
+        RunFolder.of_finished_run(tmp_path / "gone")
+    assert not (tmp_path / "gone").exists()
+
+
+def test_the_names_are_those_of_the_design(tmp_path):
+    folder = RunFolder(tmp_path)
+    names = {
+        name: getattr(folder, name).relative_to(tmp_path).as_posix()
+        for name in ("config", "results", "metrics", "report", "best_model", "last_state", "predictions", "tensorboard")
+    }
+    assert names == {
+        "config": "config.yaml",
+        "results": "results.json",
+        "metrics": "metrics.csv",
+        "report": "report.html",
+        "best_model": "checkpoints/best.keras",
+        "last_state": "checkpoints/last/state.npz",
+        "predictions": "predictions",
+        "tensorboard": "tensorboard",
+    }

@@ -1,0 +1,305 @@
+import copy
+import re
+from dataclasses import fields
+
+import hydra
+import pytest
+from omegaconf import OmegaConf
+
+from segtrain.cli import config_folder
+from segtrain.settings import (
+    CompareSettings,
+    ConfigError,
+    EvaluateSettings,
+    PredictSettings,
+    TrainSettings,
+    read_settings,
+    suggest,
+)
+
+# One composition that has something of every kind: a Literal, an optional list, nested transforms, Keras callbacks.
+OVERRIDES = [
+    "model=encoder_decoder_small",
+    "dataset=folder",
+    "dataset.root=data",
+    "augmentation=photometric",
+    "callbacks=[default,early_stopping]",
+]
+SCHEMAS = {
+    "config": TrainSettings,
+    "evaluate": EvaluateSettings,
+    "predict": PredictSettings,
+    "compare": CompareSettings,
+}
+
+
+@pytest.fixture(scope="module")
+def composed():
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        configs = {name: hydra.compose(name, OVERRIDES if name == "config" else []) for name in SCHEMAS}
+    for config in configs.values():
+        OmegaConf.set_struct(config, False)
+    return configs
+
+
+@pytest.fixture
+def read(composed):
+    """Reads the settings with some values changed; a key may be new."""
+
+    def read(changes, name="config"):
+        config = copy.deepcopy(composed[name])
+        for key, value in changes.items():
+            OmegaConf.update(config, key, value, merge=False, force_add=True)
+        return read_settings(config, SCHEMAS[name])
+
+    return read
+
+
+@pytest.fixture
+def refusal(read):
+    """Returns the message with which changed values are refused: one line."""
+
+    def refusal(changes, name="config"):
+        with pytest.raises(ConfigError) as caught:
+            read(changes, name)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    return refusal
+
+
+def test_right_settings_come_back_as_plain_values(read, composed):
+    settings = read({})
+    expected = OmegaConf.to_container(composed["config"], resolve=True)
+    assert {field.name: getattr(settings, field.name) for field in fields(settings)} == expected
+    assert type(settings.model) is type(settings.callbacks["pictures"]) is dict
+    assert settings.augmentation["transforms"]["crop"]["size"] == [256, 256]  # ${image_size}, resolved
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model.dropout", 0),  # an integer is a number
+        ("model.upsampling", "bilinear"),
+        ("seed", 0),
+        ("seed", 2**32 - 1),
+        ("max_samples", 2),
+        ("max_samples", None),
+        ("dataset.classes", None),
+        ("dataset.classes", ["road", "sky"]),
+        ("dataset.ignore_label", 255),
+        ("callbacks.pictures.epochs", [0, 3]),
+        ("callbacks.early_stopping.min_delta", 1),
+        ("callbacks.early_stopping.baseline", 0.5),  # of the callback, not in the YAML
+        ("callbacks.mine", {"_target_": "keras.callbacks.TerminateOnNaN"}),
+        ("augmentation.transforms", {}),
+        ("augmentation.transforms.colour.hue", 0.1),  # tuple[float, float] | float
+        ("augmentation.transforms.crop.area_for_downscale", None),
+        ("augmentation.transforms.crop.area_for_downscale", "image"),
+        ("augmentation.transforms.crop.interpolation", 2),
+        ("augmentation.transforms.blur", {"_target_": "albumentations.Blur", "blur_limit": 5}),
+        ("model", {"_target_": "math.hypot"}),  # exists, and its source does not tell what it takes
+    ],
+)
+def test_what_is_right_is_accepted(read, key, value):
+    settings = read({key: value})
+    found = getattr(settings, key.split(".")[0])
+    for part in key.split(".")[1:]:
+        found = found[part]
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        # Types.
+        ("epochs", "abc", "epochs=abc: has to be an integer. Received str."),
+        ("epochs", "3", "epochs=3: has to be an integer. Received str."),
+        ("epochs", 1.5, "epochs=1.5: has to be an integer. Received float."),
+        ("epochs", 3.0, "epochs=3.0: has to be an integer. Received float."),
+        ("epochs", True, "epochs=true: has to be an integer. Received bool."),
+        ("epochs", None, "epochs=null: has to be an integer. Received NoneType."),
+        ("epochs", [1], "epochs=[1]: has to be an integer. Received list."),
+        ("epochs", {"a": 1}, 'epochs={"a": 1}: has to be an integer. Received dict.'),
+        ("max_samples", "all", "max_samples=all: has to be an integer. Received str."),
+        ("model.width", "4", "model.width=4: has to be an integer. Received str."),
+        ("model.dropout", "0.5", "model.dropout=0.5: has to be a number. Received str."),
+        ("model.dropout", False, "model.dropout=false: has to be a number. Received bool."),
+        ("optimizer.learning_rate", True, "optimizer.learning_rate=true: has to be a number. Received bool."),
+        ("optimizer.nesterov", 1, "optimizer.nesterov=1: has to be true or false. Received int."),
+        ("optimizer.nesterov", "true", "optimizer.nesterov=true: has to be true or false. Received str."),
+        ("dataset.root", None, "dataset.root=null: has to be text. Received NoneType."),
+        ("dataset.root", 3, "dataset.root=3: has to be text. Received int."),
+        ("callbacks.early_stopping.patience", "ten", "callbacks.early_stopping.patience=ten: has to be a number."),
+        ("callbacks.early_stopping.patience", True, "callbacks.early_stopping.patience=true: has to be a number."),
+        # Ranges.
+        ("seed", -1, "seed=-1: has to be greater than or equal to 0."),
+        ("seed", 2**32, "seed=4294967296: has to be less than or equal to 4294967295."),
+        ("batch_size", 0, "batch_size=0: has to be greater than or equal to 1."),
+        ("max_samples", 1, "max_samples=1: has to be greater than or equal to 2."),
+        ("image_size", [32, 0], "image_size=[32, 0]: has to be greater than or equal to 1."),
+        ("model.dropout", 1.0, "model.dropout=1.0: has to be less than 1."),
+        ("model.batch_norm_momentum", 0, "model.batch_norm_momentum=0: has to be greater than 0."),
+        ("optimizer.learning_rate", 0.0, "optimizer.learning_rate=0.0: has to be greater than 0."),
+        ("optimizer.learning_rate", float("nan"), "optimizer.learning_rate=NaN: has to be"),
+        ("optimizer.weight_decay", -1, "optimizer.weight_decay=-1: has to be greater than or equal to 0."),
+        ("schedule.end_share", 1.5, "schedule.end_share=1.5: has to be less than or equal to 1."),
+        ("dataset.ignore_label", 256, "dataset.ignore_label=256: has to be less than or equal to 255."),
+        ("callbacks.pictures.epochs", [0, -1], "callbacks.pictures.epochs=[0, -1]: has to be greater than or equal to"),
+        # Choices.
+        ("model.upsampling", "bilinea", "has to be nearest or bilinear. Did you mean 'bilinear'?"),
+        ("model.upsampling", None, "model.upsampling=null: has to be nearest or bilinear."),
+        ("dataset.cache", "memry", "has to be auto, memory, disk or none. Did you mean 'memory'?"),
+        ("trainer.strategy", "two", "trainer.strategy=two: has to be auto, one or mirrored."),
+        ("callbacks.checkpoint.mode", "maximum", "has to be max or min. Did you mean 'max'?"),
+        ("augmentation.reads", "nativ", "has to be resized or native. Did you mean 'native'?"),
+        # Lists.
+        ("image_size", [32], "image_size=[32]: has to be a list of 2 values. Received 1."),
+        ("image_size", [32, 32, 32], "image_size=[32, 32, 32]: has to be a list of 2 values. Received 3."),
+        ("image_size", [32, 1.5], "image_size=[32, 1.5]: has to be an integer."),
+        ("image_size", 32, "image_size=32: has to be a list, such as [a,b]. Received int."),
+        ("image_size", "32x48", "image_size=32x48: has to be a list, such as [a,b]. Received str."),
+        ("dataset.classes", "road", "dataset.classes=road: has to be a list, such as [a,b]. Received str."),
+        ("dataset.classes", ["road", 1], 'dataset.classes=["road", 1]: has to be text.'),
+        ("callbacks.pictures.epochs", 3, "callbacks.pictures.epochs=3: has to be a list"),
+        # What is nested in an option.
+        ("augmentation.transforms", None, "augmentation.transforms=null: has to be settings"),
+        ("augmentation.transforms.flip.p", "abc", "augmentation.transforms.flip.p=abc: has to be a number."),
+        ("augmentation.transforms.flip.p", True, "augmentation.transforms.flip.p=true: has to be a number."),
+        ("augmentation.transforms.crop.size", [32], "transforms.crop.size=[32]: has to be a list of 2 values."),
+        ("augmentation.transforms.crop.size", 32, "augmentation.transforms.crop.size=32: has to be a list"),
+        ("augmentation.transforms.crop.scale", ["a", 1], 'transforms.crop.scale=["a", 1]: has to be a number.'),
+        ("augmentation.transforms.crop.area_for_downscale", "imag", "Did you mean 'image'?"),
+        (
+            "augmentation.transforms.crop.sice",
+            [1, 2],
+            "transforms.crop.sice: there is no such setting. Did you mean 'size'",
+        ),
+        ("augmentation.transforms.blur", {"_target_": "albumentations.Blurr"}, "'albumentations' has no 'Blurr'"),
+        ("augmentation.transforms.blur", 3, "augmentation.transforms.blur: needs a _target_"),
+        ("augmentation.transforms.blur", {"p": 0.5}, "augmentation.transforms.blur: needs a _target_"),
+        # Keys.
+        ("x", 1, "x: there is no such setting. Settings here: model, dataset, "),
+        ("epoch", 3, "epoch: there is no such setting. Did you mean 'epochs'?"),
+        ("optimzer", {}, "optimzer: there is no such setting. Did you mean 'optimizer'?"),
+        ("optimizer.learning_rat", 1, "learning_rat: there is no such setting. Did you mean 'learning_rate'?"),
+        ("model.widht", 4, "model.widht: there is no such setting. Did you mean 'width'?"),
+        ("dataset.val_shar", 0.1, "dataset.val_shar: there is no such setting. Did you mean 'val_share'?"),
+        ("callbacks.csv.x", 1, "callbacks.csv.x: there is no such setting. Settings here: none."),
+        ("callbacks.early_stopping.patince", 3, "callbacks.early_stopping.patince: there is no such setting. Did you"),
+        # What the run gives.
+        ("model.num_classes", 3, "model.num_classes: is set by the run itself"),
+        ("model.channels", 3, "model.channels: is set by the run itself"),
+        ("loss.ignore_label", 3, "loss.ignore_label: is set by the run itself"),
+        ("augmentation.ignore_label", 3, "augmentation.ignore_label: is set by the run itself"),
+        ("schedule.learning_rate", 0.1, "schedule.learning_rate: is set by the run itself"),
+        ("schedule.epochs", 3, "schedule.epochs: is set by the run itself"),
+        ("callbacks.csv.folder", "x", "callbacks.csv.folder: is set by the run itself"),
+        ("callbacks.pictures.validation", "x", "callbacks.pictures.validation: is set by the run itself"),
+        # Targets.
+        ("model._target_", "segtrain.models.nope.build", "There is no module 'segtrain.models.nope'."),
+        ("model._target_", "segtrain.models.segnet.build", "The module 'segtrain.models.segnet' has no 'build'."),
+        (
+            "loss._target_",
+            "keras.losses.Dic",
+            "loss._target_=keras.losses.Dic: The module 'keras.losses' has no 'Dic'.",
+        ),
+        ("model._target_", 3, "model: needs a _target_"),
+        ("model._target_", None, "model: needs a _target_"),
+        ("model", {}, "model: needs a _target_"),
+        ("model", "segnet", "model: needs a _target_"),
+        ("callbacks.csv", None, "callbacks.csv: needs a _target_"),
+        ("callbacks.x", 1, "callbacks.x: needs a _target_"),
+        # Interpolations.
+        ("seed", "${epochss}", "seed: Interpolation key 'epochss' not found"),
+        ("model.width", "${model.widht}", "model.width: Interpolation key 'model.widht' not found"),
+        ("seed", "${oc.env:SEGTRAIN_HAS_NO_SUCH_VARIABLE}", "SEGTRAIN_HAS_NO_SUCH_VARIABLE"),
+    ],
+)
+def test_what_is_wrong_is_told(refusal, key, value, words):
+    message = refusal({key: value})
+    assert words in message
+    assert message.startswith(key.removesuffix("._target_"))
+
+
+def test_settings_are_listed_in_the_builders_order(refusal):
+    """And so the same way each time."""
+    message = refusal({"model.widht": 4})
+    assert message.endswith("Settings here: width, dropout, batch_norm_momentum, upsampling.")
+
+
+@pytest.mark.parametrize("key", [field.name for field in fields(TrainSettings)])
+def test_nothing_may_be_left_out(composed, key):
+    config = copy.deepcopy(composed["config"])
+    del config[key]
+    with pytest.raises(ConfigError, match=f"^{key} is required"):
+        read_settings(config, TrainSettings)
+
+
+@pytest.mark.parametrize("key", ["model", "dataset", "callbacks", "loss", "trainer"])
+def test_a_group_may_not_be_null(refusal, key):
+    assert refusal({key: None}).startswith(f"{key} is required. Type {key}=OPTION")
+
+
+def test_a_required_value_is_told_with_its_purpose(refusal):
+    assert refusal({"dataset.root": "???"}) == "dataset.root is required: the folder. Type dataset.root=VALUE."
+
+
+def test_the_first_of_several_mistakes_is_told(refusal):
+    assert "model.width" in refusal({"model.width": 0, "dataset.val_share": 2, "epochs": "x"})
+
+
+@pytest.mark.parametrize(
+    ("schedule", "accepted"),
+    [("build_constant", True), ("build_cosine", False), ("build_polynomial", False)],
+)
+def test_one_thing_alone_changes_the_learning_rate(read, refusal, schedule, accepted):
+    changes = {
+        "schedule": {"_target_": f"segtrain.training.schedules.{schedule}"},
+        "callbacks.reduce_on_plateau": {"_target_": "keras.callbacks.ReduceLROnPlateau", "patience": 2},
+    }
+    if accepted:
+        assert read(changes).callbacks["reduce_on_plateau"]["patience"] == 2
+    else:
+        assert re.fullmatch(r"callbacks\.reduce_on_plateau .*schedule=constant.*", refusal(changes))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("evaluate", {}, "run is required. Type run=VALUE."),
+        ("evaluate", {"run": 3}, "run=3: has to be text."),
+        ("evaluate", {"run": "a", "split": "trian"}, "has to be train, val or test. Did you mean 'train'?"),
+        ("evaluate", {"run": "a", "batch_size": 0}, "batch_size=0: has to be greater than or equal to 1."),
+        ("evaluate", {"run": "a", "splt": "val"}, "splt: there is no such setting. Did you mean 'split'?"),
+        ("predict", {"run": "a"}, "input is required. Type input=VALUE."),
+        ("predict", {"run": "a", "input": "b"}, "output is required. Type output=VALUE."),
+        ("predict", {"run": "a", "input": "b", "output": "c", "overwrite": 1}, "overwrite=1: has to be true or false."),
+        ("compare", {}, "run is required. Type run=VALUE."),
+        ("compare", {"run": "a", "model": {}}, "model: there is no such setting."),
+    ],
+)
+def test_the_other_verbs_are_checked_too(refusal, name, changes, words):
+    assert words in refusal(changes, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "expected"),
+    [
+        ("evaluate", {"run": "a"}, EvaluateSettings(run="a", split="val", batch_size=None)),
+        ("predict", {"run": "a", "input": "b", "output": "c"}, PredictSettings("a", "b", "c", overwrite=False)),
+        ("compare", {"run": "a"}, CompareSettings(run="a")),
+    ],
+)
+def test_the_other_verbs_have_defaults(read, name, changes, expected):
+    assert read(changes, name) == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "nearest"),
+    [("segnt", "segnet"), ("SegNet", "segnet"), ("encoder-decoder", "encoder_decoder"), ("segnet_smal", "segnet_small"),
+     ("xyz", None), ("", None)],
+)  # fmt: skip
+def test_the_nearest_word_is_suggested(word, nearest):
+    known = ["segnet", "segnet_small", "encoder_decoder"]
+    assert suggest(word, known) == (f" Did you mean '{nearest}'?" if nearest else "")

@@ -1,0 +1,56 @@
+"""The choice of devices, and sums over them."""
+
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+from segtrain.training.replicas import choose_strategy, sum_over_replicas
+
+
+@pytest.mark.parametrize(("choice", "num_replicas"), [("one", 1), ("auto", 1), ("mirrored", 2)])
+def test_choice_without_gpus(choice, num_replicas):
+    """Two logical CPUs are mirrored only when asked: there is nothing to gain on one machine's cores."""
+    assert choose_strategy(choice).num_replicas_in_sync == num_replicas
+
+
+def test_mirrored_needs_two_devices(monkeypatch):
+    one_cpu = tf.config.list_logical_devices("CPU")[:1]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: one_cpu if kind == "CPU" else [])
+    with pytest.raises(ValueError, match="at least 2 devices") as error:
+        choose_strategy("mirrored")
+    assert "'/device:CPU:0'" in str(error.value)
+    assert "Use trainer.strategy=one." in str(error.value)
+
+
+@pytest.mark.parametrize(("choice", "expected"), [("one", [1.0]), ("mirrored", [3.0, 3.0])])
+def test_sum_over_replicas(choice, expected):
+    strategy = choose_strategy(choice)
+    values = strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(context.replica_id_in_sync_group + 1.0)
+    )
+    sums = strategy.run(sum_over_replicas, (values,))
+    assert [float(value) for value in strategy.experimental_local_results(sums)] == expected
+
+
+def test_sum_outside_of_a_strategy_is_the_value():
+    assert float(sum_over_replicas(tf.constant(2.0))) == 2.0
+
+
+TWO_TRAINERS = """
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from segtrain.training.replicas import sum_over_replicas
+from segtrain.training.trainer import Trainer
+for size in (3, 4):
+    run = Trainer(strategy="mirrored").compile(lambda *_: tf.reduce_sum(sum_over_replicas(tf.ones(size))))
+    assert float(run(0, 0)) == 2 * 2 * size
+"""
+
+
+def test_two_mirrored_runs_in_one_process():
+    """As a sweep does. In a process of its own: a sum that fails takes all later ones with it."""
+    finished = subprocess.run([sys.executable, "-c", TWO_TRAINERS], capture_output=True, text=True, timeout=120)
+    assert finished.returncode == 0, finished.stderr[-1500:]

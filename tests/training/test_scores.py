@@ -1,0 +1,73 @@
+"""Scores, against scikit-learn's."""
+
+import json
+
+import numpy as np
+import pytest
+import sklearn.metrics
+
+from segtrain.training.scores import Scores, metric_contract
+
+NAMES = ["a", "b", "c", "d", "e", "f"]
+
+
+def random_pixels(seed, true_classes, predicted_classes):
+    rng = np.random.default_rng(seed)
+    truth, guess = rng.choice(true_classes, 200), rng.choice(predicted_classes, 200)
+    right = (rng.random(200) < 0.5) & np.isin(truth, predicted_classes)
+    return truth, np.where(right, truth, guess)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("true_classes", "predicted_classes"),
+    [(range(6), range(6)), ([0, 2, 5], [0, 2, 5]), ([0, 1, 2], [2, 3]), ([4], [1, 2]), ([3], [3])],
+    ids=["all", "three absent", "few in common", "all wrong", "all right"],
+)
+def test_equal_scikit_learns(seed, true_classes, predicted_classes):
+    truth, predicted = random_pixels(seed, true_classes, predicted_classes)
+    scores = Scores(sklearn.metrics.confusion_matrix(truth, predicted, labels=range(6)))
+    seen = np.union1d(truth, predicted)
+    expected = np.full(6, np.nan)
+    expected[seen] = sklearn.metrics.jaccard_score(truth, predicted, labels=seen, average=None)
+    np.testing.assert_allclose(scores.per_class_iou, expected)
+    mean = sklearn.metrics.jaccard_score(truth, predicted, labels=seen, average="macro")
+    assert scores.mean_iou == pytest.approx(mean)
+    assert scores.pixel_accuracy == pytest.approx(sklearn.metrics.accuracy_score(truth, predicted))
+    recall = sklearn.metrics.recall_score(truth, predicted, labels=np.unique(truth), average="macro")
+    assert scores.mean_class_accuracy == pytest.approx(recall)
+
+
+def test_no_pixel_at_all_has_no_score():
+    scores = Scores(np.zeros((6, 6), np.int64))
+    assert np.isnan([scores.mean_iou, scores.pixel_accuracy, scores.mean_class_accuracy, *scores.per_class_iou]).all()
+    plain = scores.as_dict(NAMES)
+    assert plain["per_class_iou"] == dict.fromkeys(NAMES)
+    assert plain["mean_iou"] is plain["pixel_accuracy"] is plain["mean_class_accuracy"] is None
+
+
+def test_counts_too_large_for_float32_are_exact():
+    many = 2**24
+    scores = Scores(np.array([[many, 1], [0, many]], np.int64))
+    assert scores.pixel_accuracy == 2 * many / (2 * many + 1) < 1
+    assert scores.per_class_iou[0] == many / (many + 1) < 1
+
+
+def test_as_dict_is_plain_numbers_by_class_name():
+    scores = Scores(np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]], np.int64))
+    plain = json.loads(json.dumps(scores.as_dict(["sky", "road", "never"]), allow_nan=False))
+    assert plain == {
+        "mean_iou": pytest.approx((3 / 4 + 4 / 5) / 2),
+        "pixel_accuracy": 7 / 8,
+        "mean_class_accuracy": pytest.approx((3 / 4 + 1) / 2),
+        "per_class_iou": {"sky": 3 / 4, "road": 4 / 5, "never": None},
+    }
+
+
+def test_contract_states_what_the_number_depends_on():
+    contract = metric_contract(12, 11, (360, 480))
+    assert contract["num_classes"] == 12
+    assert contract["ignore_label"] == 11
+    assert "360x480" in contract["evaluated_at"]
+    assert "void" in contract["rule"]
+    assert "absent" in contract["rule"]

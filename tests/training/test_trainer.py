@@ -1,0 +1,303 @@
+"""The loop: what it computes, on one device and on two, and what it tells its callbacks."""
+
+from dataclasses import replace
+
+import albumentations
+import keras
+import numpy as np
+import pytest
+import sklearn.metrics
+import tensorflow as tf
+
+from segtrain.augmentations.augmentation import Augmentation
+from segtrain.pipeline.samples import Samples
+from segtrain.training.callbacks.terminate_on_nan import TerminateOnNaN
+from segtrain.training.losses.cross_entropy import build_cross_entropy
+from segtrain.training.trainer import Evaluator, Trainer
+
+VOID = 255
+TIMINGS = ("images_per_second", "data_wait", "seconds")
+
+
+def without_timings(history):
+    return [{name: value for name, value in epoch.items() if name not in TIMINGS} for epoch in history]
+
+
+def all_of(dataset, split):
+    return Samples(dataset, split, image_size=(32, 32)).batch(range(len(dataset.split(split))))
+
+
+def cross_entropy_of_pixels(labels, logits):
+    """Returns the loss of every valid pixel, in NumPy."""
+    logits = logits.astype(np.float64)
+    log_softmax = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    valid = labels != VOID
+    return -log_softmax[valid, labels[valid]]
+
+
+# One device and two.
+
+
+def test_two_devices_train_as_one_does(finished_run):
+    """Twelve steps; the last batch of validation leaves one replica with nothing but filling."""
+    one, mirrored = finished_run("one"), finished_run("mirrored")
+    assert (one.trainer.num_replicas, mirrored.trainer.num_replicas) == (1, 2)
+    assert len(one.history) == 2
+    for expected, epoch in zip(without_timings(one.history), without_timings(mirrored.history), strict=True):
+        assert epoch == pytest.approx(expected, rel=1e-5)
+    for expected, weights in zip(one.witness.weights[-1], mirrored.witness.weights[-1], strict=True):
+        np.testing.assert_allclose(weights, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_replicas_share_their_running_averages(finished_run):
+    """Each would else keep those of its own half batch, and a checkpoint hold the first one's."""
+    norms = [layer for layer in finished_run("mirrored").model.layers if "batch_norm" in layer.name]
+    assert len(norms) == 2
+    for variable in [norm.moving_variance for norm in norms]:
+        first, second = (value.numpy() for value in variable.value.values)
+        assert np.ptp(first) > 0
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("batch_size", [6, 16])
+def test_two_devices_score_as_one_does(finished_run, shapes_dataset, batch_size):
+    """Same weights, ten images: neither size divides them."""
+    samples = Samples(shapes_dataset, "val", image_size=(32, 32))
+    best = finished_run("one").folder.best_model
+    evaluations = []
+    for strategy in ("one", "mirrored"):
+        trainer = finished_run(strategy).trainer
+        with trainer.scope():
+            model = keras.saving.load_model(best)
+        loss = build_cross_entropy(ignore_label=VOID)
+        evaluations.append(Evaluator(trainer, model, loss, samples, batch_size).run())
+    one, mirrored = evaluations
+    np.testing.assert_array_equal(mirrored.scores.confusion_matrix, one.scores.confusion_matrix)
+    assert mirrored.loss == pytest.approx(one.loss, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "advice"), [(5, "batch_size=4 or 6."), (1, "batch_size=2."), (9, "batch_size=8 or 10.")]
+)
+def test_a_batch_has_to_be_divisible(batch_size, advice):
+    with pytest.raises(ValueError, match="divided among 2 devices") as error:
+        Trainer(strategy="mirrored").require_divisible(batch_size)
+    assert f"Received: batch_size={batch_size}. Use {advice}" in str(error.value)
+
+
+def test_a_divisible_batch_is_fine():
+    Trainer(strategy="mirrored").require_divisible(6)
+    Trainer(strategy="one").require_divisible(5)
+
+
+@pytest.mark.parametrize("batch_size", [5, 1])
+def test_evaluation_refuses_a_batch_that_cannot_be_divided(shapes_dataset, build_network, batch_size):
+    """Or scores all images all the same; leaving some out unsaid would be a wrong number."""
+    trainer = Trainer(strategy="mirrored")
+    with trainer.scope():
+        model = build_network()
+    samples = Samples(shapes_dataset, "val", image_size=(32, 32))
+    try:
+        evaluator = Evaluator(trainer, model, build_cross_entropy(ignore_label=VOID), samples, batch_size)
+        counted = evaluator.run().scores.confusion_matrix.sum()
+    except ValueError as error:
+        assert "batch_size" in str(error)
+    else:
+        assert counted == np.count_nonzero(all_of(shapes_dataset, "val")[1] != VOID)
+
+
+# What the numbers mean.
+
+
+def test_validation_is_scored_over_each_pixel_once(finished_run, shapes_dataset):
+    """Ten images in batches of four: what fills the last batch counts nowhere, nor does void."""
+    run = finished_run("one")
+    images, labels = all_of(shapes_dataset, "val")
+    logits = run.model(images.astype(np.float32), training=False).numpy()
+    evaluation = run.evaluator.run()
+    valid = labels != VOID
+    expected = sklearn.metrics.confusion_matrix(labels[valid], logits.argmax(axis=-1)[valid], labels=range(5))
+    np.testing.assert_array_equal(evaluation.scores.confusion_matrix, expected)
+    assert evaluation.loss == pytest.approx(cross_entropy_of_pixels(labels, logits).mean(), rel=1e-5)
+
+
+def test_logged_scores_are_those_of_the_confusion_matrix(finished_run):
+    run = finished_run("one")
+    evaluation, last = run.evaluator.run(), run.history[-1]
+    assert (last["val_loss"], last["val_mean_iou"], last["val_pixel_accuracy"]) == pytest.approx(
+        (evaluation.loss, evaluation.scores.mean_iou, evaluation.scores.pixel_accuracy), rel=1e-6
+    )
+
+
+def test_logged_loss_is_the_mean_over_the_valid_pixels_of_the_epoch(train, shapes_dataset):
+    """At a learning rate of zero each batch can be computed again. Batches differ in void, so the mean of means is off."""
+    run = train(learning_rate=0.0, epochs=1)
+    training = Samples(shapes_dataset, "train", image_size=(32, 32), seed=1)
+    pixels, predicted, truth = [], [], []
+    for indices in training.order(0).reshape(6, 4):
+        images, labels = training.batch(indices)
+        logits = run.model(images.astype(np.float32), training=True).numpy()
+        pixels.append(cross_entropy_of_pixels(labels, logits))
+        predicted.append(logits.argmax(axis=-1)[labels != VOID])
+        truth.append(labels[labels != VOID])
+    loss = np.concatenate(pixels).mean()
+    assert abs(np.mean([batch.mean() for batch in pixels]) / loss - 1) > 1e-4
+    logs = run.history[0]
+    assert logs["loss"] == pytest.approx(loss, rel=1e-6)
+    truth, predicted = np.concatenate(truth), np.concatenate(predicted)
+    assert logs["pixel_accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(truth, predicted), abs=1e-3)
+    mean_iou = sklearn.metrics.jaccard_score(truth, predicted, average="macro", zero_division=0)
+    assert logs["mean_iou"] == pytest.approx(mean_iou, abs=1e-3)
+
+
+def test_a_layers_penalty_steers_training_but_is_not_in_the_loss(train):
+    def penalise(model):
+        for kernel in kernels(model):
+            kernel.regularizer = keras.regularizers.L2(1.0)
+
+    def kernels(model):
+        return [layer.kernel for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+
+    penalised = train(epochs=1, prepare=penalise)
+    assert penalised.history[0]["loss"] < 3  # the penalty alone was more
+    usual = train(epochs=1)
+    assert squares(kernels(penalised.model)) < 0.5 * squares(kernels(usual.model))
+
+
+def squares(variables):
+    return sum(np.sum(variable.numpy() ** 2) for variable in variables)
+
+
+def test_same_seed_same_numbers(train):
+    """Order, augmentation, initial weights and dropout all hang on the seed alone."""
+    augmentation = Augmentation(transforms={"flip": albumentations.HorizontalFlip(p=0.5)}, ignore_label=VOID)
+    first, second = (train(dropout=0.3, augmentation=augmentation, epochs=1).history for _ in range(2))
+    assert without_timings(first) == without_timings(second)
+
+
+def test_logs_of_an_epoch(finished_run):
+    for number, epoch in enumerate(finished_run("one").history, 1):
+        assert epoch["epoch"] == number
+        assert epoch["learning_rate"] == pytest.approx(0.1)
+        assert epoch["images_per_second"] > 0
+        assert 0 <= epoch["data_wait"] <= 1
+        # 24 images a training epoch, validation comes on top
+        assert epoch["seconds"] >= 24 / epoch["images_per_second"]
+
+
+# What callbacks are told.
+
+
+class Recorder(keras.callbacks.Callback):
+    """Keeps the calls it gets, in order, and the names of the logs that came along."""
+
+    def __init__(self):
+        super().__init__()
+        self.events, self.epochs = [], []
+        for hook in ("train_begin", "train_end", "test_begin", "test_end"):
+            setattr(self, f"on_{hook}", lambda logs=None, hook=hook: self.events.append((hook, None)))
+        for hook in ("epoch_begin", "train_batch_begin", "train_batch_end"):
+            setattr(self, f"on_{hook}", lambda at, logs=None, hook=hook: self.events.append((hook, at)))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.events.append(("epoch_end", epoch))
+        self.epochs.append((self.model.optimizer.iterations.numpy(), logs))
+
+
+@pytest.fixture(scope="module")
+def fit_of_keras(two_devices):
+    """What `model.fit` calls for as many steps and epochs. (Batches of validation are left out: they have no logs.)"""
+    recorder = Recorder()
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    data = np.zeros((24, 1)), np.zeros((24, 1))
+    model.fit(*data, batch_size=4, epochs=2, validation_data=data, callbacks=[recorder], verbose=0)
+    return recorder
+
+
+@pytest.fixture(scope="module")
+def fit_of_ours(train):
+    recorder = Recorder()
+    train(callbacks=[recorder])
+    return recorder
+
+
+def test_callbacks_are_called_as_by_fit(fit_of_ours, fit_of_keras):
+    assert len(fit_of_keras.events) == 2 + 2 * (2 + 2 * 6 + 2)
+    assert fit_of_ours.events == fit_of_keras.events
+
+
+def test_callbacks_get_the_parameters_that_fit_gives(fit_of_ours, fit_of_keras):
+    """ProgbarLogger, for one, reads `verbose`."""
+    assert (fit_of_ours.params["epochs"], fit_of_ours.params["steps"]) == (2, 6)
+    assert fit_of_ours.params.keys() >= fit_of_keras.params.keys()
+
+
+def test_callbacks_see_the_optimizer_and_its_steps(fit_of_ours):
+    assert [steps for steps, _ in fit_of_ours.epochs] == [6, 12]
+
+
+def test_the_model_has_no_optimizer_when_done(finished_run):
+    assert finished_run("one").model.optimizer is None
+
+
+def test_keras_callbacks_work_and_keep_their_promises(train, tmp_path):
+    """Nothing can improve by 10: the rate halves after each epoch but the first, and the fourth is the last."""
+    hopeless = {"monitor": "val_mean_iou", "mode": "max", "min_delta": 10.0}
+    models, weights = [], []
+    callbacks = [
+        keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: weights.append(models[0].get_weights())),
+        keras.callbacks.ReduceLROnPlateau(**hopeless, factor=0.5, patience=1),
+        keras.callbacks.EarlyStopping(**hopeless, patience=3, restore_best_weights=True),
+        keras.callbacks.CSVLogger(tmp_path / "log.csv"),
+        keras.callbacks.ModelCheckpoint(tmp_path / "{epoch:02d}-{val_loss:.2f}.weights.h5", save_weights_only=True),
+        keras.callbacks.TensorBoard(tmp_path / "board"),
+        keras.callbacks.TerminateOnNaN(),
+    ]
+    run = train(epochs=10, callbacks=callbacks, prepare=models.append)
+    assert [epoch["epoch"] for epoch in run.history] == [1, 2, 3, 4]
+    assert [epoch["learning_rate"] for epoch in run.history] == pytest.approx([0.1, 0.1, 0.05, 0.025])
+    assert np.any(weights[0][0] != weights[-1][0])
+    for restored, first in zip(run.model.get_weights(), weights[0], strict=True):
+        np.testing.assert_array_equal(restored, first)
+    assert len((tmp_path / "log.csv").read_text("utf-8").splitlines()) == 1 + 4
+    assert len(list(tmp_path.glob("*.weights.h5"))) == 4
+    assert list((tmp_path / "board").rglob("events.*"))
+
+
+# When something goes wrong.
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_callbacks_are_closed(train):
+    recorder = Recorder()
+    with pytest.raises(FloatingPointError, match=r"epoch 1, step \d"):
+        train(learning_rate=1e30, callbacks=[recorder, TerminateOnNaN()])
+    assert recorder.events[-1] == ("train_end", None)
+    assert ("epoch_end", 0) not in recorder.events
+
+
+class BrokenSplit:
+    """The split it wraps, but one file cannot be read."""
+
+    def __init__(self, split):
+        self._split = split
+
+    def __getattr__(self, name):
+        return getattr(self._split, name)
+
+    def __len__(self):
+        return len(self._split)
+
+    def read(self, index):
+        if index == 7:
+            raise ValueError("mask_7.png is damaged")
+        return self._split.read(index)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_file_that_cannot_be_read_is_named(train, shapes_dataset, split):
+    """TensorFlow buries the reason in its own error."""
+    splits = {**shapes_dataset.splits, split: BrokenSplit(shapes_dataset.split(split))}
+    with pytest.raises(ValueError, match="mask_7.png is damaged") as error:
+        train(dataset=replace(shapes_dataset, splits=splits), epochs=1)
+    assert not isinstance(error.value, tf.errors.OpError)
