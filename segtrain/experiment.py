@@ -137,7 +137,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
     write_report(folder, results, history.epochs)
     print_scores(console, results["val"], title=f"{model.name} on {dataset.name}, validation")
     console.print(f"best validation mIoU {scores.mean_iou:.4f} (epoch {results['best_epoch']})", highlight=False)
-    console.print(f"report {folder.report}", highlight=False, soft_wrap=True)
+    console.print(f"report {folder.report}", markup=False, highlight=False, soft_wrap=True)
     return scores.mean_iou
 
 
@@ -169,7 +169,7 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
     }
     invocation.folder.write_results(results)
     print_scores(console, results[settings.split], title=f"{model.name} on {dataset.name}, {settings.split}")
-    console.print(f"results {invocation.folder.results}", highlight=False, soft_wrap=True)
+    console.print(f"results {invocation.folder.results}", markup=False, highlight=False, soft_wrap=True)
 
 
 def predict(settings: PredictSettings, invocation: Invocation) -> None:
@@ -190,7 +190,7 @@ def predict(settings: PredictSettings, invocation: Invocation) -> None:
     for file in track(files, description="predicting", console=console, disable=not console.is_terminal):
         image = read_image(file)
         write_prediction(image, predictor.predict(image), predictor.palette, file, output)
-    console.print(f"{len(files)} masks and overlays in {output}", highlight=False, soft_wrap=True)
+    console.print(f"{len(files)} masks and overlays in {output}", markup=False, highlight=False, soft_wrap=True)
 
 
 def compare(settings: CompareSettings, invocation: Invocation) -> None:
@@ -227,6 +227,7 @@ def _announce(console, settings, model, training, validation, steps_per_epoch, f
         f"{model.name} ({model.count_params():,} parameters) on {training.dataset.name}: {len(training)} train, "
         f"{len(validation)} val, {training.dataset.num_classes} classes, {height}x{width}, {settings.epochs} epochs of "
         f"{steps_per_epoch} steps. Run folder: {folder.path}",
+        markup=False,
         highlight=False,
         soft_wrap=True,
     )

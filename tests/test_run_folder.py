@@ -46,6 +46,14 @@ def test_a_failure_leaves_the_former_file_and_nothing_else(tmp_path, former, err
     assert [file.read_text() for file in tmp_path.iterdir()] == ([former] if former else [])
 
 
+def test_who_reads_meanwhile_reads_the_former_file_to_its_end(tmp_path):
+    path = tmp_path / "file.txt"
+    write_text(path, "former")
+    with path.open() as reader:
+        write_text(path, "new")
+        assert reader.read() == "former"
+
+
 def test_a_writer_that_writes_nothing_is_an_error(tmp_path):
     path = tmp_path / "file.txt"
     path.write_text("former")

@@ -61,8 +61,11 @@ class Augmentation:
 
 
 def _fill_with(transform: Any, ignore_label: int) -> None:
-    """Has pixels from outside the image labelled void: a border that is rotated or padded in has no class."""
-    if hasattr(transform, "fill_mask"):
+    """Has pixels from outside the image labelled void: a border that is rotated or padded in has no class.
+
+    Where the transform leaves labels alone (`fill_mask=None`, as CoarseDropout does), it goes on doing so.
+    """
+    if getattr(transform, "fill_mask", None) is not None:
         transform.fill_mask = ignore_label
     for child in getattr(transform, "transforms", ()):
         _fill_with(child, ignore_label)

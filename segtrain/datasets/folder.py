@@ -53,14 +53,9 @@ def build_folder(
             f"{images} holds {len(image_names)} images. At least 2 are needed, one to train and one to validate. "
             f"Endings that count: {', '.join(sorted(IMAGE_SUFFIXES))}."
         )
-    if (folder / "train.txt").is_file():
-        if not (folder / "val.txt").is_file():
-            raise ValueError(
-                f"{folder} has a train.txt but no val.txt. List the validation images there, one on each line, or take "
-                "train.txt out and have dataset.val_share of the images drawn."
-            )
-        names = [name for name in ("train", "val", "test") if (folder / f"{name}.txt").is_file()]
-        chosen = {name: _listed_images(folder / f"{name}.txt", images, image_names) for name in names}
+    lists = [name for name in ("train", "val", "test") if (folder / f"{name}.txt").is_file()]
+    if lists:
+        chosen = _listed_splits(folder, lists, image_names)
     else:
         chosen = _random_split(image_names, val_share, split_seed)
     splits = {name: match_masks(images, masks, names) for name, names in chosen.items()}
@@ -73,6 +68,23 @@ def build_folder(
         palette=voc_palette(len(class_names)),
         cache=cache,
     )
+
+
+def _listed_splits(folder: Path, lists: list[str], image_names: list[str]) -> dict[str, list[str]]:
+    for name in ("train", "val"):
+        if name not in lists:
+            raise ValueError(
+                f"{folder} has a {lists[0]}.txt but no {name}.txt. List that split's images there, one on each line, or "
+                "take the lists out and have dataset.val_share of the images drawn."
+            )
+    chosen = {name: _listed_images(folder / f"{name}.txt", folder / "images", image_names) for name in lists}
+    both = set(chosen["train"]) & set(chosen["val"])
+    if both:
+        raise ValueError(
+            f"{folder}: train.txt and val.txt both list {min(both)} ({len(both)} such images). A score on images that "
+            "were trained on says nothing; take them out of one."
+        )
+    return chosen
 
 
 def _listed_images(listing: Path, images: Path, image_names: list[str]) -> list[str]:

@@ -54,7 +54,12 @@ class DiskCache:
         image, labels = sample
         with self._lock:
             offset, self._end = self._end, self._end + image.size + labels.size
-        os.pwrite(self._file.fileno(), image.tobytes() + labels.tobytes(), offset)
+        pixels = image.tobytes() + labels.tobytes()
+        if os.pwrite(self._file.fileno(), pixels, offset) < len(pixels):
+            raise OSError(
+                f"The disk of {tempfile.gettempdir()} is full: the cache of decoded images needs {len(pixels)} bytes "
+                "more. Free some, set TMPDIR to another disk, or type dataset.cache=none."
+            )
         self._places[index] = (offset, image.shape)
 
 

@@ -82,7 +82,7 @@ class Samples:
         """Returns image and labels as training sees them in that epoch.
 
         Raises:
-            ValueError: the augmentation returns another size than the network's.
+            ValueError: the augmentation returns another size than the network's, or no pixel values.
         """
         if self._augmentation is None:
             return self.at_network_size(index)
@@ -92,6 +92,11 @@ class Samples:
                 f"The augmentation has to return images of the network's size {tuple(self.image_size)}. "
                 f"Received: {image.shape[:2]}. Give its cropping transform size=${{image_size}}, or set "
                 "augmentation.reads=resized."
+            )
+        if image.dtype != np.uint8:
+            raise ValueError(
+                "The augmentation has to return pixel values 0..255 as uint8; networks scale them themselves. "
+                f"Received: {image.dtype}. Take out transforms such as Normalize and ToFloat."
             )
         return image, labels
 

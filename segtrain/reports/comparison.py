@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from segtrain.reports.page import show_score, write_page
@@ -50,9 +51,18 @@ def compare_sweep(sweep: Path, console: Console) -> int:
     comparison = summarise(jobs)
     write_text(sweep / "comparison.json", json.dumps(comparison, indent=2, ensure_ascii=False) + "\n")
     _write_csv(sweep / "comparison.csv", comparison)
-    write_page(sweep / "comparison.html", "comparison", comparison=comparison, sweep=str(sweep))
+    classes = dict.fromkeys(name for row in comparison["configurations"] for name in row["per_class_iou"])
+    reports = {job.name for job in jobs if RunFolder(sweep / job.name).report.is_file()}
+    write_page(
+        sweep / "comparison.html",
+        "comparison",
+        comparison=comparison,
+        classes=list(classes),
+        reports=reports,
+        sweep=str(sweep),
+    )
     _print(console, comparison)
-    console.print(f"comparison {sweep / 'comparison.html'}", highlight=False, soft_wrap=True)
+    console.print(f"comparison {sweep / 'comparison.html'}", markup=False, highlight=False, soft_wrap=True)
     return sum(not job.completed for job in jobs)
 
 
@@ -147,14 +157,14 @@ def _write_csv(path: Path, comparison: dict[str, Any]) -> None:
 def _print(console: Console, comparison: dict[str, Any]) -> None:
     table = Table(title="mean ± standard deviation over seeds, validation")
     for name in comparison["varying"] or ["configuration"]:
-        table.add_column(name)
+        table.add_column(escape(name))
     for name in ("seeds", "mean IoU", "pixel accuracy", "parameters", "images/s"):
         table.add_column(name, justify="right")
     for configuration in comparison["configurations"]:
         done, failed = configuration["mean_iou"]["count"], configuration["failed"]
         parameters, speed = configuration["parameters"]["mean"], configuration["images_per_second"]["mean"]
         table.add_row(
-            *(configuration["settings"].values() or ["all"]),
+            *(escape(value) for value in configuration["settings"].values() or ["all"]),
             f"{done} ({failed} failed)" if failed else str(done),
             show_spread(configuration["mean_iou"]),
             show_spread(configuration["pixel_accuracy"]),
@@ -164,7 +174,8 @@ def _print(console: Console, comparison: dict[str, Any]) -> None:
     console.print(table)
     for job in comparison["jobs"]:
         if job["status"] != "completed":
-            console.print(f"{job['name']}: {job['status']}: {job['error']}", highlight=False, soft_wrap=True)
+            told = [job["name"], job["status"], job["error"]]
+            console.print(": ".join(word for word in told if word), markup=False, highlight=False, soft_wrap=True)
 
 
 def show_spread(score: dict[str, Any]) -> str:

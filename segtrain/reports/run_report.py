@@ -1,9 +1,11 @@
 """A run for people: the table on the terminal and report.html."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from segtrain.reports.curves import draw_curves
@@ -19,11 +21,11 @@ def print_scores(console: Console, scores: dict[str, Any], title: str) -> None:
         scores: one split of results.json.
         title: above the table.
     """
-    table = Table(title=title)
+    table = Table(title=escape(title))
     table.add_column("class")
     table.add_column("IoU", justify="right")
     for name, iou in scores["per_class_iou"].items():
-        table.add_row(name, show_score(iou))
+        table.add_row(escape(name), show_score(iou))
     table.add_section()
     for label, key in (("mean IoU", "mean_iou"), ("pixel accuracy", "pixel_accuracy")):
         table.add_row(label, show_score(scores[key]))
@@ -38,15 +40,19 @@ def write_report(folder: RunFolder, results: dict[str, Any], epochs: Sequence[di
         results: what results.json holds.
         epochs: logs of each epoch.
     """
-    pictures = sorted(folder.predictions.glob("epoch_*.png"), reverse=True)
+    pictures = sorted((_epoch_of(path), path) for path in folder.predictions.glob("epoch_*.png"))
     write_page(
         folder.report,
         "run_report",
         results=results,
         curves=as_html(draw_curves(epochs)),
-        pictures=[(_caption(int(path.stem.removeprefix("epoch_"))), picture_source(path)) for path in pictures],
+        pictures=[(_caption(epoch), picture_source(path)) for epoch, path in reversed(pictures)],
         config=folder.config.read_text(encoding="utf-8"),
     )
+
+
+def _epoch_of(path: Path) -> int:
+    return int(path.stem.removeprefix("epoch_"))
 
 
 def _caption(epoch: int) -> str:

@@ -1,5 +1,6 @@
 """Which devices a run uses, and sums over them."""
 
+import functools
 from typing import Any, Literal
 
 import tensorflow as tf
@@ -22,7 +23,14 @@ def choose_strategy(choice: StrategyChoice) -> tf.distribute.Strategy:
             f"trainer.strategy=mirrored needs at least 2 devices. Received: {[device.name for device in devices]}. "
             "Use trainer.strategy=one."
         )
-    return tf.distribute.MirroredStrategy([device.name for device in devices])
+    return _mirrored(tuple(device.name for device in devices))
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
+    # One for all runs of a process: two strategies over the same devices number their collectives alike, and a sum of
+    # the one then waits for a tensor of the other.
+    return tf.distribute.MirroredStrategy(list(devices))
 
 
 def sum_over_replicas(value: Any) -> Any:

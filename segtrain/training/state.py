@@ -26,13 +26,15 @@ def save_state(
         path: the file, replaced as a whole.
         model: the model, with its optimizer.
         epochs_done: complete epochs.
-        callbacks: callbacks whose state to keep, by class name.
+        callbacks: callbacks whose state to keep, by class name; a second one of a class is "EarlyStopping 2".
     """
     arrays = {f"variable_{number}": _to_numpy(variable) for number, variable in enumerate(_variables(model))}
-    of_callbacks = {
-        type(callback).__name__: {name: getattr(callback, name) for name in CALLBACK_STATE if hasattr(callback, name)}
-        for callback in callbacks
-    }
+    of_callbacks: dict[str, dict[str, Any]] = {}
+    for callback in callbacks:
+        name = type(callback).__name__
+        number = sum(key.partition(" ")[0] == name for key in of_callbacks) + 1
+        kept = {key: getattr(callback, key) for key in CALLBACK_STATE if hasattr(callback, key)}
+        of_callbacks[name if number == 1 else f"{name} {number}"] = kept
     position = {"epochs_done": epochs_done, "callbacks": of_callbacks}
     with written_whole(path) as temporary, temporary.open("wb") as file:
         np.savez(file, position=json.dumps(position, default=float), **arrays)
@@ -49,13 +51,14 @@ def load_state(path: Path, model: keras.Model) -> dict[str, Any]:
     """
     with np.load(path, allow_pickle=False) as arrays:
         variables = _variables(model)
-        if len(arrays.files) - 1 != len(variables):
+        values = [arrays[f"variable_{number}"] for number in range(len(arrays.files) - 1)]
+        if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
             raise ValueError(
-                f"{path} holds {len(arrays.files) - 1} variables; the model and its optimizer have {len(variables)}. "
-                "It belongs to another model or optimizer."
+                f"{path} holds {len(values)} variables that do not fit the model and its optimizer, which have "
+                f"{len(variables)}. It belongs to another model or optimizer."
             )
-        for number, variable in enumerate(variables):
-            variable.assign(arrays[f"variable_{number}"])
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
         return json.loads(str(arrays["position"]))
 
 

@@ -96,7 +96,9 @@ class Trainer:
         # Keras callbacks look for the optimizer on the model. It is no part of the model, and leaves it with them.
         model.optimizer = optimizer
         model.stop_training = False
-        driver = keras.callbacks.CallbackList(list(callbacks), model=model, epochs=epochs, steps=steps_per_epoch)
+        driver = keras.callbacks.CallbackList(
+            list(callbacks), model=model, verbose=0, epochs=epochs, steps=steps_per_epoch
+        )
 
         driver.on_train_begin()
         try:
@@ -169,6 +171,9 @@ class Evaluator:
         loss: the loss to report.
         samples: the samples.
         batch_size: images of a step, over all replicas.
+
+    Raises:
+        ValueError: the batch cannot be divided among the replicas.
     """
 
     def __init__(
@@ -179,6 +184,7 @@ class Evaluator:
         samples: Samples,
         batch_size: int,
     ):
+        trainer.require_divisible(batch_size)
         self._trainer = trainer
         self._samples = samples
         self._batch_size = batch_size

@@ -1,4 +1,4 @@
-"""SegNet as in the paper: VGG16's thirteen convolutions, their mirror image, and five pairs of pooling and unpooling."""
+"""SegNet as in the paper: VGG16's thirteen convolutions, their mirror image, five poolings and five unpoolings."""
 
 from collections import Counter
 

@@ -227,9 +227,10 @@ def test_labels_stay_where_they_are(case, rows, columns):
     labels, (height, width) = case[0], case[0].shape
     enlarged = resize_labels(labels, (height * rows, width * columns))
     np.testing.assert_array_equal(enlarged, labels.repeat(rows, axis=0).repeat(columns, axis=1))
-    # Of three labels in a row the nearest to their middle is the middle one.
-    thirds = resize_labels(labels.repeat(3, axis=0).repeat(3, axis=1), (height, width))
-    np.testing.assert_array_equal(thirds, labels)
+    # Where three rows and columns become one, the nearest label is that in the middle.
+    surrounded = np.full((3 * height, 3 * width), 77, np.uint8)
+    surrounded[1::3, 1::3] = labels
+    np.testing.assert_array_equal(resize_labels(surrounded, (height, width)), labels)
 
 
 @given(

@@ -1,3 +1,4 @@
+import math
 from typing import Any, Literal
 
 import keras
@@ -36,7 +37,8 @@ class Checkpoint(keras.callbacks.Callback):
         score = self._sign * logs[self._monitor]
         # The first epoch is kept whatever its score: NaN, where validation holds nothing but void, beats nothing.
         if score > self.best or self.best_epoch == 0:
-            self.best, self.best_epoch = score, epoch + 1
+            self.best = -float("inf") if math.isnan(score) else score
+            self.best_epoch = epoch + 1
             self._save_best()
         save_state(self._folder.last_state, self.model, epochs_done=epoch + 1, callbacks=self._callbacks)
 

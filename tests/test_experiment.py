@@ -1,0 +1,695 @@
+"""Whole runs, from the command line to the last file. One run and one sweep are looked at from all sides."""
+
+import contextlib
+import csv
+import importlib.metadata
+import io
+import json
+import logging
+import re
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from segtrain import cli
+from segtrain.datasets import dataset as dataset_module
+from segtrain.datasets.shapes import CLASS_NAMES, PALETTE, build_shapes
+
+# So that a handful of steps tell classes apart; the scores of a constant would agree with anything.
+SETTINGS = ["--config-name", "smoke", "model.width=4", "model.batch_norm_momentum=0.5", "optimizer=adam"]
+COLUMNS = (
+    "epoch,loss,pixel_accuracy,mean_iou,val_loss,val_pixel_accuracy,val_mean_iou,learning_rate,"
+    "images_per_second,data_wait,seconds"
+)
+TIMES = {"images_per_second", "data_wait", "seconds"}
+HEIGHT, WIDTH = 32, 48
+NATIVE_CHATTER = re.compile(r"tensorflow|cuda|absl|onednn|tensorrt|\b[IWEF]\d{4} |warning", re.IGNORECASE)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _devices(two_devices):
+    """TensorFlow's devices cannot be changed once it is in use, and other rooms need two."""
+
+
+@contextlib.contextmanager
+def kept_logging():
+    """Gives logging back as it was. Hydra's set-up would close handlers, and absl's closes the stream pytest captures."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        with mock.patch.object(logging, "shutdown"):
+            yield
+    finally:
+        for handler in set(root.handlers) - set(handlers):
+            handler.close()
+        root.handlers[:], root.level = handlers, level
+
+
+def segtrain(home: Path, *arguments: object) -> SimpleNamespace:
+    """Runs a command line in the folder `home`, in this process: its TensorFlow is there already."""
+    output, errors, status = io.StringIO(), io.StringIO(), 0
+    with (
+        kept_logging(),
+        contextlib.chdir(home),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(errors),
+        mock.patch.object(sys, "argv", ["segtrain"]),
+    ):
+        try:
+            cli.main([str(argument) for argument in arguments])
+        except SystemExit as exit:
+            status = exit.code
+    return SimpleNamespace(status=status, output=output.getvalue(), errors=errors.getvalue())
+
+
+def read_results(folder: Path) -> dict:
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+def read_epochs(folder: Path) -> list[dict[str, float]]:
+    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def assert_refused(finished: SimpleNamespace, *words: str) -> None:
+    assert finished.status == 1
+    assert re.fullmatch(r"segtrain: error: .*\n", finished.errors), finished.errors
+    for word in words:
+        assert word in finished.errors
+
+
+def save(path: Path, pixels: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+# A run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> SimpleNamespace:
+    """A run in a process of its own: its folder, what it printed and what it wrote."""
+    home = tmp_path_factory.mktemp("run") / "mein Übungslauf"
+    home.mkdir()
+    finished = subprocess.run(
+        [sys.executable, "-m", "segtrain", *SETTINGS],
+        cwd=home, capture_output=True, encoding="utf-8", timeout=300,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    (path,) = (home / "outputs").glob("*/*")
+    return SimpleNamespace(
+        home=home,
+        path=path,
+        output=finished.stdout,
+        errors=finished.stderr,
+        results=read_results(path),
+        epochs=read_epochs(path),
+    )
+
+
+@pytest.fixture
+def copied_run(run, tmp_path) -> Path:
+    """The run's folder once more, to be changed."""
+    return Path(
+        shutil.copytree(run.path, tmp_path / "copied run", ignore=shutil.ignore_patterns("tensorboard", "last"))
+    )
+
+
+def test_a_run_leaves_what_the_design_says(run):
+    files = files_in(run.path)
+    events = {name for name in files if re.fullmatch(r"tensorboard/\w+/events\.out\.tfevents\..*", name)}
+    assert len(events) == 2
+    assert files - events == {
+        ".hydra/config.yaml",
+        ".hydra/hydra.yaml",
+        ".hydra/overrides.yaml",
+        "config.yaml",
+        "segtrain.log",
+        "metrics.csv",
+        "results.json",
+        "report.html",
+        "checkpoints/best.keras",
+        "checkpoints/last/state.npz",
+        "predictions/epoch_000.png",
+        "predictions/epoch_001.png",
+        "predictions/epoch_002.png",
+    }
+    assert [path.name for path in run.home.iterdir()] == ["outputs"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d", run.path.relative_to(run.home / "outputs").as_posix())
+
+
+def test_metrics_have_a_row_per_epoch(run):
+    lines = (run.path / "metrics.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == COLUMNS
+    assert [row["epoch"] for row in run.epochs] == [1, 2]
+    for row in run.epochs:
+        assert all(0 <= row[name] <= 1 for name in row if name.endswith(("accuracy", "iou", "data_wait")))
+        assert all(row[name] > 0 for name in ("loss", "val_loss", "learning_rate", "images_per_second", "seconds"))
+
+
+def test_results_tell_status_and_settings(run):
+    results = run.results
+    assert results["status"] == "completed"
+    assert (results["seed"], results["epochs"], results["image_size"]) == (1, 2, [HEIGHT, WIDTH])
+    assert results["command"] == shlex.join(["segtrain", *SETTINGS])
+    assert results["dataset"] == {
+        "name": "shapes",
+        "class_names": list(CLASS_NAMES),
+        "ignore_label": 255,
+        "palette": [list(colour) for colour in PALETTE],
+        "channels": 3,
+    }
+    contract = results["metric_contract"]
+    assert (contract["num_classes"], contract["ignore_label"]) == (5, 255)
+    assert "32x48" in contract["evaluated_at"]
+
+
+def test_the_mean_is_that_of_the_classes(run):
+    scores = run.results["val"]
+    assert set(scores) >= {"mean_iou", "pixel_accuracy", "mean_class_accuracy", "per_class_iou"}
+    assert list(scores["per_class_iou"]) == list(CLASS_NAMES)
+    present = [iou for iou in scores["per_class_iou"].values() if iou is not None]
+    assert scores["mean_iou"] == pytest.approx(statistics.fmean(present), abs=1e-12)
+    assert sum(iou > 0 for iou in present) >= 2  # no constant: the tests below compare something
+
+
+def test_the_best_epoch_is_the_one_with_the_best_score(run):
+    scores = [row["val_mean_iou"] for row in run.epochs]
+    assert run.results["best_epoch"] == 1 + int(np.argmax(scores))
+    assert run.results["val"]["mean_iou"] == max(scores)
+    assert run.results["val"]["pixel_accuracy"] == run.epochs[run.results["best_epoch"] - 1]["val_pixel_accuracy"]
+
+
+def test_the_environment_is_this_one(run):
+    environment = run.results["environment"]
+    packages = ("tensorflow", "keras", "numpy", "albumentations", "opencv-python-headless", "hydra-core")
+    assert {name: environment[name] for name in packages} == {n: importlib.metadata.version(n) for n in packages}
+    assert environment["segtrain"] == importlib.metadata.version("segtrain-keras")
+    assert environment["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert environment["replicas"] == 1
+    assert environment["devices"]
+
+
+def test_the_terminal_shows_scores_and_the_report(run):
+    for name, iou in run.results["val"]["per_class_iou"].items():
+        assert re.search(rf"\b{name}\b\W+{iou:.3f}\b", run.output)
+    best = f"best validation mIoU {run.results['val']['mean_iou']:.4f} (epoch {run.results['best_epoch']})"
+    assert run.output.splitlines()[-2:] == [best, f"report {run.path / 'report.html'}"]
+    assert len(re.findall(r"^epoch +\d/2 ", run.output, re.MULTILINE)) == 2
+
+
+def test_a_pipe_gets_plain_lines_and_no_chatter(run):
+    assert run.errors == ""
+    assert "\x1b" not in run.output
+    assert "\r" not in run.output
+    assert not NATIVE_CHATTER.search(run.output)
+
+
+def test_the_report_shows_the_score(run):
+    report = (run.path / "report.html").read_text(encoding="utf-8")
+    assert f"{run.results['val']['mean_iou']:.3f}" in report
+    assert report.count("data:image/png;base64,") == 3
+
+
+def test_what_was_typed_is_kept(run):
+    overrides = yaml.safe_load((run.path / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+    assert overrides == SETTINGS[2:]
+
+
+def test_the_config_composes_again(run, tmp_path):
+    again = ["--config-path", run.path, "--config-name", "config"]
+    shown = segtrain(tmp_path, *again, "--cfg", "job")
+    assert (shown.status, shown.errors) == (0, "")
+    config = yaml.safe_load((run.path / "config.yaml").read_text(encoding="utf-8"))
+    assert yaml.safe_load(shown.output) == config
+    assert (config["model"]["width"], config["optimizer"]["beta_1"], config["max_samples"]) == (4, 0.9, 12)
+    assert "${" not in (run.path / "config.yaml").read_text(encoding="utf-8")
+
+
+LOADING = """
+import json, sys
+import keras, segtrain.layers
+import numpy as np
+model = keras.saving.load_model(sys.argv[1])
+outputs = [model(np.full((1, *size, 3), 100.0, "float32")) for size in ((32, 48), (53, 70), (16, 16))]
+shapes = [tuple(output.shape) for output in outputs]
+ours = [name for name in sys.modules if name.startswith("segtrain")]
+print(json.dumps([model.count_params(), shapes, all(np.isfinite(output).all() for output in outputs), ours]))
+"""
+
+
+def test_the_model_loads_in_plain_python(run, tmp_path):
+    """In safe mode, with the layers alone, for images of any size."""
+    finished = subprocess.run(
+        [sys.executable, "-c", LOADING, run.path / "checkpoints" / "best.keras"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    parameters, shapes, finite, ours = json.loads(finished.stdout)
+    assert parameters == run.results["parameters"]
+    assert shapes == [[1, 32, 48, 5], [1, 53, 70, 5], [1, 16, 16, 5]]
+    assert finite
+    assert all(name == "segtrain" or name.startswith("segtrain.layers") for name in ours)
+
+
+# Scoring and predicting again
+
+
+def test_evaluating_gives_the_same_scores(run, tmp_path):
+    finished = segtrain(tmp_path, "evaluate", run.path)
+    assert (finished.status, finished.errors) == (0, "")
+    (folder,) = (tmp_path / "outputs").glob("*/*-evaluate")
+    results = read_results(folder)
+    assert results["val"] == run.results["val"]
+    assert results["metric_contract"] == run.results["metric_contract"]
+    assert Path(results["run"]) == run.path
+    assert finished.output.splitlines()[-1] == f"results {folder / 'results.json'}"
+    assert read_results(run.path) == run.results
+
+
+def test_another_split_has_a_key_of_its_own(run, tmp_path):
+    finished = segtrain(tmp_path, "evaluate", run.path, "split=test", "batch_size=5", "hydra.run.dir=on test")
+    assert finished.status == 0, finished.errors
+    results = read_results(tmp_path / "on test")
+    assert "val" not in results
+    assert results["test"]["mean_iou"] != run.results["val"]["mean_iou"]
+
+
+def test_predictions_are_the_models(run, tmp_path):
+    """At the network's own size nothing is resized, so each label is the logits' largest."""
+    import keras
+
+    import segtrain.layers  # noqa: F401
+
+    scenes = build_shapes(height=HEIGHT, width=WIDTH, seed=3).split("test")
+    images = {f"scene {index}": scenes.read(index)[0] for index in range(3)}
+    for name, image in images.items():
+        save(tmp_path / "in" / f"{name}.png", image)
+    finished = segtrain(tmp_path, "predict", run.path, "input=in", "output=out")
+    assert (finished.status, finished.errors) == (0, "")
+    assert "3 masks and overlays in out" in finished.output
+    model = keras.saving.load_model(run.path / "checkpoints" / "best.keras")
+    assert files_in(tmp_path / "out") == {f"{name}{end}.png" for name in images for end in ("", "_overlay")}
+    labels = {name: np.asarray(Image.open(tmp_path / "out" / f"{name}.png")) for name in images}
+    for name, image in images.items():
+        logits = keras.ops.convert_to_numpy(model(image[None].astype("float32")))
+        np.testing.assert_array_equal(labels[name], logits[0].argmax(axis=-1))
+    assert len(np.unique(np.stack(list(labels.values())))) > 1
+
+
+@pytest.fixture
+def colour_run(copied_run) -> Path:
+    """A run whose model is known: ground, or class 1, 2, 3 where a pixel is red, green, blue."""
+    import keras
+
+    inputs = keras.Input((None, None, 3))
+    layer = keras.layers.Conv2D(5, 1)
+    model = keras.Model(inputs, layer(inputs))
+    kernel = np.zeros((1, 1, 3, 5), "float32")
+    kernel[0, 0, [0, 1, 2], [1, 2, 3]] = 1.0
+    layer.set_weights([kernel, np.float32([100, 0, 0, 0, -1])])
+    model.save(copied_run / "checkpoints" / "best.keras")
+    return copied_run
+
+
+@pytest.fixture
+def pictures(tmp_path) -> dict[str, np.ndarray]:
+    """Images of several kinds and sizes in a folder `in`, red, green, blue and black in their quarters; by name."""
+    images = {}
+    for name, height, width in (
+        ("a b.png", 32, 48),
+        ("übung.bmp", 71, 50),
+        ("1,2=3.tiff", 20, 200),
+        ("x.y.png", 90, 9),
+    ):
+        image = np.zeros((height, width, 3), np.uint8)
+        top, left = height // 2, width // 2
+        image[:top, :left, 0] = image[:top, left:, 1] = image[top:, :left, 2] = 255
+        save(tmp_path / "in" / name, image)
+        images[name] = image
+    return images
+
+
+def test_masks_have_each_images_own_size(colour_run, pictures, tmp_path):
+    finished = segtrain(tmp_path, "predict", colour_run, "input=in", "output=masks, final=1/übung")
+    assert (finished.status, finished.errors) == (0, "")
+    output = tmp_path / "masks, final=1" / "übung"
+    assert len(files_in(output)) == 2 * len(pictures) == 8
+    for name, image in pictures.items():
+        mask = Image.open(output / f"{Path(name).stem}.png")
+        height, width = image.shape[:2]
+        assert (mask.mode, mask.size) == ("P", (width, height))
+        assert np.reshape(mask.getpalette(), (-1, 3))[:5].tolist() == [list(colour) for colour in PALETTE]
+        truth = np.select([image[..., channel] > 0 for channel in range(3)], [1, 2, 3], 0)
+        # Resized edges are soft; away from them, by a pixel of the network and one of the image, all is known.
+        rows, columns = np.indices((height, width))
+        margin_y, margin_x = 1 + 2 * height / HEIGHT, 1 + 2 * width / WIDTH
+        inner = (abs(rows + 0.5 - height // 2) > margin_y) & (abs(columns + 0.5 - width // 2) > margin_x)
+        assert set(np.unique(truth[inner])) == {0, 1, 2, 3}
+        np.testing.assert_array_equal(np.asarray(mask)[inner], truth[inner])
+        blended = np.asarray(Image.open(output / f"{Path(name).stem}_overlay.png"))
+        colours = np.asarray(mask.convert("RGB")).astype(int)
+        assert blended.shape == image.shape
+        np.testing.assert_allclose(blended, (image + colours) / 2, atol=1)
+
+
+def test_predictions_are_replaced_when_asked_alone(colour_run, pictures, tmp_path):
+    arguments = ("predict", colour_run, "input=in/a b.png", "output=out")
+    assert segtrain(tmp_path, *arguments).status == 0
+    assert files_in(tmp_path / "out") == {"a b.png", "a b_overlay.png"}
+    mask = (tmp_path / "out" / "a b.png").read_bytes()
+    (tmp_path / "out" / "a b.png").write_bytes(b"mine")
+    assert_refused(segtrain(tmp_path, *arguments), "a b.png", "overwrite=true")
+    assert (tmp_path / "out" / "a b.png").read_bytes() == b"mine"
+    assert segtrain(tmp_path, *arguments, "overwrite=true").status == 0
+    assert (tmp_path / "out" / "a b.png").read_bytes() == mask
+
+
+@pytest.mark.parametrize("where", ["in", "in/../in", "{tmp_path}/in"])
+def test_images_are_never_replaced_by_their_masks(colour_run, pictures, tmp_path, where):
+    before = {path.name: path.read_bytes() for path in (tmp_path / "in").iterdir()}
+    output = where.format(tmp_path=tmp_path)
+    finished = segtrain(tmp_path, "predict", colour_run, "input=in", f"output={output}", "overwrite=true")
+    assert {name: (tmp_path / "in" / name).read_bytes() for name in before} == before
+    assert_refused(finished, "input")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["input=nowhere", "output=out"], ["input=nowhere", "no such file or folder"]),
+        (["input=empty", "output=out"], ["input=empty", "no image"]),
+        (["input=in/a b.png", "output=in/a b.png"], ["a b.png"]),
+        (["input=twice", "output=out"], ["twice/a.bmp", "twice/a.png"]),
+        (["input=overlaid", "output=out"], ["overlaid/a_overlay.png"]),
+        (["input=text", "output=out"], ["text/a.png", "cannot be read"]),
+    ],
+)
+def test_what_cannot_be_predicted_is_told(colour_run, pictures, tmp_path, arguments, words):
+    (tmp_path / "empty").mkdir()
+    for name in ("twice/a.png", "twice/a.bmp", "overlaid/a.png", "overlaid/a_overlay.png"):
+        save(tmp_path / name, pictures["a b.png"])
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "a.png").write_text("no picture")
+    assert_refused(segtrain(tmp_path, "predict", colour_run, *arguments), *words)
+    assert not (tmp_path / "out").exists() or not files_in(tmp_path / "out")
+
+
+# What is no finished run
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "predict"])
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ("no folder", ["no such folder"]),
+        ("empty folder", ["no config.yaml and no results.json"]),
+        ("no checkpoint", ["no checkpoints/best.keras"]),
+        ("half a checkpoint", ["best.keras"]),
+    ],
+)
+def test_what_is_no_run_is_told(copied_run, tmp_path, verb, broken, words):
+    if broken == "no folder":
+        shutil.rmtree(copied_run)
+    elif broken == "empty folder":
+        shutil.rmtree(copied_run)
+        copied_run.mkdir()
+    elif broken == "no checkpoint":
+        (copied_run / "checkpoints" / "best.keras").unlink()
+    else:
+        best = copied_run / "checkpoints" / "best.keras"
+        best.write_bytes(best.read_bytes()[:2000])
+    save(tmp_path / "in" / "a.png", np.zeros((8, 8, 3), np.uint8))
+    more = ["input=in", "output=out"] if verb == "predict" else []
+    assert_refused(segtrain(tmp_path, verb, "copied run", *more), "copied run", *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_was_interrupted_is_told(copied_run, tmp_path):
+    """It has a checkpoint, and its results.json tells nothing yet of the classes."""
+    (copied_run / "results.json").write_text(json.dumps({"status": "interrupted", "seed": 1}))
+    save(tmp_path / "in" / "a.png", np.zeros((8, 8, 3), np.uint8))
+    finished = segtrain(tmp_path, "predict", "copied run", "input=in", "output=out")
+    if finished.status:  # predicting from it would be as good
+        assert_refused(finished, "copied run")
+    else:
+        assert files_in(tmp_path / "out") == {"a.png", "a_overlay.png"}
+
+
+@pytest.mark.parametrize("text", ["a: [1\nb: :", "", "dataset: 3\n", "- 1\n"])
+def test_a_config_that_is_none_is_told(copied_run, tmp_path, text):
+    (copied_run / "config.yaml").write_text(text)
+    assert_refused(segtrain(tmp_path, "evaluate", "copied run"))
+
+
+def test_data_with_other_classes_than_the_checkpoint_is_told(copied_run, tmp_path):
+    write_pairs(tmp_path / "own data", 4)
+    config = yaml.safe_load((copied_run / "config.yaml").read_text(encoding="utf-8"))
+    config["dataset"] = {
+        "_target_": "segtrain.datasets.folder.build_folder",
+        "root": str(tmp_path / "own data"),
+        "classes": ["ground", "road", "sky"],
+    }
+    (copied_run / "config.yaml").write_text(yaml.safe_dump(config))
+    assert_refused(segtrain(tmp_path, "evaluate", "copied run"), "best.keras", "5 classes", "3", "ground, road, sky")
+
+
+# Data that cannot be trained on
+
+
+def write_pairs(root: Path, count: int) -> None:
+    """Writes images and masks of classes 0 and 1; the last two are for validation."""
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        mask = np.zeros((40, 60), np.uint8)
+        mask[10:30, 5 + index : 25 + index] = 1
+        save(
+            root / "images" / f"photo {index}.png", rng.integers(0, 100, (40, 60, 3), np.uint8) + 150 * mask[..., None]
+        )
+        save(root / "masks" / f"photo {index}.png", mask)
+    names = [f"photo {index}" for index in range(count)]
+    (root / "train.txt").write_text("\n".join(names[:-2]))
+    (root / "val.txt").write_text("\n".join(names[-2:]))
+
+
+def own_data(*more: str) -> list[str]:
+    return [
+        "size=tiny",
+        "batch_size=2",
+        "model.width=4",
+        "dataset=folder",
+        "dataset.root=data",
+        "hydra.run.dir=out",
+        *more,
+    ]
+
+
+def assert_failed(folder: Path, finished: SimpleNamespace, *words: str) -> None:
+    """The run is told to have failed, in the terminal as in its folder, and holds nothing half-written."""
+    assert_refused(finished, *words)
+    results = read_results(folder)
+    assert results["status"] == "failed"
+    assert all(word in results["error"] for word in words)
+    assert "val" not in results
+    files = files_in(folder)
+    assert not [name for name in files if ".part" in name or "report" in name or name.endswith(".keras")]
+    assert "Traceback" in (folder / "segtrain.log").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ("no root", ["dataset.root=data", "images/ and masks/"]),
+        ("no mask", ["photo 1.png", "no mask"]),
+        ("small mask", ["photo 1.png", "39x60", "40x60"]),
+        ("wrong label", ["photo 1.png", "label 9 at row 3, column 4", "0..1", "255"]),
+        ("unreadable mask", ["masks/photo 1.png", "cannot be read"]),
+        ("unreadable image", ["images/photo 1.png", "cannot be read"]),
+        ("empty split", ["'val' is empty"]),
+    ],
+)
+def test_bad_data_is_found_before_training(tmp_path, broken, words):
+    root = tmp_path / "data"
+    write_pairs(root, 6)
+    mask = np.asarray(Image.open(root / "masks" / "photo 1.png")).copy()
+    if broken == "no root":
+        shutil.rmtree(root)
+    elif broken == "no mask":
+        (root / "masks" / "photo 1.png").unlink()
+    elif broken == "small mask":
+        save(root / "masks" / "photo 1.png", mask[1:])
+    elif broken == "wrong label":
+        mask[3, 4] = 9
+        save(root / "masks" / "photo 1.png", mask)
+    elif broken == "empty split":
+        (root / "val.txt").write_text("")
+    else:
+        folder = "masks" if broken == "unreadable mask" else "images"
+        (root / folder / "photo 1.png").write_bytes(b"\x89PNG no more")
+    before = files_in(root)
+    finished = segtrain(tmp_path, *own_data("dataset.classes=[ground,road]"))
+    assert_failed(tmp_path / "out", finished, *words)
+    assert finished.output == ""
+    assert files_in(root) == before
+
+
+@pytest.mark.parametrize(("split", "index"), [("train", 2), ("val", 5)])
+def test_a_wrong_label_that_the_sample_missed_is_named_when_it_is_read(tmp_path, monkeypatch, split, index):
+    monkeypatch.setattr(dataset_module, "MASKS_CHECKED", 1)
+    root = tmp_path / "data"
+    write_pairs(root, 6)
+    mask = np.asarray(Image.open(root / "masks" / f"photo {index}.png")).copy()
+    mask[7, 8] = 77
+    save(root / "masks" / f"photo {index}.png", mask)
+    settings = own_data("dataset.classes=[ground,road]", "callbacks=[csv,terminate_on_nan]", "epochs=1")
+    finished = segtrain(tmp_path, *settings)
+    assert "4 train, 2 val" in finished.output
+    assert_failed(tmp_path / "out", finished, f"masks/photo {index}.png", "label 77 at row 7, column 8")
+    assert (tmp_path / "out" / "metrics.csv").read_text(encoding="utf-8").splitlines() == [COLUMNS]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["batch_size=64"], ["batch_size=64", "12"]),
+        (["augmentation.transforms.flip.p=2"], ["flip", "2"]),
+        (
+            ["+augmentation.transforms.mine._target_=albumentations.Rotate", "+augmentation.transforms.mine.limit=x"],
+            ["mine"],
+        ),
+    ],
+)
+def test_settings_that_cannot_be_trained_with_are_told(tmp_path, settings, words):
+    finished = segtrain(tmp_path, "--config-name", "smoke", *settings, "hydra.run.dir=out")
+    if finished.status == 2:  # found even before the run has a folder
+        assert all(word in finished.errors for word in words)
+    else:
+        assert_failed(tmp_path / "out", finished, *words)
+
+
+# A sweep
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory) -> SimpleNamespace:
+    home = tmp_path_factory.mktemp("sweep")
+    finished = segtrain(home, "-m", *SETTINGS, "model=segnet_small,encoder_decoder_small", "seed=1,2")
+    assert finished.status == 0, finished.errors
+    (path,) = (home / "outputs" / "multirun").glob("*/*")
+    folders = {folder.name: folder for folder in path.iterdir() if folder.is_dir()}
+    return SimpleNamespace(home=home, path=path, output=finished.output, folders=folders)
+
+
+def job(sweep: SimpleNamespace, model: str, seed: int) -> Path:
+    (folder,) = (sweep.folders[name] for name in sweep.folders if f"model-{model}_" in name and f"seed-{seed}" in name)
+    return folder
+
+
+def test_a_sweep_has_a_folder_for_each_job(sweep):
+    assert len(sweep.folders) == 4
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for name in sweep.folders)
+    assert len({job(sweep, model, seed) for model in ("segnet_small", "encoder_decoder_small") for seed in (1, 2)}) == 4
+    beside = {path.name for path in sweep.path.iterdir() if path.is_file()}
+    assert beside == {"comparison.html", "comparison.csv", "comparison.json", "multirun.yaml"}
+    for folder in sweep.folders.values():
+        assert read_results(folder)["status"] == "completed"
+        assert files_in(folder) >= {"config.yaml", "metrics.csv", "report.html", "checkpoints/best.keras"}
+    assert not [name for name in files_in(sweep.path) if ".part" in name]
+
+
+def test_the_comparison_has_mean_and_spread_over_seeds(sweep):
+    comparison = json.loads((sweep.path / "comparison.json").read_text(encoding="utf-8"))
+    assert comparison["varying"] == ["model"]
+    assert {part["settings"]["model"] for part in comparison["configurations"]} == {
+        "segnet_small",
+        "encoder_decoder_small",
+    }
+    for part in comparison["configurations"]:
+        scores = [read_results(job(sweep, part["settings"]["model"], seed))["val"]["mean_iou"] for seed in (1, 2)]
+        assert part["mean_iou"]["mean"] == pytest.approx(np.mean(scores), abs=1e-12)
+        assert part["mean_iou"]["std"] == pytest.approx(np.std(scores, ddof=1), abs=1e-12)
+        assert sorted(part["mean_iou"]["values"]) == sorted(scores)
+    with (sweep.path / "comparison.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["model"]: row for row in csv.DictReader(file)}
+    for part in comparison["configurations"]:
+        row = rows.pop(part["settings"]["model"])
+        assert float(row["mean_iou_mean"]) == part["mean_iou"]["mean"]
+        assert float(row["mean_iou_std"]) == part["mean_iou"]["std"]
+    assert not rows
+
+
+def test_the_terminal_ends_with_the_comparison(sweep):
+    assert sweep.output.splitlines()[-1].startswith("comparison ")
+    assert sweep.output.splitlines()[-1].endswith("comparison.html")
+    for model in ("segnet_small", "encoder_decoder_small"):
+        mean = np.mean([read_results(job(sweep, model, seed))["val"]["mean_iou"] for seed in (1, 2)])
+        assert re.search(rf"\b{model}\b.*\b{mean:.3f} ± ", sweep.output)
+
+
+def test_the_twins_of_a_sweep_are_equal_in_size(sweep):
+    sizes = {read_results(folder)["parameters"] for folder in sweep.folders.values()}
+    assert len(sizes) == 1
+
+
+def test_a_job_gives_the_same_numbers_as_the_run_alone(run, sweep):
+    """Another process, another place in it, after nothing or before three others: the same config, the same numbers."""
+    folder = job(sweep, "segnet_small", 1)
+    assert read_results(folder)["val"] == run.results["val"]
+    assert read_results(job(sweep, "segnet_small", 2))["val"] != run.results["val"]
+    numbers = [{name: row[name] for name in row if name not in TIMES} for row in run.epochs]
+    assert [{name: row[name] for name in row if name not in TIMES} for row in read_epochs(folder)] == numbers
+
+
+def test_a_sweep_is_compared_again(sweep, tmp_path):
+    copy = shutil.copytree(sweep.path, tmp_path / "sweep", ignore=shutil.ignore_patterns("checkpoints", "tensorboard"))
+    before = (copy / "comparison.json").read_bytes()
+    for name in ("json", "csv", "html"):
+        (copy / f"comparison.{name}").unlink()
+    finished = segtrain(tmp_path, "compare", "sweep")
+    assert (finished.status, finished.errors) == (0, "")
+    assert (copy / "comparison.json").read_bytes() == before
+    assert {"comparison.csv", "comparison.html"} <= files_in(copy)
+
+
+def test_a_failed_job_is_told_and_the_others_are_done(tmp_path):
+    settings = ["model=encoder_decoder_small", "callbacks=none", "epochs=1", "batch_size=64,4", "hydra.sweep.dir=sweep"]
+    finished = segtrain(tmp_path, "-m", *SETTINGS, *settings)
+    assert finished.status == 1
+    assert re.fullmatch(r"segtrain: error: batch_size=64 .*\n", finished.errors)
+    comparison = json.loads((tmp_path / "sweep" / "comparison.json").read_text(encoding="utf-8"))
+    done, failed = sorted(comparison["jobs"], key=lambda job: int(job["overrides"]["batch_size"]))
+    assert (done["status"], failed["status"]) == ("completed", "failed")
+    assert "batch_size=64" in failed["error"]
+    assert read_results(tmp_path / "sweep" / done["name"])["val"]["mean_iou"] == done["mean_iou"]
+    assert read_results(tmp_path / "sweep" / failed["name"])["status"] == "failed"
+
+
+def test_a_run_without_callbacks_is_scored_all_the_same(tmp_path):
+    settings = ["model=encoder_decoder_small", "callbacks=none", "epochs=1", "hydra.run.dir=out"]
+    finished = segtrain(tmp_path, *SETTINGS, *settings)
+    assert (finished.status, finished.errors) == (0, "")
+    results = read_results(tmp_path / "out")
+    assert (results["status"], results["best_epoch"]) == ("completed", 1)
+    assert files_in(tmp_path / "out") - {"segtrain.log"} == {
+        ".hydra/config.yaml",
+        ".hydra/hydra.yaml",
+        ".hydra/overrides.yaml",
+        "config.yaml",
+        "results.json",
+        "report.html",
+    }
+    assert_refused(segtrain(tmp_path, "evaluate", "out"), "run=out", "callbacks=none")
