@@ -54,10 +54,7 @@ def build_folder(
             f"Endings that count: {', '.join(sorted(IMAGE_SUFFIXES))}."
         )
     lists = [name for name in ("train", "val", "test") if (folder / f"{name}.txt").is_file()]
-    if lists:
-        chosen = _listed_splits(folder, lists, image_names)
-    else:
-        chosen = _random_split(image_names, val_share, split_seed)
+    chosen = _listed_splits(folder, lists, image_names) if lists else _random_split(image_names, val_share, split_seed)
     splits = {name: match_masks(images, masks, names) for name, names in chosen.items()}
     class_names = classes or _names_from_masks(masks, splits["train"], ignore_label)
     return SegmentationDataset(
@@ -74,8 +71,8 @@ def _listed_splits(folder: Path, lists: list[str], image_names: list[str]) -> di
     for name in ("train", "val"):
         if name not in lists:
             raise ValueError(
-                f"{folder} has a {lists[0]}.txt but no {name}.txt. List that split's images there, one on each line, or "
-                "take the lists out and have dataset.val_share of the images drawn."
+                f"{folder} has a {lists[0]}.txt but no {name}.txt. List that split's images there, one on each line, "
+                "or take the lists out and have dataset.val_share of the images drawn."
             )
     chosen = {name: _listed_images(folder / f"{name}.txt", folder / "images", image_names) for name in lists}
     both = set(chosen["train"]) & set(chosen["val"])
