@@ -1,5 +1,6 @@
 """The command: verbs, Hydra, and an answer to every mistake. Imports no TensorFlow."""
 
+import errno
 import functools
 import hashlib
 import itertools
@@ -8,13 +9,17 @@ import os
 import re
 import shlex
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -41,7 +46,11 @@ SCHEMAS = {
 }
 CONFIG_NAMES = {"train": "config", "evaluate": "evaluate", "predict": "predict", "compare": "compare"}
 # Settings whose values are paths: what a person types there is quoted for Hydra, whose grammar knows `,` and `=`.
-PATH_KEYS = re.compile(r"(run|input|output|hydra\.run\.dir|hydra\.sweep\.dir|[\w.]+\.(root|path|archive))$")
+PATH_KEYS = re.compile(r"\+{0,2}(run|input|output|hydra\.run\.dir|hydra\.sweep\.dir|[\w.]+\.(root|path|archive))$")
+# What is typed after a verb is a setting if it looks like this, and else the path of a run, which may hold a "=" too.
+SETTING = re.compile(r"[+~]*(hydra/)?[A-Za-z_][\w.@]*=|~")
+# How mistakes in data and settings are told: in words for whoever made them.
+MISTAKES = (ValueError, TypeError, OSError, FloatingPointError)
 STATUS_OF_USAGE_ERROR = 2
 STATUS_OF_INTERRUPT = 130
 
@@ -51,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
     typed = sys.argv[1:] if arguments is None else arguments
     verb, arguments = _split_verb(typed)
     sweeping = get_args_parser().parse_known_args(arguments)[0].multirun
-    arguments = [_quote_path(argument, sweeping) for argument in arguments]
+    arguments = [_quote_path(argument, sweeping) for argument in _with_absolute_config_path(arguments)]
     parsed, unknown = get_args_parser().parse_known_args(arguments)
     if parsed.shell_completion:
         verb = _verb_to_complete()
@@ -101,9 +110,22 @@ def _split_verb(arguments: list[str]) -> tuple[str, list[str]]:
             "A setting is typed as key=value."
         )
         sys.exit(STATUS_OF_USAGE_ERROR)
-    if rest and verb != "train" and not rest[0].startswith("-") and not re.match(r"[\w./@]+=", rest[0]):
+    if rest and verb != "train" and not rest[0].startswith("-") and not SETTING.match(rest[0]):
         rest = [f"run={rest[0]}", *rest[1:]]
     return verb, rest
+
+
+def _with_absolute_config_path(arguments: list[str]) -> list[str]:
+    """Returns the arguments with `--config-path` counted from here; Hydra counts it from the package's own folder."""
+    result = list(arguments)
+    for place, argument in enumerate(arguments):
+        option, equals, value = argument.partition("=")
+        if option in ("--config-path", "-cp"):
+            if not equals:
+                place, option, value = place + 1, "", "".join(arguments[place + 1 : place + 2])
+            if Path(value).is_dir():
+                result[place] = f"{option}{equals}{Path(value).resolve()}"
+    return result
 
 
 def _quote_path(argument: str, sweeping: bool) -> str:
@@ -112,9 +134,13 @@ def _quote_path(argument: str, sweeping: bool) -> str:
     as_typed = value[:1] in "'\"" or "${" in value or (sweeping and "," in value)
     if not equals or not PATH_KEYS.match(key) or as_typed or value in ("", "null", "???"):
         return argument
+    return f"{key}={_quoted(value)}"
+
+
+def _quoted(text: str) -> str:
     # Hydra takes a backslash for itself, except before a quote: there, and at the end, it has to be doubled.
-    escaped = re.sub(r"(\\+)(?='|$)", r"\1\1", value).replace("'", "\\'")
-    return f"{key}='{escaped}'"
+    escaped = re.sub(r"(\\+)(?='|$)", r"\1\1", text).replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def _check_command_line(verb: str, config_name: str, parsed: Any) -> None:
@@ -123,15 +149,18 @@ def _check_command_line(verb: str, config_name: str, parsed: Any) -> None:
     Raises:
         ConfigError: what is wrong, in a line.
     """
-    search = parsed.config_dir and [f"hydra.searchpath=['file://{Path(parsed.config_dir).resolve()}']"]
-    if parsed.config_dir and not Path(parsed.config_dir).is_dir():
-        raise ConfigError(f"--config-dir {parsed.config_dir}: there is no such folder.")
+    for option, value in (("--config-dir", parsed.config_dir), ("--config-path", parsed.config_path)):
+        if value and not Path(value).is_dir():
+            raise ConfigError(f"{option} {value}: there is no such folder.")
+    if parsed.resolve and not parsed.cfg:
+        raise ConfigError("--resolve: goes with --cfg. Type segtrain --cfg job --resolve.")
+    search = (
+        [f"hydra.searchpath=[{_quoted(f'file://{Path(parsed.config_dir).resolve()}')}]"] if parsed.config_dir else []
+    )
     folder = Path(parsed.config_path).resolve() if parsed.config_path else config_folder()
-    if not folder.is_dir():
-        raise ConfigError(f"--config-path {parsed.config_path}: there is no such folder.")
     with hydra.initialize_config_dir(str(folder), version_base="1.3"):
         for overrides in _jobs_to_check(parsed.overrides, sweeping=parsed.multirun):
-            config = _compose(config_name, [*overrides, *(search or [])])
+            config = _compose(verb, config_name, [*overrides, *search])
             output = config.hydra.sweep.dir if parsed.multirun else config.hydra.run.dir
             OmegaConf.set_struct(config, False)
             del config["hydra"]
@@ -143,7 +172,8 @@ def _check_command_line(verb: str, config_name: str, parsed: Any) -> None:
 def _jobs_to_check(overrides: list[str], sweeping: bool) -> Iterator[list[str]]:
     """Yields command lines that between them hold every value of a sweep: their number is the sum, not the product."""
     try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
+        # The loader is what a glob over options asks for their names.
+        parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(overrides)
     except HydraException as error:
         raise ConfigError(_one_line(error)) from error
     choices = [[override.input_line] for override in parsed]
@@ -166,24 +196,27 @@ def _jobs_to_check(overrides: list[str], sweeping: bool) -> Iterator[list[str]]:
             yield [*first[:place], value, *first[place + 1 :]]
 
 
-def _compose(config_name: str, overrides: list[str]) -> DictConfig:
+def _compose(verb: str, config_name: str, overrides: list[str]) -> DictConfig:
     try:
         return hydra.compose(config_name, overrides, return_hydra_config=True)
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError(f"{error.problem_mark}: {error.problem}.".strip()) from error
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(_worded(error, config_name, overrides)) from error
+        raise ConfigError(_worded(error, verb, overrides)) from error
 
 
-def _worded(error: Exception, config_name: str, overrides: list[str]) -> str:
+def _worded(error: Exception, verb: str, overrides: list[str]) -> str:
     """Words Hydra's errors in one line, with the nearest right spelling."""
-    options = getattr(error, "options", None)
     missing = getattr(error, "missing_cfg_file", None)
-    if missing is not None and options is not None:
-        group, _, option = missing.rpartition("/")
-        return f"{group}={option}: there is no such option.{suggest(option, options)} Options: {', '.join(options)}."
     if missing is not None:
-        known = [path.stem for path in config_folder().glob("*.yaml")]
+        group, _, option = missing.rpartition("/")
+        options = getattr(error, "options", None) or GlobalHydra.instance().config_loader().get_group_options(group)
+        if group:
+            return (
+                f"{group}={option}: there is no such option.{suggest(option, options)} Options: {', '.join(options)}."
+            )
         return (
-            f"--config-name {missing}: there is no such config.{suggest(missing, known)} Configs: {', '.join(known)}."
+            f"--config-name {option}: there is no such config.{suggest(option, options)} Configs: {', '.join(options)}."
         )
     cause = error
     while cause is not None and not isinstance(cause, OmegaConfBaseException):
@@ -197,15 +230,17 @@ def _worded(error: Exception, config_name: str, overrides: list[str]) -> str:
         )
     wrong_group = re.search(r"Could not override '([^']+)'", str(error))
     if wrong_group:
-        return _unknown_key(wrong_group[1], config_name)
+        known = [field.name for field in fields(SCHEMAS[verb])]
+        key = wrong_group[1]
+        return f"{key}: there is no such setting.{suggest(key, known)} Settings: {', '.join(known)}."
+    if "Config group override must be a string" in str(error):
+        return f"{_groups_without_option(overrides)}: has to name an option, such as model=segnet."
     return _one_line(error)
 
 
-def _unknown_key(key: str, config_name: str) -> str:
-    groups = [path.name for path in config_folder().iterdir() if path.is_dir() and path.name != "hydra"]
-    settings = OmegaConf.load(config_folder() / f"{config_name}.yaml") if config_name == "config" else {}
-    known = sorted({*groups, *settings} - {"defaults", "hydra"})
-    return f"{key}: there is no such setting.{suggest(key, known)} Settings: {', '.join(known)}."
+def _groups_without_option(overrides: list[str]) -> str:
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    return ", ".join(each.input_line for each in parsed if not isinstance(each.value(), str | list)) or "the option"
 
 
 def _one_line(error: BaseException) -> str:
@@ -214,10 +249,17 @@ def _one_line(error: BaseException) -> str:
 
 
 def _require_writable(folder: Path) -> None:
-    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        reason = "is not a folder" if not existing.is_dir() else "may not be written to"
-        raise ConfigError(f"The run's folder {folder} cannot be made: {existing} {reason}. Type hydra.run.dir=FOLDER.")
+    """Tries to make a folder where the run's is going to be: only that tells, for root on a read-only disk too."""
+    try:
+        existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        longest = max((part.encode() for part in folder.absolute().relative_to(existing).parts), key=len, default=b"")
+        if len(longest) > os.pathconf(existing, "PC_NAME_MAX"):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        with tempfile.TemporaryDirectory(dir=existing, prefix=".segtrain-"):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigError(f"The run's folder {folder} cannot be made: {reason}. Type hydra.run.dir=FOLDER.") from error
 
 
 def _run_task(verb: str, command: str, config: DictConfig) -> Any:
@@ -232,13 +274,17 @@ def _run_task(verb: str, command: str, config: DictConfig) -> Any:
     except KeyboardInterrupt:
         _complain("interrupted; what the run has written so far is in " + hydra_config.runtime.output_dir)
         sys.exit(STATUS_OF_INTERRUPT)
-    except (ValueError, TypeError, OSError, FloatingPointError) as error:
-        # Mistakes in data and settings come as these; the log has the way there for whoever needs it.
+    except Exception as error:
+        # The log has the way there. The other jobs of a sweep go on; the comparison counts this one as failed.
         logging.getLogger(__name__).error("%s\n%s", error, traceback.format_exc())
-        _complain(error)
+        _complain(error if isinstance(error, MISTAKES) else _unexpected(error, hydra_config.runtime.output_dir))
         if hydra_config.mode == RunMode.RUN:
             sys.exit(1)
-        return None  # the other jobs of a sweep go on; the comparison counts this one as failed
+        return None
+
+
+def _unexpected(error: Exception, folder: str) -> str:
+    return f"{type(error).__name__}: {_one_line(error)} (unexpected; the traceback is in {folder}/segtrain.log)"
 
 
 def _complain(message: object) -> None:
@@ -251,14 +297,19 @@ def _verb_to_complete() -> str:
     Where the first word is still being typed, offers the verbs beside what Hydra offers.
     """
     line = os.environ.get("COMP_LINE", "")
-    typed = re.match(r"(\S+\s+)(\w*)(\s?)", line)
+    typed = re.match(r"(\S+\s+)([a-z]*)(\s|$)", line)
     if not typed:
         return "train"
     program, word, space = typed.groups()
     if not space:
         print(*(verb for verb in SCHEMAS if verb.startswith(word)))
-    elif word in SCHEMAS:
-        os.environ["COMP_LINE"] = program + line[typed.end() :]
-        os.environ["COMP_POINT"] = str(int(os.environ.get("COMP_POINT", len(line))) - len(word + space))
-        return word
-    return "train"
+    if not space or word not in SCHEMAS:
+        return "train"
+    rest = line[typed.end() :]
+    bare_path = re.match(r"(\S+)\s", rest)
+    if bare_path and not SETTING.match(bare_path[1]):
+        rest = rest[bare_path.end() :]
+    cursor_from_end = len(line) - int(os.environ.get("COMP_POINT", len(line)))
+    os.environ["COMP_LINE"] = program + rest
+    os.environ["COMP_POINT"] = str(len(program + rest) - cursor_from_end)
+    return word

@@ -14,9 +14,9 @@ def native_messages_to(log: Path) -> Iterator[None]:
     TensorFlow's native code writes to the descriptor itself, before its own log level is read; a missing CUDA driver
     alone is three lines. Python's exceptions are raised as always.
     """
-    sys.stderr.flush()
-    terminal = os.dup(2)
     with log.open("ab") as file:
+        sys.stderr.flush()
+        terminal = os.dup(2)
         os.dup2(file.fileno(), 2)
     try:
         yield

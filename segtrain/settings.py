@@ -8,10 +8,10 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import pydantic
-from annotated_types import Ge, Len
+from annotated_types import Ge, Le, Len
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -54,7 +54,7 @@ class TrainSettings:
     image_size: Annotated[list[Annotated[int, Ge(1)]], Len(2, 2)]
     batch_size: Annotated[int, Ge(1)]
     epochs: Annotated[int, Ge(1)]
-    seed: Annotated[int, Ge(0)]
+    seed: Annotated[int, Ge(0), Le(2**32 - 1)]
     max_samples: Annotated[int, Ge(2)] | None
 
 
@@ -95,19 +95,18 @@ def read_settings(config: DictConfig, schema: type) -> Any:
     """
     types = get_type_hints(schema, include_extras=True)
     _refuse_unknown(config, types, prefix="")
-    _require_all(config, types)
     try:
+        _require_all(config, types)
         values = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
-    for key in types:
-        if key == "callbacks":
-            for name, option in values[key].items():
-                _check_option(f"callbacks.{name}", option, GIVEN_BY_RUN["callbacks"])
-        elif key in GIVEN_BY_RUN:
-            _check_option(key, values[key], GIVEN_BY_RUN[key])
-        else:
-            _check_value(key, values[key], types[key])
+    # Settings of the whole run first: options refer to them.
+    for key in [key for key in types if key not in GIVEN_BY_RUN]:
+        _check_value(key, values[key], types[key])
+    for key in [key for key in types if key in GIVEN_BY_RUN]:
+        options = values[key].items() if key == "callbacks" else [("", values[key])]
+        for name, option in options:
+            _check_option(f"{key}.{name}".rstrip("."), option, GIVEN_BY_RUN[key])
     if schema is TrainSettings:
         _check_together(values)
     return schema(**{field.name: values[field.name] for field in fields(schema)})
@@ -121,15 +120,14 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 def _require_all(config: DictConfig, keys: Iterable[str]) -> None:
     """Refuses a config that leaves something out: a group (`~model`), or a value that has no default (`???`)."""
-    missing = OmegaConf.missing_keys(config)
     for key in keys:
-        if key in GIVEN_BY_RUN and OmegaConf.select(config, key) is None:
+        if key in GIVEN_BY_RUN and config.get(key) is None:
             raise ConfigError(f"{key} is required. Type {key}=OPTION, or leave ~{key} out.")
-        for name in sorted(missing):
-            if name == key or name.startswith(f"{key}."):
-                raise ConfigError(f"{name} is required{_purpose(config, name)}. Type {name}=VALUE.")
         if key not in config:
             raise ConfigError(f"{key} is required. Type {key}=VALUE.")
+    missing = OmegaConf.missing_keys(config)
+    for name in (name for key in keys for name in sorted(missing) if name.partition(".")[0] == key):
+        raise ConfigError(f"{name} is required{_purpose(config, name)}. Type {name}=VALUE.")
 
 
 def _purpose(config: DictConfig, key: str) -> str:
@@ -157,16 +155,19 @@ def _check_option(where: str, option: Any, given: set[str]) -> None:
             f"{where}.{key}: is set by the run itself, from the dataset and the other settings. Leave it out."
         )
     if not signature.takes_any:
-        _refuse_unknown(arguments, set(signature.parameters) - given, prefix=f"{where}.")
+        settable = [name for name in signature.parameters if name not in given]
+        _refuse_unknown(arguments, settable, prefix=f"{where}.")
     _check_arguments(where, arguments, signature)
 
 
 def _check_arguments(where: str, arguments: Mapping[str, Any], signature: Signature) -> None:
     for key, value in arguments.items():
-        if key in signature.parameters:
-            _check_value(f"{where}.{key}", value, signature.parameters[key].type)
+        expected = signature.parameters[key].type if key in signature.parameters else Any
+        _check_value(f"{where}.{key}", value, expected)
+        # A parameter that is a mapping takes further options by names of the user's choice.
+        takes_options = get_origin(expected) is Mapping
         for name, nested in value.items() if isinstance(value, Mapping) else ():
-            if isinstance(nested, Mapping) and "_target_" in nested:
+            if takes_options or (isinstance(nested, Mapping) and "_target_" in nested):
                 _check_option(f"{where}.{key}.{name}", nested, given=set())
 
 
@@ -178,7 +179,7 @@ def _check_value(where: str, value: Any, expected: Any) -> None:
         details = error.errors()
         # A union reports each of its members; the one that came furthest, or else the first, is what was meant.
         detail = max(details, key=lambda item: (item["type"] in _RANGE_ERRORS, item["type"] != "none_required"))
-        raise ConfigError(f"{where}={_shown(value)}: {_worded(detail, details, value)}") from None
+        raise ConfigError(f"{where}={_shown(value)}: {_worded(detail, details, value, expected)}") from None
 
 
 _RANGE_ERRORS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "too_long", "too_short"}
@@ -195,11 +196,13 @@ _NOUNS = {
 }
 
 
-def _worded(detail: Mapping[str, Any], details: list, value: Any) -> str:
+def _worded(detail: Mapping[str, Any], details: list, value: Any, expected: Any) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "literal_error":
         choices = context["expected"].replace("'", "")
         return f"has to be {choices}.{suggest(str(value), choices.replace(' or ', ', ').split(', '))}"
+    if kind == "missing":
+        return f"has to be a list of {len(get_args(expected))} values. Received {len(value)}."
     if kind in ("too_long", "too_short"):
         length = context.get("max_length", context.get("min_length"))
         return f"has to be a list of {length} values. Received {context['actual_length']}."

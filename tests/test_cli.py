@@ -62,7 +62,7 @@ def asked(monkeypatch) -> list:
 
 @pytest.fixture(autouse=True)
 def _kept_logging(monkeypatch):
-    """Gives logging back as it was. Hydra's set-up would close handlers, and absl's closes the stream pytest captures."""
+    """Gives logging back as it was. Hydra's set-up would close absl's handler, and that the stream pytest captures."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     monkeypatch.setattr(logging, "shutdown", lambda *_: None)

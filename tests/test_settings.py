@@ -246,7 +246,8 @@ def test_a_required_value_is_told_with_its_purpose(refusal):
 
 
 def test_the_first_of_several_mistakes_is_told(refusal):
-    assert "model.width" in refusal({"model.width": 0, "dataset.val_share": 2, "epochs": "x"})
+    """Those of the whole run come first, since options refer to them."""
+    assert "epochs" in refusal({"model.width": 0, "dataset.val_share": 2, "epochs": "x"})
 
 
 @pytest.mark.parametrize(

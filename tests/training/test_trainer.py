@@ -124,23 +124,23 @@ def test_logged_scores_are_those_of_the_confusion_matrix(finished_run):
 
 def test_logged_loss_is_the_mean_over_the_valid_pixels_of_the_epoch(train, shapes_dataset):
     """At a learning rate of zero each batch can be computed again. Batches differ in void: the mean of means is off."""
-    run = train(learning_rate=0.0, epochs=1)
+    run = train(learning_rate=0.0)
     training = Samples(shapes_dataset, "train", image_size=(32, 32), seed=1)
-    pixels, predicted, truth = [], [], []
-    for indices in training.order(0).reshape(6, 4):
-        images, labels = training.batch(indices)
-        logits = run.model(images.astype(np.float32), training=True).numpy()
-        pixels.append(cross_entropy_of_pixels(labels, logits))
-        predicted.append(logits.argmax(axis=-1)[labels != VOID])
-        truth.append(labels[labels != VOID])
-    loss = np.concatenate(pixels).mean()
-    assert abs(np.mean([batch.mean() for batch in pixels]) / loss - 1) > 2e-5
-    logs = run.history[0]
-    assert logs["loss"] == pytest.approx(loss, rel=2e-6)
-    truth, predicted = np.concatenate(truth), np.concatenate(predicted)
-    assert logs["pixel_accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(truth, predicted), abs=1e-3)
-    mean_iou = sklearn.metrics.jaccard_score(truth, predicted, average="macro", zero_division=0)
-    assert logs["mean_iou"] == pytest.approx(mean_iou, abs=1e-3)
+    for epoch, logs in enumerate(run.history):
+        pixels, predicted, truth = [], [], []
+        for indices in training.order(epoch).reshape(6, 4):
+            images, labels = training.batch(indices)
+            logits = run.model(images.astype(np.float32), training=True).numpy()
+            pixels.append(cross_entropy_of_pixels(labels, logits))
+            predicted.append(logits.argmax(axis=-1)[labels != VOID])
+            truth.append(labels[labels != VOID])
+        loss = np.concatenate(pixels).mean()
+        assert abs(np.mean([batch.mean() for batch in pixels]) / loss - 1) > 2e-5
+        assert logs["loss"] == pytest.approx(loss, rel=2e-6)
+        truth, predicted = np.concatenate(truth), np.concatenate(predicted)
+        assert logs["pixel_accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(truth, predicted), abs=1e-3)
+        mean_iou = sklearn.metrics.jaccard_score(truth, predicted, average="macro", zero_division=0)
+        assert logs["mean_iou"] == pytest.approx(mean_iou, abs=1e-3)
 
 
 def test_a_layers_penalty_steers_training_but_is_not_in_the_loss(train):
