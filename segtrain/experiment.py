@@ -17,7 +17,7 @@ from segtrain.datasets.dataset import SegmentationDataset
 from segtrain.datasets.file_pairs import read_image
 from segtrain.instantiate import build
 from segtrain.pipeline.samples import Samples
-from segtrain.prediction_files import image_files, require_none_there, write_prediction
+from segtrain.prediction_files import image_files, require_writable_names, write_prediction
 from segtrain.quiet_start import native_messages_to
 from segtrain.run_folder import RunFolder, write_text
 from segtrain.settings import CompareSettings, EvaluateSettings, PredictSettings, TrainSettings, read_settings
@@ -94,6 +94,8 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
     loss = build(settings.loss, ignore_label=dataset.ignore_label)
     evaluator = Evaluator(trainer, model, loss, validation, settings.batch_size)
     callbacks = [build(option, folder=folder, validation=validation) for option in settings.callbacks.values()]
+    # Checkpoints come last, since they keep the state that the others have after the epoch.
+    callbacks.sort(key=lambda callback: isinstance(callback, Checkpoint))
     history = History()
     checkpoints = [callback for callback in callbacks if isinstance(callback, Checkpoint)]
     for checkpoint in checkpoints:
@@ -181,8 +183,7 @@ def predict(settings: PredictSettings, invocation: Invocation) -> None:
     run, console = RunFolder.of_finished_run(settings.run), Console()
 
     files, output = image_files(Path(settings.input).expanduser()), Path(settings.output).expanduser()
-    if not settings.overwrite:
-        require_none_there(output, files)
+    require_writable_names(output, files, settings.overwrite)
     with native_messages_to(invocation.folder.log):
         from segtrain.predictor import Predictor
 

@@ -1,6 +1,7 @@
 """Turns an option of the config into the object it describes."""
 
 import inspect
+import re
 import warnings
 from typing import Any
 
@@ -27,7 +28,9 @@ def build(option: Option, **given: Any) -> Any:
             # Partial, because Hydra would otherwise try to make the given objects part of the config.
             call = hydra.utils.instantiate(option, _partial_=True, _convert_="all")
         except InstantiationException as error:
-            raise ValueError(f"{option['_target_']}: {_told(error.__cause__ or error)}") from error
+            place = re.search(r"full_key: (\S+)", str(error))
+            where = place[1] if place else option["_target_"]
+            raise ValueError(f"{where}: {_told(error.__cause__ or error)}") from error
         signature = inspect.signature(call.func)
         taken = {name: value for name, value in given.items() if name in signature.parameters}
         try:

@@ -27,11 +27,22 @@ def image_files(path: Path) -> list[Path]:
     return [path / name for name in names]
 
 
-def require_none_there(output: Path, files: Sequence[Path]) -> None:
-    """Raises a ValueError that names the first mask or overlay in `output` that predictions would replace."""
+def require_writable_names(output: Path, files: Sequence[Path], overwrite: bool) -> None:
+    """Checks the names of all masks and overlays before the first is written.
+
+    Raises:
+        ValueError: one would replace an input image, or one of another image, or (without `overwrite`) what is there.
+    """
+    inputs = {file.resolve() for file in files}
+    written_for: dict[Path, Path] = {}
     for file in files:
         for path in _written_for(file, output):
-            if path.exists():
+            if path.resolve() in inputs:
+                raise ValueError(f"{path} would replace an input image. Type another folder as output=.")
+            other = written_for.setdefault(path, file)
+            if other is not file:
+                raise ValueError(f"{path} would be written for {other} and for {file}. Rename one of them.")
+            if path.exists() and not overwrite:
                 raise ValueError(f"{path} is there already. Type overwrite=true to replace it, or another output=.")
 
 

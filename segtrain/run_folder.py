@@ -21,10 +21,10 @@ class RunFolder:
 
     @classmethod
     def of_finished_run(cls, path: Path | str) -> "RunFolder":
-        """Returns the folder of a run that left a best checkpoint.
+        """Returns the folder of a completed run that left a best checkpoint.
 
         Raises:
-            ValueError: it is no run folder, or the run ended before its first checkpoint.
+            ValueError: it is no run folder, or the run did not complete or saved no checkpoint.
         """
         folder = cls(path)
         if not folder.config.is_file() or not folder.results.is_file():
@@ -36,6 +36,12 @@ class RunFolder:
             raise ValueError(
                 f"run={path} has no checkpoints/best.keras: the run ended before its first epoch did, or it ran with "
                 "callbacks that save nothing (callbacks=none)."
+            )
+        results = folder.read_results()
+        if results.get("status") != "completed":
+            raise ValueError(
+                f"run={path} did not complete; its status is '{results.get('status')}'"
+                f"{': ' + results['error'] if results.get('error') else ''}. Name a completed run, or train again."
             )
         return folder
 

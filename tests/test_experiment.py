@@ -452,7 +452,7 @@ def test_a_run_that_was_interrupted_is_told(copied_run, tmp_path):
 @pytest.mark.parametrize("text", ["a: [1\nb: :", "", "dataset: 3\n", "- 1\n"])
 def test_a_config_that_is_none_is_told(copied_run, tmp_path, text):
     (copied_run / "config.yaml").write_text(text)
-    assert_refused(segtrain(tmp_path, "evaluate", "copied run"))
+    assert_refused(segtrain(tmp_path, "evaluate", "copied run"), "copied run")
 
 
 def test_data_with_other_classes_than_the_checkpoint_is_told(copied_run, tmp_path):

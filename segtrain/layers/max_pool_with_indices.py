@@ -55,7 +55,7 @@ def _pad_to_even(images):
     batch, height, width, _ = ops.shape(images)
     rows, columns = height % 2, width % 2
     padded = ops.pad(images, ((0, 0), (0, rows), (0, columns), (0, 0)), constant_values=float("-inf"))
-    # Padding by an amount known only when called loses the static channel count, which convolutions need.
+    # Converters (TFLite's) lose the static channel count when the padding is known only when called.
     return ops.reshape(padded, (batch, height + rows, width + columns, channels))
 
 

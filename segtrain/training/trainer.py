@@ -100,8 +100,8 @@ class Trainer:
             list(callbacks), model=model, verbose=0, epochs=epochs, steps=steps_per_epoch
         )
 
-        driver.on_train_begin()
         try:
+            driver.on_train_begin()
             for epoch in range(epochs):
                 start = time.perf_counter()
                 driver.on_epoch_begin(epoch)
