@@ -1,10 +1,10 @@
 """The command: verbs, Hydra, and an answer to every mistake. Imports no TensorFlow."""
 
+import contextlib
 import errno
 import functools
 import hashlib
 import itertools
-import logging
 import os
 import re
 import shlex
@@ -25,7 +25,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from segtrain.run_folder import RunFolder
 from segtrain.settings import (
@@ -152,6 +152,8 @@ def _check_command_line(verb: str, config_name: str, parsed: Any) -> None:
     for option, value in (("--config-dir", parsed.config_dir), ("--config-path", parsed.config_path)):
         if value and not Path(value).is_dir():
             raise ConfigError(f"{option} {value}: there is no such folder.")
+    if parsed.multirun and verb != "train":
+        raise ConfigError(f"-m: sweeps are for training. Type segtrain {verb} once for each run.")
     if parsed.resolve and not parsed.cfg:
         raise ConfigError("--resolve: goes with --cfg. Type segtrain --cfg job --resolve.")
     search = (
@@ -161,12 +163,12 @@ def _check_command_line(verb: str, config_name: str, parsed: Any) -> None:
     with hydra.initialize_config_dir(str(folder), version_base="1.3"):
         for overrides in _jobs_to_check(parsed.overrides, sweeping=parsed.multirun):
             config = _compose(verb, config_name, [*overrides, *search])
-            output = config.hydra.sweep.dir if parsed.multirun else config.hydra.run.dir
+            output = _output_folder(config, parsed.multirun)
             OmegaConf.set_struct(config, False)
             del config["hydra"]
             if parsed.cfg is None:
                 read_settings(config, SCHEMAS[verb])
-                _require_writable(Path(output))
+                _require_writable(output)
 
 
 def _jobs_to_check(overrides: list[str], sweeping: bool) -> Iterator[list[str]]:
@@ -221,7 +223,7 @@ def _worded(error: Exception, verb: str, overrides: list[str]) -> str:
     cause = error
     while cause is not None and not isinstance(cause, OmegaConfBaseException):
         cause = cause.__cause__
-    if cause is not None and cause.full_key and isinstance(cause.parent_node, DictConfig):
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and isinstance(cause.parent_node, DictConfig):
         known = [str(key) for key in cause.parent_node if key not in ("hydra", "_target_")]
         where = f" in {cause.full_key.rpartition('.')[0]}" if "." in cause.full_key else ""
         return (
@@ -246,6 +248,17 @@ def _groups_without_option(overrides: list[str]) -> str:
 def _one_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
+
+
+def _output_folder(config: DictConfig, multirun: bool) -> Path:
+    name = "hydra.sweep.dir" if multirun else "hydra.run.dir"
+    try:
+        folder = OmegaConf.select(config, name)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{name}: {_one_line(error)}") from error
+    if not folder:
+        raise ConfigError(f"{name} has to name a folder. Leave it out for outputs/<date>/<time>.")
+    return Path(str(folder))
 
 
 def _require_writable(folder: Path) -> None:
@@ -276,15 +289,17 @@ def _run_task(verb: str, command: str, config: DictConfig) -> Any:
         sys.exit(STATUS_OF_INTERRUPT)
     except Exception as error:
         # The log has the way there. The other jobs of a sweep go on; the comparison counts this one as failed.
-        logging.getLogger(__name__).error("%s\n%s", error, traceback.format_exc())
-        _complain(error if isinstance(error, MISTAKES) else _unexpected(error, hydra_config.runtime.output_dir))
+        log = RunFolder(hydra_config.runtime.output_dir).log
+        with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
+            traceback.print_exc(file=file)
+        _complain(error if isinstance(error, MISTAKES) else _unexpected(error, log))
         if hydra_config.mode == RunMode.RUN:
             sys.exit(1)
         return None
 
 
-def _unexpected(error: Exception, folder: str) -> str:
-    return f"{type(error).__name__}: {_one_line(error)} (unexpected; the traceback is in {folder}/segtrain.log)"
+def _unexpected(error: Exception, log: Path) -> str:
+    return f"{type(error).__name__}: {_one_line(error)} (unexpected; the traceback is in {log})"
 
 
 def _complain(message: object) -> None:

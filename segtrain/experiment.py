@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
@@ -46,14 +47,17 @@ def train(settings: TrainSettings, invocation: Invocation) -> float:
         The best checkpoint's validation mean IoU: what a sweep compares.
     """
     folder = invocation.folder
+    if folder.results.exists():
+        raise ValueError(
+            f"There is a run in {folder.path} already, and two would mix. Type another hydra.run.dir=FOLDER."
+        )
     write_text(folder.config, OmegaConf.to_yaml(_with_absolute_root(invocation.config)))
     # A run that is killed has no time to say so: it counts as interrupted until it is done.
-    so_far = {"status": "interrupted", "seed": settings.seed, "command": invocation.command}
-    folder.write_results(so_far)
+    folder.write_results({"status": "interrupted", "seed": settings.seed, "command": invocation.command})
     try:
         return _train(settings, invocation, Console())
     except Exception as error:
-        folder.write_results(so_far | {"status": "failed", "error": f"{type(error).__name__}: {error}"})
+        folder.write_results(folder.read_results() | {"status": "failed", "error": f"{type(error).__name__}: {error}"})
         raise
 
 
@@ -68,6 +72,13 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
     training = Samples(dataset, "train", augmentation=augmentation, **of_run)
     validation = Samples(dataset, "val", **of_run)
     steps_per_epoch = training.steps_per_epoch(settings.batch_size)
+    facts = {
+        "image_size": settings.image_size,
+        "dataset": _facts(dataset),
+        "metric_contract": metric_contract(dataset.num_classes, dataset.ignore_label, settings.image_size),
+    }
+    # From here on a run that is interrupted has all that is needed to use its best checkpoint.
+    folder.write_results(folder.read_results() | facts)
     trainer = _start_tensorflow(settings, folder)
 
     import keras
@@ -129,9 +140,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
         "seconds": time.perf_counter() - start,
         "epochs": len(history.epochs),
         "seed": settings.seed,
-        "image_size": settings.image_size,
-        "metric_contract": metric_contract(dataset.num_classes, dataset.ignore_label, settings.image_size),
-        "dataset": _facts(dataset),
+        **facts,
         "environment": describe_environment(trainer.strategy),
         "command": invocation.command,
     }
@@ -149,8 +158,8 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
     Raises:
         ValueError: `run` is no finished run, its data is gone or has other classes now, or there is no such split.
     """
-    run, console = RunFolder.of_finished_run(settings.run), Console()
-    run_settings = read_settings(OmegaConf.load(run.config), TrainSettings)
+    run, console = RunFolder.of_run(settings.run), Console()
+    run_settings = _settings_of(run)
     dataset = build(run_settings.dataset)
     dataset.check([settings.split])
     trainer = _start_tensorflow(run_settings, invocation.folder)
@@ -180,7 +189,7 @@ def predict(settings: PredictSettings, invocation: Invocation) -> None:
     Raises:
         ValueError: `run` is no finished run, there are no images, or masks are there already.
     """
-    run, console = RunFolder.of_finished_run(settings.run), Console()
+    run, console = RunFolder.of_run(settings.run), Console()
 
     files, output = image_files(Path(settings.input).expanduser()), Path(settings.output).expanduser()
     require_writable_names(output, files, settings.overwrite)
@@ -198,13 +207,23 @@ def compare(settings: CompareSettings, invocation: Invocation) -> None:
     """Compares the runs of a sweep and writes the comparison beside them."""
     from segtrain.reports.comparison import compare_sweep
 
-    compare_sweep(Path(settings.run), Console())
+    compare_sweep(Path(settings.run).expanduser(), Console())
 
 
 def _start_tensorflow(settings: TrainSettings, folder: RunFolder) -> Any:
     """Imports TensorFlow (seconds) and finds the devices. Returns the trainer."""
     with native_messages_to(folder.log):
         return build(settings.trainer)
+
+
+def _settings_of(run: RunFolder) -> TrainSettings:
+    try:
+        config = OmegaConf.load(run.config)
+        if not isinstance(config, DictConfig):
+            raise ValueError("it holds no settings")
+        return read_settings(config, TrainSettings)
+    except (ValueError, OSError, yaml.YAMLError) as error:
+        raise ValueError(f"{run.config} is not the config of a run: {str(error).splitlines()[0]}") from error
 
 
 def _load_model(run: RunFolder, dataset: SegmentationDataset) -> Any:

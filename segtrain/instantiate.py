@@ -29,8 +29,8 @@ def build(option: Option, **given: Any) -> Any:
             call = hydra.utils.instantiate(option, _partial_=True, _convert_="all")
         except InstantiationException as error:
             place = re.search(r"full_key: (\S+)", str(error))
-            where = place[1] if place else option["_target_"]
-            raise ValueError(f"{where}: {_told(error.__cause__ or error)}") from error
+            where = f"{place[1]}: " if place else ""
+            raise ValueError(f"{option['_target_']}: {where}{_told(error.__cause__ or error)}") from error
         signature = inspect.signature(call.func)
         taken = {name: value for name, value in given.items() if name in signature.parameters}
         try:

@@ -18,6 +18,8 @@ class Predictor:
 
     def __init__(self, run: RunFolder):
         results = run.read_results()
+        if "dataset" not in results:
+            raise ValueError(f"{run.results} does not say what the classes are, as that of a run does.")
         self.palette = results["dataset"]["palette"]
         self._image_size = tuple(results["image_size"])
         self._model = keras.saving.load_model(run.best_model, compile=False)

@@ -20,11 +20,11 @@ class RunFolder:
         self.path = Path(path)
 
     @classmethod
-    def of_finished_run(cls, path: Path | str) -> "RunFolder":
-        """Returns the folder of a completed run that left a best checkpoint.
+    def of_run(cls, path: Path | str) -> "RunFolder":
+        """Returns the folder of a run that left a best checkpoint, whether it completed or not.
 
         Raises:
-            ValueError: it is no run folder, or the run did not complete or saved no checkpoint.
+            ValueError: it is no run folder, or the run ended before its first checkpoint.
         """
         folder = cls(path)
         if not folder.config.is_file() or not folder.results.is_file():
@@ -36,12 +36,6 @@ class RunFolder:
             raise ValueError(
                 f"run={path} has no checkpoints/best.keras: the run ended before its first epoch did, or it ran with "
                 "callbacks that save nothing (callbacks=none)."
-            )
-        results = folder.read_results()
-        if results.get("status") != "completed":
-            raise ValueError(
-                f"run={path} did not complete; its status is '{results.get('status')}'"
-                f"{': ' + results['error'] if results.get('error') else ''}. Name a completed run, or train again."
             )
         return folder
 

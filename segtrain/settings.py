@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from segtrain.signatures import Signature, read_signature
+from segtrain.training.epoch_log import EPOCH_COLUMNS
 
 Option = dict[str, Any]
 
@@ -223,6 +224,15 @@ def _refuse_unknown(values: Iterable[str], known: Iterable[str], prefix: str) ->
 
 def _check_together(values: Mapping[str, Any]) -> None:
     """Refuses settings that are right on their own and wrong together."""
+    for name, option in values["callbacks"].items():
+        monitor = option.get("monitor", EPOCH_COLUMNS[0])
+        if monitor not in EPOCH_COLUMNS:
+            raise ConfigError(
+                f"callbacks.{name}.monitor={monitor}: nothing of that name is measured."
+                f"{suggest(str(monitor), EPOCH_COLUMNS)} Choices: {', '.join(EPOCH_COLUMNS[1:])}."
+            )
+    if "learning_rate" not in values["optimizer"]:
+        raise ConfigError("optimizer.learning_rate is required: the schedule starts from it. Leave ~optimizer... out.")
     targets = {str(option.get("_target_")) for option in values["callbacks"].values()}
     if "keras.callbacks.ReduceLROnPlateau" in targets and not values["schedule"]["_target_"].endswith("build_constant"):
         raise ConfigError(

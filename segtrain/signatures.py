@@ -190,7 +190,7 @@ def _signature_of(definition: _Definition) -> Signature:
             return _signature(method, docstring, _type_aliases(definition.path), skip_self=True)
     for base in tree.bases:
         inherited = _find_definition(definition.path, base.id) if isinstance(base, ast.Name) else None
-        if inherited is not None:
+        if inherited is not None and inherited.tree.name != tree.name:
             return _signature_of(inherited)
     return Signature({}, takes_any=bool(tree.bases))
 

@@ -97,7 +97,7 @@ def test_results_that_cannot_be_read_are_named(tmp_path, content):
 def test_a_finished_run_is_found(tmp_path, name):
     finish(tmp_path / name)
     for path in (tmp_path / name, str(tmp_path / name)):
-        assert RunFolder.of_finished_run(path).read_results() == {"status": "completed"}
+        assert RunFolder.of_run(path).read_results() == {"status": "completed"}
 
 
 @pytest.mark.parametrize(
@@ -114,12 +114,12 @@ def test_what_a_run_lacks_is_told(tmp_path, lost, said):
     for name in lost:
         (tmp_path / "run" / name).unlink()
     with pytest.raises(ValueError, match=f"run={tmp_path / 'run'} {said}" if said.startswith(("is", "has")) else said):
-        RunFolder.of_finished_run(tmp_path / "run")
+        RunFolder.of_run(tmp_path / "run")
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path):
     with pytest.raises(ValueError, match=r"There is no such folder.*outputs/<date>/<time>"):
-        RunFolder.of_finished_run(tmp_path / "gone")
+        RunFolder.of_run(tmp_path / "gone")
     assert not (tmp_path / "gone").exists()
 
 

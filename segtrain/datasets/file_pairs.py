@@ -67,7 +67,7 @@ def names_by_stem(folder: Path, names: Sequence[str]) -> dict[str, str]:
     by_stem: dict[str, str] = {}
     for name in names:
         first = by_stem.setdefault(Path(name).stem, name)
-        if first is not name:
+        if first != name:
             raise ValueError(f"{folder / first} and {folder / name} differ in their endings alone. Rename one.")
     return by_stem
 

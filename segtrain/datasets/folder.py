@@ -75,12 +75,14 @@ def _listed_splits(folder: Path, lists: list[str], image_names: list[str]) -> di
                 "or take the lists out and have dataset.val_share of the images drawn."
             )
     chosen = {name: _listed_images(folder / f"{name}.txt", folder / "images", image_names) for name in lists}
-    both = set(chosen["train"]) & set(chosen["val"])
-    if both:
-        raise ValueError(
-            f"{folder}: train.txt and val.txt both list {min(both)} ({len(both)} such images). A score on images that "
-            "were trained on says nothing; take them out of one."
-        )
+    listed: dict[str, str] = {}
+    for name, image in ((split, image) for split in lists for image in chosen[split]):
+        other = listed.setdefault(image, name)
+        if other != name:
+            raise ValueError(
+                f"{folder}: {other}.txt and {name}.txt both list {image}. A score on images that were trained on says "
+                "nothing; take it out of one."
+            )
     return chosen
 
 
@@ -92,7 +94,7 @@ def _listed_images(listing: Path, images: Path, image_names: list[str]) -> list[
     missing = [name for name in wanted if name not in by_name]
     if missing:
         raise ValueError(f"{listing} lists {missing[0]}, which is not in {images} ({len(missing)} missing in all).")
-    return [by_name[name] for name in wanted]
+    return list(dict.fromkeys(by_name[name] for name in wanted))
 
 
 def _random_split(image_names: list[str], val_share: float, seed: int) -> dict[str, list[str]]:

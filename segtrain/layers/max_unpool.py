@@ -60,8 +60,8 @@ def _check(values_shape, indices_shape, output_size):
         return
     if None in tuple(output_size):
         raise ValueError(
-            f"output_size has to be known. Received: {tuple(output_size)}. Where sizes are known only when called, leave "
-            "it out and cut the result with CropToReference2D."
+            f"output_size has to be known. Received: {tuple(output_size)}. Where sizes are known only when called, "
+            "leave it out and cut the result with CropToReference2D."
         )
     for size, pooled in zip(output_size, values_shape[1:3], strict=True):
         if isinstance(size, int) and pooled is not None and (size + 1) // 2 != pooled:

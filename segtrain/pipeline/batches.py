@@ -73,4 +73,6 @@ def _read_in_parallel(
         labels.set_shape((part_size, *samples.image_size))
         return images, labels
 
-    return numbers.map(read, num_parallel_calls=os.cpu_count(), deterministic=True).prefetch(tf.data.AUTOTUNE)
+    return numbers.map(read, num_parallel_calls=len(os.sched_getaffinity(0)), deterministic=True).prefetch(
+        tf.data.AUTOTUNE
+    )

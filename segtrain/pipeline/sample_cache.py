@@ -11,8 +11,9 @@ import psutil
 
 Sample = tuple[np.ndarray, np.ndarray]
 
-# The share of free memory that decoded pixels may take when the choice is "auto"; the network needs the rest.
-SHARE_OF_FREE_MEMORY = 0.5
+# The share of free memory that the decoded pixels of one split may take when the choice is "auto". There are two, and
+# the network needs the rest.
+SHARE_OF_FREE_MEMORY = 0.3
 
 
 class MemoryCache:
@@ -55,12 +56,19 @@ class DiskCache:
         with self._lock:
             offset, self._end = self._end, self._end + image.size + labels.size
         pixels = image.tobytes() + labels.tobytes()
-        if os.pwrite(self._file.fileno(), pixels, offset) < len(pixels):
-            raise OSError(
-                f"The disk of {tempfile.gettempdir()} is full: the cache of decoded images needs {len(pixels)} bytes "
-                "more. Free some, set TMPDIR to another disk, or type dataset.cache=none."
-            )
+        try:
+            written = os.pwrite(self._file.fileno(), pixels, offset)
+        except OSError as error:
+            raise self._full(len(pixels)) from error
+        if written < len(pixels):
+            raise self._full(len(pixels))
         self._places[index] = (offset, image.shape)
+
+    def _full(self, needed: int) -> OSError:
+        return OSError(
+            f"The disk of {tempfile.gettempdir()} is full: the cache of decoded images needs {needed} bytes more. "
+            "Free some, set TMPDIR to another disk, or type dataset.cache=none."
+        )
 
 
 class NoCache:

@@ -1,5 +1,6 @@
 """The NumPy side of the pipeline: any batch of any epoch, as a pure function of (seed, epoch, sample index)."""
 
+import functools
 from collections.abc import Sequence
 
 import cv2
@@ -42,6 +43,8 @@ class Samples:
         self.image_size = image_size
         self.failure: Exception | None = None
         self._augmentation = augmentation
+        # Every batch asks for its epoch's order; one epoch's last batches are read beside the next one's first.
+        self._order = functools.lru_cache(maxsize=2)(self._draw_order)
         self._seed = seed
         self._source = dataset.split(split)
         self._chosen = _spread(len(self._source), max_samples)
@@ -71,6 +74,9 @@ class Samples:
 
     def order(self, epoch: int) -> np.ndarray:
         """Returns the order of the samples in an epoch, a permutation that depends on (seed, epoch) alone."""
+        return self._order(epoch)
+
+    def _draw_order(self, epoch: int) -> np.ndarray:
         return np.random.default_rng((self._seed, epoch)).permutation(len(self))
 
     def at_network_size(self, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -98,6 +104,7 @@ class Samples:
                 "The augmentation has to return pixel values 0..255 as uint8; networks scale them themselves. "
                 f"Received: {image.dtype}. Take out transforms such as Normalize and ToFloat."
             )
+        self.dataset.require_valid_labels(labels, f"{self._source.source(int(self._chosen[index]))}, augmented")
         return image, labels
 
     def batch(self, indices: Sequence[int], *, epoch: int | None = None) -> tuple[np.ndarray, np.ndarray]:

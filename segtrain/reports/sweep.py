@@ -15,5 +15,9 @@ class CompareWhenDone(Callback):
     """Ends a sweep with its comparison, and with status 1 where a job failed."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        if compare_sweep(Path(config.hydra.sweep.dir), Console()):
+        try:
+            failed = compare_sweep(Path(config.hydra.sweep.dir), Console())
+        except (ValueError, OSError) as error:  # Hydra would turn it into a warning, and the status into 0
+            sys.exit(f"segtrain: error: {error}")
+        if failed:
             sys.exit(1)

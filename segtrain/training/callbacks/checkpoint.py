@@ -30,10 +30,6 @@ class Checkpoint(keras.callbacks.Callback):
         self._callbacks = callbacks
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if self._monitor not in logs:
-            raise ValueError(
-                f"callbacks.checkpoint.monitor has to be one of {', '.join(logs)}. Received: {self._monitor}."
-            )
         score = self._sign * logs[self._monitor]
         # The first epoch is kept whatever its score: NaN, where validation holds nothing but void, beats nothing.
         if score > self.best or self.best_epoch == 0:

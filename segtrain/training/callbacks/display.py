@@ -44,7 +44,7 @@ class Display(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         now = time.perf_counter()
-        # Reading the loss waits for the device, so it is read a few times a second and not at every step.
+        # A few times a second is all that a person sees.
         if self._progress is None or (now - self._last_shown < 0.2 and batch + 1 < self.params["steps"]):
             return
         self._last_shown = now

@@ -4,20 +4,7 @@ from typing import Any
 import keras
 
 from segtrain.run_folder import RunFolder
-
-COLUMNS = (
-    "epoch",
-    "loss",
-    "pixel_accuracy",
-    "mean_iou",
-    "val_loss",
-    "val_pixel_accuracy",
-    "val_mean_iou",
-    "learning_rate",
-    "images_per_second",
-    "data_wait",
-    "seconds",
-)
+from segtrain.training.epoch_log import EPOCH_COLUMNS
 
 
 class MetricsCsv(keras.callbacks.Callback):
@@ -34,13 +21,14 @@ class MetricsCsv(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._file = self._path.open("w", newline="", encoding="utf-8")
-        csv.writer(self._file).writerow(COLUMNS)
+        csv.writer(self._file).writerow(EPOCH_COLUMNS)
         self._file.flush()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         row = {"epoch": epoch + 1, **logs}
-        csv.writer(self._file).writerow([row[column] for column in COLUMNS])
+        csv.writer(self._file).writerow([row[column] for column in EPOCH_COLUMNS])
         self._file.flush()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        self._file.close()
+        if self._file is not None:  # None where training ends before it began, since another callback cannot start
+            self._file.close()

@@ -21,6 +21,7 @@ class TensorBoard(keras.callbacks.Callback):
     def __init__(self, *, folder: RunFolder):
         super().__init__()
         self._folder = folder
+        self._training = self._validation = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._training = tf.summary.create_file_writer(str(self._folder.tensorboard / "train"))
@@ -37,8 +38,10 @@ class TensorBoard(keras.callbacks.Callback):
         self._validation.flush()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        self._training.close()
-        self._validation.close()
+        # Training may end before it began, when another callback cannot start.
+        for writer in (self._training, self._validation):
+            if writer is not None:
+                writer.close()
 
     def _write_picture(self, epoch):
         path = picture_path(self._folder, epoch)
