@@ -92,7 +92,9 @@ def job_folder_name(overrides: str) -> str:
     Where that loses anything, a few digits of the overrides' hash tell the names apart.
     """
     plain = overrides.replace("=", "-").replace(",", "_")
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-.")[:120] or "job"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-.") or "job"
+    if len(name) > 120:  # the seed stands near the end
+        name = f"{name[:60]}-{name[-59:]}"
     return name if name == plain else f"{name}-{hashlib.sha256(overrides.encode()).hexdigest()[:6]}"
 
 

@@ -587,8 +587,9 @@ def test_settings_that_cannot_be_trained_with_are_told(tmp_path, settings, words
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory) -> SimpleNamespace:
     home = tmp_path_factory.mktemp("sweep")
-    with mock.patch.dict(os.environ, COLUMNS="120"):  # a terminal where no cell has to be broken
-        finished = segtrain(home, "-m", *SETTINGS, "model=segnet_small,encoder_decoder_small", "seed=1,2")
+    with mock.patch.dict(os.environ, COLUMNS="80"):  # what a pipe has, and many a terminal
+        choices = ["model=segnet_small,encoder_decoder_small", "seed=1,2"]
+        finished = segtrain(home, "-m", *SETTINGS, *choices, "callbacks=[csv,checkpoint]")
     assert finished.status == 0, finished.errors
     (path,) = (home / "outputs" / "multirun").glob("*/*")
     folders = {folder.name: folder for folder in path.iterdir() if folder.is_dir()}
@@ -647,7 +648,7 @@ def test_the_twins_of_a_sweep_are_equal_in_size(sweep):
 
 
 def test_a_job_gives_the_same_numbers_as_the_run_alone(run, sweep):
-    """Another process, another place in it, after nothing or before three others: the same config, the same numbers."""
+    """In another process, among other jobs, without the pictures: the same seed and settings give the same numbers."""
     folder = job(sweep, "segnet_small", 1)
     assert read_results(folder)["val"] == run.results["val"]
     assert read_results(job(sweep, "segnet_small", 2))["val"] != run.results["val"]
@@ -688,3 +689,37 @@ def test_a_failed_job_is_told_and_the_others_are_done(tmp_path):
         "report.html",
     }
     assert_refused(segtrain(tmp_path, "evaluate", f"sweep/{done['name']}"), done["name"], "callbacks=none")
+
+
+# What a run must not lose
+
+
+def test_a_folder_holds_one_run(copied_run, tmp_path):
+    before = {name: (copied_run / name).read_bytes() for name in files_in(copied_run)}
+    finished = segtrain(tmp_path, *SETTINGS, "hydra.run.dir=copied run", "callbacks=none")
+    assert_refused(finished, "copied run", "hydra.run.dir")
+    unchanged = {name for name in before if not name.startswith(".hydra/") and name != "segtrain.log"}
+    assert len(unchanged) >= 6
+    assert {name: (copied_run / name).read_bytes() for name in unchanged} == {name: before[name] for name in unchanged}
+
+
+def test_a_failure_after_the_scores_keeps_them(tmp_path):
+    (tmp_path / "out" / "report.html").mkdir(parents=True)
+    finished = segtrain(tmp_path, *SETTINGS, "epochs=1", "hydra.run.dir=out")
+    assert_refused(finished, "report.html")
+    results = read_results(tmp_path / "out")
+    assert results["status"] == "failed"
+    assert 0 < results["val"]["mean_iou"] <= 1
+
+
+def test_a_wrong_label_found_before_the_first_step_is_named(tmp_path, monkeypatch):
+    """Pictures are drawn before training, when other callbacks have not begun and have nothing to close."""
+    write_pairs(tmp_path / "data", 12)
+    monkeypatch.setattr(dataset_module, "MASKS_CHECKED", 0)
+    for mask in (tmp_path / "data" / "masks").iterdir():
+        save(mask, np.full_like(np.asarray(Image.open(mask)), 77))
+    finished = segtrain(
+        tmp_path, "size=tiny", "dataset=folder", "dataset.root=data", "dataset.classes=[a,b,c]", "model.width=4",
+        "batch_size=2", "callbacks=[pictures,csv,tensorboard]", "hydra.run.dir=out",
+    )  # fmt: skip
+    assert_refused(finished, "label 77", "masks/")

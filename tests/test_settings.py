@@ -304,3 +304,9 @@ def test_the_other_verbs_have_defaults(read, name, changes, expected):
 def test_the_nearest_word_is_suggested(word, nearest):
     known = ["segnet", "segnet_small", "encoder_decoder"]
     assert suggest(word, known) == (f" Did you mean '{nearest}'?" if nearest else "")
+
+
+def test_what_a_callback_monitors_is_measured(refusal):
+    told = refusal({"callbacks.checkpoint.monitor": "val_miou"})
+    assert "callbacks.checkpoint.monitor=val_miou" in told
+    assert "Did you mean 'val_mean_iou'?" in told

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import rich.box
 import yaml
 from rich.console import Console
 from rich.markup import escape
@@ -155,11 +156,12 @@ def _write_csv(path: Path, comparison: dict[str, Any]) -> None:
 
 
 def _print(console: Console, comparison: dict[str, Any]) -> None:
-    table = Table(title="mean ± standard deviation over seeds, validation")
+    # Narrow enough for 80 columns: what does not fit would be cut.
+    table = Table(title="mean ± standard deviation over seeds, validation", box=rich.box.SIMPLE_HEAD, padding=(0, 1))
     for name in comparison["varying"] or ["configuration"]:
-        table.add_column(escape(name))
-    for name in ("seeds", "mean IoU", "pixel accuracy", "parameters", "images/s"):
-        table.add_column(name, justify="right")
+        table.add_column(escape(name), overflow="fold")
+    for name in ("seeds", "mean IoU", "accuracy", "parameters", "images/s"):
+        table.add_column(name, justify="right", no_wrap=True)
     for configuration in comparison["configurations"]:
         done, failed = configuration["mean_iou"]["count"], configuration["failed"]
         parameters, speed = configuration["parameters"]["mean"], configuration["images_per_second"]["mean"]
