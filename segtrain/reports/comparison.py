@@ -157,7 +157,9 @@ def _write_csv(path: Path, comparison: dict[str, Any]) -> None:
 
 def _print(console: Console, comparison: dict[str, Any]) -> None:
     # Narrow enough for 80 columns: what does not fit would be cut.
-    table = Table(title="mean ± standard deviation over seeds, validation", box=rich.box.SIMPLE_HEAD, padding=(0, 1))
+    table = Table(
+        title="mean ± standard deviation over seeds, validation", box=rich.box.SIMPLE_HEAD, padding=0, pad_edge=False
+    )
     for name in comparison["varying"] or ["configuration"]:
         table.add_column(escape(name), overflow="fold")
     for name in ("seeds", "mean IoU", "accuracy", "parameters", "images/s"):
