@@ -31,8 +31,12 @@ def require_writable_names(output: Path, files: Sequence[Path], overwrite: bool)
     """Checks the names of all masks and overlays before the first is written.
 
     Raises:
-        ValueError: one would replace an input image, or one of another image, or (without `overwrite`) what is there.
+        ValueError: one would replace an input image, or one of another image, or (without `overwrite`) what is there;
+            or the folder cannot be made.
     """
+    existing = next(path for path in (output.absolute(), *output.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise ValueError(f"output={output} cannot be a folder: {existing} is a file. Type another one.")
     inputs = {file.resolve() for file in files}
     written_for: dict[Path, Path] = {}
     for file in files:

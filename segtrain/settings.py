@@ -6,6 +6,7 @@ it lists what may be set, and the signature of its `_target_` says which values 
 
 import difflib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -173,6 +174,8 @@ def _check_arguments(where: str, arguments: Mapping[str, Any], signature: Signat
 
 
 def _check_value(where: str, value: Any, expected: Any) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{where}={_shown(value)}: has to be a finite number.")
     try:
         # In JSON mode a list may be a tuple and an int a float, but "3" is no number, and true is none either.
         pydantic.TypeAdapter(expected).validate_json(json.dumps(value), strict=True)

@@ -127,7 +127,13 @@ class SegmentationDataset:
             for index in _spread(len(samples), SIZES_CHECKED):
                 _require_same_size(*samples.sizes(index), samples.source(index))
             with ThreadPoolExecutor() as pool:  # decoding large photos takes a while; Pillow leaves the lock meanwhile
-                list(pool.map(functools.partial(self.read, name), _spread(len(samples), MASKS_CHECKED)))
+                read = list(pool.map(functools.partial(self.read, name), _spread(len(samples), MASKS_CHECKED)))
+            if read and all((labels == self.ignore_label).all() for _, labels in read):
+                raise ValueError(
+                    f"{self.name}: the masks looked at in the split '{name}' ({len(read)} of {len(samples)}) hold "
+                    f"nothing but {self.ignore_label}, the void label, so there is nothing to learn or to score. Set "
+                    "dataset.ignore_label to the label that is void in them."
+                )
 
 
 def _require_same_size(image_size, mask_size, source):

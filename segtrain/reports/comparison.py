@@ -75,7 +75,8 @@ def read_jobs(sweep: Path) -> list[Job]:
     """
     folders = sorted(path.parents[1] for path in sweep.glob("*/.hydra/overrides.yaml"))
     if not folders:
-        raise ValueError(f"run={sweep} is no sweep's folder: it holds no runs. Name outputs/multirun/<date>/<time>.")
+        reason = "it holds no runs" if sweep.is_dir() else "there is no such folder"
+        raise ValueError(f"run={sweep} is no sweep's folder: {reason}. Name outputs/multirun/<date>/<time>.")
     return [_read_job(folder) for folder in folders]
 
 

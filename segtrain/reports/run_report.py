@@ -21,7 +21,7 @@ def print_scores(console: Console, scores: dict[str, Any], title: str) -> None:
         scores: one split of results.json.
         title: above the table.
     """
-    table = Table(title=escape(title))
+    table = Table(title=escape(title), min_width=len(title) + 2)
     table.add_column("class")
     table.add_column("IoU", justify="right")
     for name, iou in scores["per_class_iou"].items():
