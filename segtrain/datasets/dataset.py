@@ -1,7 +1,7 @@
 """What every dataset is to the rest of segtrain: splits of image and mask, and the facts about its classes."""
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -124,10 +124,10 @@ class SegmentationDataset:
             samples = self.split(name)
             if len(samples) == 0:
                 raise ValueError(f"{self.name}: the split '{name}' is empty. A run needs images in train and in val.")
-            for index in _spread(len(samples), SIZES_CHECKED):
+            for index in spread_evenly(len(samples), SIZES_CHECKED):
                 _require_same_size(*samples.sizes(index), samples.source(index))
             with ThreadPoolExecutor() as pool:  # decoding large photos takes a while; Pillow leaves the lock meanwhile
-                read = list(pool.map(functools.partial(self.read, name), _spread(len(samples), MASKS_CHECKED)))
+                read = list(pool.map(functools.partial(self.read, name), spread_evenly(len(samples), MASKS_CHECKED)))
             if read and all((labels == self.ignore_label).all() for _, labels in read):
                 raise ValueError(
                     f"{self.name}: the masks looked at in the split '{name}' ({len(read)} of {len(samples)}) hold "
@@ -145,6 +145,6 @@ def _require_same_size(image_size, mask_size, source):
         )
 
 
-def _spread(count: int, most: int) -> Iterator[int]:
-    """Yields up to `most` indices spread evenly over `range(count)`, the first and the last among them."""
-    return (int(index) for index in np.unique(np.linspace(0, count - 1, min(count, most)).round()))
+def spread_evenly(count: int, most: int) -> np.ndarray:
+    """Returns up to `most` indices spread evenly over `range(count)`, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))

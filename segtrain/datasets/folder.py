@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
-from segtrain.datasets.dataset import CacheChoice, SegmentationDataset, Split
+from segtrain.datasets.dataset import CacheChoice, SegmentationDataset
 from segtrain.datasets.file_pairs import IMAGE_SUFFIXES, FilePairs, list_files, match_masks, names_by_stem, read_labels
 from segtrain.datasets.palette import voc_palette
 
@@ -107,7 +107,7 @@ def _random_split(image_names: list[str], val_share: float, seed: int) -> dict[s
     }
 
 
-def _names_from_masks(masks: Path, split: FilePairs | Split, ignore_label: int) -> list[str]:
+def _names_from_masks(masks: Path, split: FilePairs, ignore_label: int) -> list[str]:
     highest = 0
     for index in range(0, len(split), max(1, len(split) // MASKS_LOOKED_AT)):
         labels = read_labels(Path(split.source(index)))

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from segtrain.augmentations.augmentation import Augmentation
-from segtrain.datasets.dataset import SegmentationDataset
+from segtrain.datasets.dataset import SegmentationDataset, spread_evenly
 from segtrain.pipeline.sample_cache import open_cache
 
 # The pipeline calls from several threads already; OpenCV's own would only get in their way.
@@ -47,7 +47,7 @@ class Samples:
         self._order = functools.lru_cache(maxsize=2)(self._draw_order)
         self._seed = seed
         self._source = dataset.split(split)
-        self._chosen = _spread(len(self._source), max_samples)
+        self._chosen = spread_evenly(len(self._source), max_samples or len(self._source))
         self._keeps_native_size = augmentation is not None and augmentation.reads == "native"
         height, width = self._source.sizes(0)[0] if self._keeps_native_size else image_size
         self._cache = open_cache(dataset.cache, len(self), height * width * (dataset.channels + 1))
@@ -156,9 +156,3 @@ def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if labels.shape == tuple(size):
         return labels
     return cv2.resize(labels, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
-
-
-def _spread(count: int, most: int | None) -> np.ndarray:
-    if most is None or most >= count:
-        return np.arange(count)
-    return np.linspace(0, count - 1, most).round().astype(int)
