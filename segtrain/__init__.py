@@ -9,3 +9,6 @@ __version__ = "0.1.0"
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 # TensorFlow's start-up notices (CPU features, missing CUDA) would be the first lines a user sees. Errors stay.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# TensorFlow turns its oneDNN kernels on by itself on some processors only. Where it does not, a training step takes a
+# quarter longer without them. TF_ENABLE_ONEDNN_OPTS=0 in the environment leaves them off.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")

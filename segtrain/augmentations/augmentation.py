@@ -3,10 +3,9 @@
 import copy
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-import albumentations
 import numpy as np
 
 
@@ -35,7 +34,7 @@ class Augmentation:
         self._transforms = list(transforms.values())
         for transform in self._transforms:
             _fill_with(transform, ignore_label)
-        # A Compose holds the random state of the call under way, so each thread has its own.
+        # Transforms hold the random state of the call under way, so each thread has its own copies.
         self._of_thread = threading.local()
 
     def __call__(self, image: np.ndarray, labels: np.ndarray, key: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -49,15 +48,53 @@ class Augmentation:
         Returns:
             Image and labels, of a new size where a transform crops or resizes.
         """
-        compose = self._compose()
-        _give_private_streams(compose, np.random.SeedSequence(key))
-        result = compose(image=image, mask=labels)
-        return result["image"], result["mask"]
+        transforms, streams = self._copies_of_thread()
+        words = np.random.SeedSequence(key).generate_state(len(streams) * _PrivateStream.WORDS, np.uint64)
+        for stream, own_words in zip(streams, words.reshape(len(streams), _PrivateStream.WORDS), strict=True):
+            stream.restart(own_words)
+        # Called one after another, as a Compose would: its checks of every sample cost more than a small transform.
+        sample = {"image": image, "mask": labels}
+        for transform in transforms:
+            sample = transform(**sample)
+        return sample["image"], sample["mask"]
 
-    def _compose(self) -> albumentations.Compose:
-        if not hasattr(self._of_thread, "compose"):
-            self._of_thread.compose = albumentations.Compose(copy.deepcopy(self._transforms))
-        return self._of_thread.compose
+    def _copies_of_thread(self) -> tuple[list[Any], list["_PrivateStream"]]:
+        if not hasattr(self._of_thread, "copies"):
+            transforms = copy.deepcopy(self._transforms)
+            streams = [_PrivateStream(node) for transform in transforms for node in _nodes(transform)]
+            self._of_thread.copies = transforms, streams
+        return self._of_thread.copies
+
+
+class _PrivateStream:
+    """The random numbers of one transform. Restarting costs a tenth of making new generators."""
+
+    # 64-bit words that a restart takes: two are Philox's key, one seeds Python's generator.
+    WORDS = 3
+
+    def __init__(self, transform: Any):
+        self._bits = np.random.Philox()
+        self._python = random.Random()
+        transform.random_generator = np.random.Generator(self._bits)
+        transform.py_random = self._python
+
+    def restart(self, words: np.ndarray) -> None:
+        self._bits.state = {
+            "bit_generator": "Philox",
+            "state": {"counter": np.zeros(4, np.uint64), "key": words[:2]},
+            "buffer": np.zeros(4, np.uint64),
+            "buffer_pos": 4,  # the buffer is used up: the next number is drawn from the counter
+            "has_uint32": 0,
+            "uinteger": 0,
+        }
+        self._python.seed(int(words[2]))
+
+
+def _nodes(transform: Any) -> Iterator[Any]:
+    """Yields the transform and all those nested in it, outermost first."""
+    yield transform
+    for child in getattr(transform, "transforms", ()):
+        yield from _nodes(child)
 
 
 def _fill_with(transform: Any, ignore_label: int) -> None:
@@ -65,16 +102,6 @@ def _fill_with(transform: Any, ignore_label: int) -> None:
 
     Where the transform leaves labels alone (`fill_mask=None`, as CoarseDropout does), it goes on doing so.
     """
-    if getattr(transform, "fill_mask", None) is not None:
-        transform.fill_mask = ignore_label
-    for child in getattr(transform, "transforms", ()):
-        _fill_with(child, ignore_label)
-
-
-def _give_private_streams(transform, seeds):
-    children = getattr(transform, "transforms", ())
-    own, *of_children = seeds.spawn(1 + len(children))
-    transform.random_generator = np.random.default_rng(own)
-    transform.py_random = random.Random(int.from_bytes(own.generate_state(4).tobytes(), "little"))
-    for child, child_seeds in zip(children, of_children, strict=True):
-        _give_private_streams(child, child_seeds)
+    for node in _nodes(transform):
+        if getattr(node, "fill_mask", None) is not None:
+            node.fill_mask = ignore_label

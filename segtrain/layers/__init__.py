@@ -1,7 +1,8 @@
 """Keras layers. Importing this package registers them, so that `keras.saving.load_model` finds them."""
 
 from segtrain.layers.crop_to_reference import CropToReference2D
+from segtrain.layers.fused_batch_normalization import FusedBatchNormalization
 from segtrain.layers.max_pool_with_indices import MaxPoolWithIndices2D
 from segtrain.layers.max_unpool import MaxUnpool2D
 
-__all__ = ["CropToReference2D", "MaxPoolWithIndices2D", "MaxUnpool2D"]
+__all__ = ["CropToReference2D", "FusedBatchNormalization", "MaxPoolWithIndices2D", "MaxUnpool2D"]

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from segtrain.layers import CropToReference2D
+from segtrain.layers import CropToReference2D, FusedBatchNormalization
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,6 @@ def _conv_units(x: Any, widths: Sequence[int], name: str, batch_norm_momentum: f
     """Conv 3x3 "same" -> BatchNorm -> ReLU, once for each width."""
     for number, width in enumerate(widths, 1):
         x = layers.Conv2D(width, 3, padding="same", kernel_initializer="he_normal", name=f"{name}_conv{number}")(x)
-        x = layers.BatchNormalization(momentum=batch_norm_momentum, name=f"{name}_norm{number}")(x)
+        x = FusedBatchNormalization(momentum=batch_norm_momentum, name=f"{name}_norm{number}")(x)
         x = layers.ReLU(name=f"{name}_relu{number}")(x)
     return x
