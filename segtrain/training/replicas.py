@@ -33,6 +33,15 @@ def _mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
     return tf.distribute.MirroredStrategy(list(devices))
 
 
+def pays_to_compile(num_replicas: int) -> bool:
+    """Returns whether XLA is the faster way on these devices: on a single GPU.
+
+    On CPUs it makes whole networks slower, because convolutions leave oneDNN; `segtrain benchmark` shows by how much.
+    Over several devices TensorFlow does not compile a step that updates variables.
+    """
+    return num_replicas == 1 and bool(tf.config.list_logical_devices("GPU"))
+
+
 def sum_over_replicas(value: Any) -> Any:
     """Returns the sum of `value` over all replicas when called inside `strategy.run`, else `value`."""
     context = tf.distribute.get_replica_context()

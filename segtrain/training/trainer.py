@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
@@ -12,7 +12,7 @@ import tensorflow as tf
 from segtrain.pipeline.batches import evaluation_batches, training_batches
 from segtrain.pipeline.samples import Samples
 from segtrain.training.confusion import ConfusionMatrix
-from segtrain.training.replicas import StrategyChoice, choose_strategy, sum_over_replicas
+from segtrain.training.replicas import StrategyChoice, choose_strategy, pays_to_compile, sum_over_replicas
 from segtrain.training.scores import Scores
 
 
@@ -31,10 +31,28 @@ class Trainer:
 
     Args:
         strategy: `one` device; `mirrored` over all of this machine; `auto` mirrors where there are several GPUs.
+        jit: whether XLA compiles the steps; `auto` does on a single GPU.
+        precision: what the network computes in. Weights, logits and loss are float32 in any case.
+
+    Raises:
+        ValueError: XLA or scaled float16 on several devices.
     """
 
-    def __init__(self, *, strategy: StrategyChoice = "auto"):
+    def __init__(
+        self,
+        *,
+        strategy: StrategyChoice = "auto",
+        jit: bool | Literal["auto"] = "auto",
+        precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
+    ):
         self.strategy = choose_strategy(strategy)
+        if self.num_replicas > 1:
+            _refuse_on_several_devices("jit", jit is True, "jit=false")
+            _refuse_on_several_devices("precision", precision == "mixed_float16", "precision=mixed_bfloat16")
+        self.jit = pays_to_compile(self.num_replicas) if jit == "auto" else jit
+        # Keras has one policy for a process. Every run sets it, so the runs of a sweep do not inherit each other's.
+        keras.config.set_dtype_policy(precision)
+        self.precision = precision
 
     @property
     def num_replicas(self) -> int:
@@ -85,9 +103,12 @@ class Trainer:
         steps_per_epoch = training.steps_per_epoch(batch_size)
         self._synchronise_batch_norm(model)
         with self.scope():
+            if self.precision == "mixed_float16":
+                # Small gradients are zero in float16 unless the loss is scaled up first.
+                optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
             optimizer.build(model.trainable_variables)
-            tally = _Tally(training.dataset.num_classes, training.dataset.ignore_label)
-        train_step = self.compile(_training_step(model, optimizer, loss, tally, self.num_replicas))
+            tally = Tally(training.dataset.num_classes, training.dataset.ignore_label)
+        train_step = self.compile(training_step(model, optimizer, loss, self.num_replicas), tally)
         batches = self.batches(
             lambda: training_batches(
                 training, batch_size=batch_size, num_parts=self.num_replicas, first_epoch=0, last_epoch=epochs
@@ -119,6 +140,8 @@ class Trainer:
             # Also after an error: a display has to give the terminal back, a writer has to flush.
             driver.on_train_end()
             model.optimizer = None
+            # Reading ahead ends with the iterator. Python must not end before it does.
+            del batches
 
     def _run_epoch(self, driver, batches, train_step, tally, steps, batch_size, training) -> dict[str, float]:
         tally.reset()
@@ -137,12 +160,30 @@ class Trainer:
             "data_wait": waited / seconds,
         }
 
-    def compile(self, step: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        """Compiles a replica's step into one over all replicas that returns the sum of what they return."""
+    def compile(
+        self, step: Callable[[Any, Any], tuple[Any, Any]], tally: "Tally | None" = None
+    ) -> Callable[[Any, Any], Any]:
+        """Compiles a replica's step into one over all replicas.
+
+        Args:
+            step: `(images, labels) -> (loss share, logits)` of one replica.
+            tally: what to add the step's labels, logits and loss up in, if anything.
+
+        Returns:
+            A function of global images and labels that returns the loss: the sum of the shares.
+        """
+        # XLA compiles the step alone: counting pixels by class is no work for it.
+        compiled_step = tf.function(step, jit_compile=True) if self.jit else step
+
+        def replica_step(images, labels):
+            loss_share, logits = compiled_step(images, labels)
+            if tally is not None:
+                tally.update(labels, logits, loss_share)
+            return loss_share
 
         @tf.function
         def run(images, labels):
-            shares = self.strategy.run(step, args=(images, labels))
+            shares = self.strategy.run(replica_step, args=(images, labels))
             return self.strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
 
         return run
@@ -189,8 +230,8 @@ class Evaluator:
         self._samples = samples
         self._batch_size = batch_size
         with trainer.scope():
-            self._tally = _Tally(samples.dataset.num_classes, samples.dataset.ignore_label)
-        self._step = trainer.compile(_evaluation_step(model, loss, self._tally))
+            self._tally = Tally(samples.dataset.num_classes, samples.dataset.ignore_label)
+        self._step = trainer.compile(_evaluation_step(model, loss), self._tally)
 
     def run(self) -> Evaluation:
         """Returns loss and scores over the whole split. Memory does not grow with the number of images."""
@@ -204,7 +245,7 @@ class Evaluator:
         return self._tally.result()
 
 
-class _Tally:
+class Tally:
     """What a split's steps add up to, on the device: the confusion matrix, and the loss weighed by valid pixels."""
 
     def __init__(self, num_classes: int, ignore_label: int):
@@ -239,30 +280,42 @@ class _Tally:
         return Evaluation(loss, Scores(self._confusion.result()))
 
 
-def _training_step(model, optimizer, loss, tally, num_replicas):
+def training_step(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, loss: Callable[[Any, Any], Any], num_replicas: int
+) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """Returns one replica's step: forward, loss, gradients, new weights.
+
+    It takes uint8 images `(batch, height, width, channels)` and labels `(batch, height, width)`, and returns the
+    replica's share of the loss and float32 logits `(batch, height, width, classes)`.
+    """
+
     def step(images, labels):
         with tf.GradientTape() as tape:
-            logits = model(tf.cast(images, tf.float32), training=True)
+            logits = tf.cast(model(tf.cast(images, tf.float32), training=True), tf.float32)
             loss_share = loss(labels, logits)
             # Penalties that layers add, such as weight regularisation, steer training; the loss reported has none.
-            objective = loss_share + sum(model.losses) / num_replicas
+            objective = optimizer.scale_loss(loss_share + sum(model.losses) / num_replicas)
         gradients = tape.gradient(objective, model.trainable_variables)
         # The optimizer adds the gradients of all replicas up, as the loss shares add up to the loss.
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        tally.update(labels, logits, loss_share)
-        return loss_share
+        return loss_share, logits
 
     return step
 
 
-def _evaluation_step(model, loss, tally):
+def _evaluation_step(model, loss):
     def step(images, labels):
-        logits = model(tf.cast(images, tf.float32), training=False)
-        loss_share = loss(labels, logits)
-        tally.update(labels, logits, loss_share)
-        return loss_share
+        logits = tf.cast(model(tf.cast(images, tf.float32), training=False), tf.float32)
+        return loss(labels, logits), logits
 
     return step
+
+
+def _refuse_on_several_devices(setting, is_set, instead):
+    if is_set:
+        raise ValueError(
+            f"trainer.{setting} as set works on one device. Use trainer.{instead} or trainer.strategy=one."
+        )
 
 
 def _summary(evaluation: Evaluation) -> dict[str, float]:
