@@ -30,6 +30,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from segtrain.run_folder import RunFolder
 from segtrain.settings import (
+    BenchmarkSettings,
     CompareSettings,
     ConfigError,
     EvaluateSettings,
@@ -44,8 +45,9 @@ SCHEMAS = {
     "evaluate": EvaluateSettings,
     "predict": PredictSettings,
     "compare": CompareSettings,
+    "benchmark": BenchmarkSettings,
 }
-CONFIG_NAMES = {"train": "config", "evaluate": "evaluate", "predict": "predict", "compare": "compare"}
+CONFIG_NAMES = {verb: verb for verb in SCHEMAS} | {"train": "config"}
 # Settings whose values are paths: what a person types there is quoted for Hydra, whose grammar knows `,` and `=`.
 PATH_KEYS = re.compile(r"\+{0,2}(run|input|output|hydra\.run\.dir|hydra\.sweep\.dir|[\w.]+\.(root|path|archive))$")
 # What is typed after a verb is a setting if it looks like this, and else the path of a run, which may hold a "=" too.

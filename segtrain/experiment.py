@@ -3,8 +3,11 @@
 Whatever can be wrong without TensorFlow (the data, the augmentation) is built first, so that it is said at once.
 """
 
+import dataclasses
+import importlib.util
 import time
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +21,18 @@ from segtrain.datasets.dataset import SegmentationDataset
 from segtrain.datasets.file_pairs import read_image
 from segtrain.instantiate import build
 from segtrain.pipeline.samples import Samples
+from segtrain.pipeline.verdict import describe_data_wait
 from segtrain.prediction_files import image_files, require_writable_names, write_prediction
 from segtrain.quiet_start import native_messages_to
 from segtrain.run_folder import RunFolder, write_text
-from segtrain.settings import CompareSettings, EvaluateSettings, PredictSettings, TrainSettings, read_settings
+from segtrain.settings import (
+    BenchmarkSettings,
+    CompareSettings,
+    EvaluateSettings,
+    PredictSettings,
+    TrainSettings,
+    read_settings,
+)
 from segtrain.training.scores import metric_contract
 
 
@@ -81,8 +92,6 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
     folder.write_results(folder.read_results() | facts)
     trainer = _start_tensorflow(settings, folder)
 
-    import keras
-
     from segtrain.reports.environment import describe_environment
     from segtrain.reports.run_report import print_scores, write_report
     from segtrain.training.callbacks.checkpoint import Checkpoint
@@ -91,18 +100,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
     from segtrain.training.trainer import Evaluator
 
     # The network and what trains it.
-    keras.utils.set_random_seed(settings.seed)
-    trainer.require_divisible(settings.batch_size)
-    with trainer.scope():
-        model = build(settings.model, num_classes=dataset.num_classes, channels=dataset.channels)
-        learning_rate = build(
-            settings.schedule,
-            learning_rate=settings.optimizer["learning_rate"],
-            steps_per_epoch=steps_per_epoch,
-            epochs=settings.epochs,
-        )
-        optimizer = build(settings.optimizer, learning_rate=learning_rate)
-    loss = build(settings.loss, ignore_label=dataset.ignore_label)
+    model, optimizer, loss = _build_network(settings, trainer, dataset, steps_per_epoch)
     evaluator = Evaluator(trainer, model, loss, validation, settings.batch_size)
     callbacks = [build(option, folder=folder, validation=validation) for option in settings.callbacks.values()]
     # Checkpoints come last, since they keep the state that the others have after the epoch.
@@ -123,7 +121,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
         evaluator=evaluator,
         batch_size=settings.batch_size,
         epochs=settings.epochs,
-        callbacks=[history, *callbacks, Display(console, settings.batch_size)],
+        callbacks=[history, *callbacks, Display(console, settings.batch_size, training.cache_kind)],
     )
 
     # The score is that of the file the run leaves behind, taken the way `segtrain evaluate` takes it.
@@ -210,10 +208,110 @@ def compare(settings: CompareSettings, invocation: Invocation) -> None:
     compare_sweep(Path(settings.run).expanduser(), Console())
 
 
+def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:
+    """Times a run's parts and what segtrain claims of itself, in alternating rounds, and writes benchmark.json."""
+    folder, console = invocation.folder, Console()
+    dataset = build(settings.dataset)
+    dataset.check()
+    trainer = _start_tensorflow(settings, folder)
+
+    from segtrain.benchmarks.disk_cache import measure_disk_cache
+    from segtrain.benchmarks.input_pipelines import measure_input_pipelines
+    from segtrain.benchmarks.networks import measure_networks
+    from segtrain.benchmarks.pooling_pair import measure_pooling_pair
+    from segtrain.benchmarks.report import as_dict, as_table
+    from segtrain.benchmarks.run_throughput import measure_run, measure_xla
+    from segtrain.benchmarks.start_up import measure_start_up
+    from segtrain.reports.environment import describe_environment
+
+    # First the run's own parts, so that its peak memory is that of nothing else.
+    run = _run_to_benchmark(settings, folder, dataset, trainer)
+    rounds, figures = settings.rounds, {}
+    with folder.log.open("a", encoding="utf-8") as log:
+        parts = {
+            "run": lambda: measure_run(run, rounds),
+            "xla": lambda: measure_xla(run, rounds),
+            "pooling_pair": lambda: measure_pooling_pair(rounds),
+            "networks": lambda: measure_networks(rounds, log),
+            "pipelines": lambda: measure_input_pipelines(rounds, log),
+            "disk_cache": lambda: measure_disk_cache(rounds),
+            "start_up": lambda: measure_start_up(rounds, log),
+        }
+        chosen = [name for name in parts if name in settings.measure]
+        for number, name in enumerate(chosen, 1):
+            with console.status(f"measuring {name} ({number} of {len(chosen)}, {rounds} rounds)"):
+                figures |= parts[name]()
+    facts = {
+        "rounds": rounds,
+        "model": run.model.name,
+        "dataset": dataset.name,
+        "image_size": settings.image_size,
+        "batch_size": settings.batch_size,
+        "environment": describe_environment(trainer.strategy),
+        "command": invocation.command,
+    }
+    size = "x".join(map(str, settings.image_size))
+    title = f"{run.model.name} on {dataset.name}, {size}, batch {run.batch_size}, {rounds} rounds"
+    console.print(as_table(figures, title))
+    if "data_wait" in figures:
+        facts["verdict"] = describe_data_wait(figures["data_wait"].median, run.training.cache_kind, first_epoch=False)
+        console.print(facts["verdict"], highlight=False)
+    if not importlib.util.find_spec("torch"):
+        console.print(
+            "PyTorch is not installed, so the comparisons with it were left out: pip install torch", highlight=False
+        )
+    folder.write_benchmark(as_dict(figures) | facts)
+    console.print(f"figures {folder.benchmark}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _run_to_benchmark(settings: TrainSettings, folder: RunFolder, dataset: SegmentationDataset, trainer: Any) -> Any:
+    """Returns the run as `train` builds it, on as many images as a round takes; without pictures and checkpoints."""
+    from segtrain.benchmarks.run_throughput import STEPS_PER_ROUND, Run
+    from segtrain.training.callbacks.display import Display
+    from segtrain.training.trainer import Evaluator
+
+    augmentation = build(settings.augmentation, ignore_label=dataset.ignore_label)
+    of_run = {"image_size": settings.image_size, "seed": settings.seed}
+    # Fewer images would fit into memory where all of them do not.
+    whole = Samples(dataset, "train", augmentation=augmentation, max_samples=settings.max_samples, **of_run)
+    dataset = dataclasses.replace(dataset, cache=whole.cache_kind)
+    most = min(STEPS_PER_ROUND * settings.batch_size, len(whole))
+    training = Samples(dataset, "train", augmentation=augmentation, max_samples=most, **of_run)
+    validation = Samples(dataset, "val", max_samples=settings.batch_size, **of_run)
+    model, optimizer, loss = _build_network(settings, trainer, dataset, training.steps_per_epoch(settings.batch_size))
+    callbacks = [
+        build(option, folder=folder, validation=validation)
+        for name, option in settings.callbacks.items()
+        if name not in ("pictures", "checkpoint")
+    ]
+    # The display draws as on a terminal, and nobody sees it.
+    display = Display(Console(file=StringIO(), force_terminal=True), settings.batch_size, training.cache_kind)
+    evaluator = Evaluator(trainer, model, loss, validation, settings.batch_size)
+    return Run(trainer, model, optimizer, loss, training, evaluator, settings.batch_size, [*callbacks, display])
+
+
 def _start_tensorflow(settings: TrainSettings, folder: RunFolder) -> Any:
     """Imports TensorFlow (seconds) and finds the devices. Returns the trainer."""
     with native_messages_to(folder.log):
         return build(settings.trainer)
+
+
+def _build_network(settings: TrainSettings, trainer: Any, dataset: SegmentationDataset, steps_per_epoch: int) -> Any:
+    """Returns the model, its optimizer and its loss."""
+    import keras
+
+    keras.utils.set_random_seed(settings.seed)
+    trainer.require_divisible(settings.batch_size)
+    with trainer.scope():
+        model = build(settings.model, num_classes=dataset.num_classes, channels=dataset.channels)
+        learning_rate = build(
+            settings.schedule,
+            learning_rate=settings.optimizer["learning_rate"],
+            steps_per_epoch=steps_per_epoch,
+            epochs=settings.epochs,
+        )
+        optimizer = build(settings.optimizer, learning_rate=learning_rate)
+    return model, optimizer, build(settings.loss, ignore_label=dataset.ignore_label)
 
 
 def _settings_of(run: RunFolder) -> TrainSettings:

@@ -48,6 +48,10 @@ class RunFolder:
         return self.path / "results.json"
 
     @property
+    def benchmark(self) -> Path:
+        return self.path / "benchmark.json"
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.csv"
 
@@ -77,7 +81,11 @@ class RunFolder:
 
     def write_results(self, results: dict[str, Any]) -> None:
         """Writes results.json; what is not a number becomes null, since JSON has no NaN."""
-        write_text(self.results, json.dumps(_json_ready(results), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        _write_json(self.results, results)
+
+    def write_benchmark(self, figures: dict[str, Any]) -> None:
+        """Writes benchmark.json; what is not a number becomes null."""
+        _write_json(self.benchmark, figures)
 
     def read_results(self) -> dict[str, Any]:
         """Returns results.json.
@@ -119,6 +127,10 @@ def write_text(path: Path, text: str) -> None:
     """Writes a text file, UTF-8, as a whole."""
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _write_json(path, content):
+    write_text(path, json.dumps(_json_ready(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _json_ready(value):

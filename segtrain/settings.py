@@ -86,6 +86,16 @@ class CompareSettings:
     run: str
 
 
+@dataclass(frozen=True)
+class BenchmarkSettings(TrainSettings):
+    """What to time. See conf/benchmark.yaml."""
+
+    rounds: Annotated[int, Ge(1)]
+    measure: Annotated[
+        list[Literal["run", "xla", "pooling_pair", "networks", "pipelines", "disk_cache", "start_up"]], Len(1)
+    ]
+
+
 Settings = TrainSettings | EvaluateSettings | PredictSettings | CompareSettings
 
 
@@ -109,7 +119,7 @@ def read_settings(config: DictConfig, schema: type) -> Any:
         options = values[key].items() if key == "callbacks" else [("", values[key])]
         for name, option in options:
             _check_option(f"{key}.{name}".rstrip("."), option, GIVEN_BY_RUN[key])
-    if schema is TrainSettings:
+    if issubclass(schema, TrainSettings):
         _check_together(values)
     return schema(**{field.name: values[field.name] for field in fields(schema)})
 
@@ -203,17 +213,27 @@ _NOUNS = {
 def _worded(detail: Mapping[str, Any], details: list, value: Any, expected: Any) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "literal_error":
-        choices = context["expected"].replace("'", "")
-        return f"has to be {choices}.{suggest(str(value), choices.replace(' or ', ', ').split(', '))}"
+        choices = _choices(detail)
+        return f"has to be {choices}.{suggest(str(detail['input']), choices.replace(' or ', ', ').split(', '))}"
     if kind == "missing":
         return f"has to be a list of {len(get_args(expected))} values. Received {len(value)}."
     if kind in ("too_long", "too_short"):
         length = context.get("max_length", context.get("min_length"))
-        return f"has to be a list of {length} values. Received {context['actual_length']}."
+        at_least = "at least " if len(value) < length and _has_no_longest(expected) else ""
+        return f"has to be a list of {at_least}{length} values. Received {context['actual_length']}."
     if kind in _RANGE_ERRORS:
         return detail["msg"].replace("Input should be", "has to be") + "."
-    nouns = list(dict.fromkeys(_NOUNS.get(item["type"], item["msg"]) for item in details))
+    nouns = list(dict.fromkeys(_NOUNS.get(item["type"]) or _choices(item) for item in details))
     return f"has to be {' or '.join(nouns)}. Received {type(value).__name__}."
+
+
+def _has_no_longest(expected: Any) -> bool:
+    return any(isinstance(each, Len) and each.max_length is None for each in get_args(expected))
+
+
+def _choices(detail: Mapping[str, Any]) -> str:
+    is_choice = detail["type"] == "literal_error"
+    return detail["ctx"]["expected"].replace("'", "") if is_choice else detail["msg"]
 
 
 def _refuse_unknown(values: Iterable[str], known: Iterable[str], prefix: str) -> None:

@@ -1,22 +1,25 @@
 """Images a second of our pipeline, of the usual tf.data one and of PyTorch's, with the same transforms.
 
 The augmentation is that of a public U-Net recipe: rotation within 30 degrees, horizontal flip, and a random part of a
-360x480 image brought to 224x224. The images are in memory from the start, so it is augmentation and batching that are
-timed.
+360x480 image brought to 224x224. The images are in memory from the start, so augmentation and batching are what is
+timed. Each pipeline has a process of its own, `python -m segtrain.benchmarks.input_pipelines NAME`, as a script would.
 """
 
 import importlib.util
-import os
+import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import IO, Any
 
 import albumentations
-import cv2
 import numpy as np
 import tensorflow as tf
 
 from segtrain.augmentations.augmentation import Augmentation
+from segtrain.augmentations.rotate_flip_crop import RotateFlipCrop
+from segtrain.benchmarks.alternation import Figure, ratio, take_turns
+from segtrain.benchmarks.other_process import OtherProcess, answer_turns
+from segtrain.datasets.dataset import SegmentationDataset
 from segtrain.datasets.shapes import build_shapes
 from segtrain.pipeline.batches import training_batches
 from segtrain.pipeline.samples import Samples
@@ -30,23 +33,21 @@ UNTIMED_BATCHES = 8
 TIMED_BATCHES = 16
 
 
-def input_pipelines(seed: int) -> dict[str, Callable[[], float]]:
-    """Returns pipelines by name, each a function that draws batches and returns images per second.
+def measure_input_pipelines(rounds: int, log: IO[str]) -> dict[str, Figure]:
+    """Returns images per second as ratios: `pipeline_over_reference`, and `pipeline_over_torch` where it is installed.
 
-    Names: `segtrain`, `reference` (one `tf.numpy_function` an image) and, where torch is installed, `torch` (a
-    DataLoader with two workers).
+    The reference makes a `tf.numpy_function` call an image; torch is a DataLoader with two workers. Beside them, what
+    `augmentation=rotate_flip_crop` reaches, which does the same in one warp: `fused_pipeline_over_reference`.
     """
-    dataset = build_shapes(num_train=NUM_IMAGES, num_val=1, height=IMAGE_SIZE[0], width=IMAGE_SIZE[1], cache="memory")
-    decoded = [dataset.read("train", index) for index in range(NUM_IMAGES)]
-    pipelines = {
-        "segtrain": _rate_of(_segtrain_batches(dataset, seed)),
-        "reference": _rate_of(_reference_batches(decoded)),
-    }
-    if importlib.util.find_spec("torch"):
-        from segtrain.benchmarks.torch_loader import torch_batches
-
-        pipelines["torch"] = _rate_of(torch_batches(decoded, transforms(), BATCH_SIZE))
-    return pipelines
+    names = ["segtrain", "fused", "reference", *(["torch"] if importlib.util.find_spec("torch") else [])]
+    pipelines = {name: OtherProcess(__name__, name, log=log) for name in names}
+    try:
+        figures = take_turns(pipelines, rounds)
+    finally:
+        for pipeline in pipelines.values():
+            pipeline.close()
+    found = {f"pipeline_over_{name}": ratio(figures, "segtrain", name) for name in names[2:]}
+    return found | {"fused_pipeline_over_reference": ratio(figures, "fused", "reference")}
 
 
 def transforms() -> dict[str, Any]:
@@ -70,29 +71,58 @@ def _rate_of(batches: Iterator[Any]) -> Callable[[], float]:
     return draw
 
 
-def _segtrain_batches(dataset, seed) -> Iterator[Any]:
-    augmentation = Augmentation(ignore_label=dataset.ignore_label, transforms=transforms(), reads="native")
-    samples = Samples(dataset, "train", image_size=NETWORK_SIZE, augmentation=augmentation, seed=seed)
+def _segtrain_batches(dataset: SegmentationDataset) -> Iterator[Any]:
+    return _batches_of_ours(dataset, transforms())
+
+
+def _fused_batches(dataset: SegmentationDataset) -> Iterator[Any]:
+    return _batches_of_ours(dataset, {"all": RotateFlipCrop(NETWORK_SIZE, limit=30, flip=0.5, scale=(0.7, 1.0))})
+
+
+def _batches_of_ours(dataset, transforms) -> Iterator[Any]:
+    augmentation = Augmentation(ignore_label=dataset.ignore_label, transforms=transforms, reads="native")
+    samples = Samples(dataset, "train", image_size=NETWORK_SIZE, augmentation=augmentation)
     for index in range(len(samples)):
         samples.at_network_size(index)  # fills the cache
     batches = training_batches(samples, batch_size=BATCH_SIZE, num_parts=1, first_epoch=0, last_epoch=10**6)
     return ((tf.cast(images, tf.float32), labels) for images, labels in batches)  # as the training step begins
 
 
-def _reference_batches(decoded) -> Iterator[Any]:
-    """The way of the recipe: a Python call an image, floats and the final resizing made inside it."""
+def _reference_batches(dataset: SegmentationDataset) -> Iterator[Any]:
+    """The recipe's way: a Python call an image, with the conversion to floats and the final resizing inside it."""
     augment = albumentations.Compose(list(transforms().values()))
-    images, labels = (np.stack(parts) for parts in zip(*decoded, strict=True))
 
     def read(image, mask):
-        result = augment(image=image, mask=mask)
-        image = tf.image.resize(tf.cast(result["image"] / 255.0, tf.float32), NETWORK_SIZE)
-        mask = tf.image.resize(result["mask"][..., np.newaxis], NETWORK_SIZE, method="nearest")
+        augmented = augment(image=image, mask=mask)
+        image = tf.image.resize(tf.cast(augmented["image"] / 255.0, tf.float32), NETWORK_SIZE)
+        mask = tf.image.resize(augmented["mask"][..., np.newaxis], NETWORK_SIZE, method="nearest")
         return image, tf.cast(mask, tf.int32)
 
     def read_in_graph(image, mask):
         return tf.numpy_function(read, [image, mask], [tf.float32, tf.int32])
 
-    dataset = tf.data.Dataset.from_tensor_slices((images, labels)).shuffle(NUM_IMAGES).repeat()
-    dataset = dataset.map(read_in_graph, num_parallel_calls=tf.data.AUTOTUNE)
-    return iter(dataset.batch(BATCH_SIZE).prefetch(tf.data.AUTOTUNE))
+    images, masks = (np.stack(parts) for parts in zip(*_decoded(dataset), strict=True))
+    samples = tf.data.Dataset.from_tensor_slices((images, masks)).shuffle(NUM_IMAGES).repeat()
+    batches = samples.map(read_in_graph, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH_SIZE)
+    return iter(batches.prefetch(tf.data.AUTOTUNE))
+
+
+def _torch_batches(dataset: SegmentationDataset) -> Iterator[Any]:
+    from segtrain.benchmarks.torch_loader import torch_batches
+
+    return torch_batches(_decoded(dataset), list(transforms().values()), BATCH_SIZE)
+
+
+def _decoded(dataset: SegmentationDataset) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [dataset.read("train", index) for index in range(NUM_IMAGES)]
+
+
+if __name__ == "__main__":
+    open_batches = {
+        "segtrain": _segtrain_batches,
+        "fused": _fused_batches,
+        "reference": _reference_batches,
+        "torch": _torch_batches,
+    }
+    shapes = build_shapes(num_train=NUM_IMAGES, num_val=1, height=IMAGE_SIZE[0], width=IMAGE_SIZE[1], cache="memory")
+    answer_turns(_rate_of(open_batches[sys.argv[1]](shapes)))

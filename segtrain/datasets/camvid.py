@@ -1,9 +1,10 @@
 """CamVid street scenes in the layout the SegNet authors published."""
 
+import os
 from pathlib import Path
 
 from segtrain.datasets.dataset import CacheChoice, SegmentationDataset
-from segtrain.datasets.file_pairs import IMAGE_SUFFIXES, FilePairs, list_files, match_masks
+from segtrain.datasets.file_pairs import IMAGE_SUFFIXES, FilePairs, list_files, masks_by_stem, match_masks
 
 CLASS_NAMES = (
     "sky",
@@ -67,12 +68,17 @@ def build_camvid(*, root: str, cache: CacheChoice = "auto") -> SegmentationDatas
 
 def _read_split(folder: Path, name: str) -> FilePairs:
     images, masks, listing = folder / name, folder / f"{name}annot", folder / f"{name}.txt"
+    image_names = list_files(images, IMAGE_SUFFIXES)
     if listing.is_file():
-        lines = (line.split() for line in listing.read_text(encoding="utf-8").splitlines())
-        image_names = [Path(fields[0]).name for fields in lines if fields]
-        missing = [image_name for image_name in image_names if not (images / image_name).is_file()]
-        if missing:
-            raise ValueError(f"{listing} lists {missing[0]}, which is not in {images} ({len(missing)} missing in all).")
-    else:
-        image_names = list_files(images, IMAGE_SUFFIXES)
-    return match_masks(images, masks, image_names)
+        image_names = _listed_images(listing, images, image_names)
+    return match_masks(images, masks, image_names, masks_by_stem(masks))
+
+
+def _listed_images(listing: Path, images: Path, image_names: list[str]) -> list[str]:
+    lines = (line.split() for line in listing.read_text(encoding="utf-8").splitlines())
+    wanted = [os.path.basename(fields[0]) for fields in lines if fields]
+    there = set(image_names)
+    missing = [name for name in wanted if name not in there]
+    if missing:
+        raise ValueError(f"{listing} lists {missing[0]}, which is not in {images} ({len(missing)} missing in all).")
+    return wanted

@@ -44,7 +44,8 @@ class SegmentationDataset:
         ignore_label: label of void pixels, left out of loss and score; may not be the id of a class.
         palette: RGB colours 0..255 by class id.
         channels: channels of the images.
-        cache: where decoded pixels are kept; `auto` takes memory when they fit.
+        cache: where decoded pixels are kept; `auto` takes memory where they fit, else the disk where they fit, else
+            decodes anew in every epoch.
     """
 
     name: str

@@ -1,13 +1,26 @@
 """Own images and masks in two folders."""
 
+import bisect
+import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
-from segtrain.datasets.dataset import CacheChoice, SegmentationDataset
-from segtrain.datasets.file_pairs import IMAGE_SUFFIXES, FilePairs, list_files, match_masks, names_by_stem, read_labels
+from segtrain.datasets.dataset import CacheChoice, SegmentationDataset, spread_evenly
+from segtrain.datasets.file_pairs import (
+    IMAGE_SUFFIXES,
+    FilePairs,
+    NamesByStem,
+    list_files,
+    masks_by_stem,
+    match_masks,
+    names_by_stem,
+    read_labels,
+)
 from segtrain.datasets.palette import voc_palette
 
 MASKS_LOOKED_AT = 200
@@ -47,15 +60,22 @@ def build_folder(
             f"dataset.root={root} has to be a folder with images/ and masks/ in it. "
             f"There is no {masks if images.is_dir() else images}."
         )
-    image_names = list(names_by_stem(images, list_files(images, IMAGE_SUFFIXES)).values())
+    image_names = names_by_stem(images, list_files(images, IMAGE_SUFFIXES))
     if len(image_names) < 2:
         raise ValueError(
             f"{images} holds {len(image_names)} images. At least 2 are needed, one to train and one to validate. "
             f"Endings that count: {', '.join(sorted(IMAGE_SUFFIXES))}."
         )
     lists = [name for name in ("train", "val", "test") if (folder / f"{name}.txt").is_file()]
-    chosen = _listed_splits(folder, lists, image_names) if lists else _random_split(image_names, val_share, split_seed)
-    splits = {name: match_masks(images, masks, names) for name, names in chosen.items()}
+    if lists:
+        chosen = _listed_splits(folder, lists, image_names)
+    else:
+        chosen = _random_split(len(image_names), val_share, split_seed)
+    mask_names = masks_by_stem(masks)
+    splits = {
+        split: match_masks(images, masks, (image_names.names[place] for place in places), mask_names)
+        for split, places in chosen.items()
+    }
     class_names = classes or _names_from_masks(masks, splits["train"], ignore_label)
     return SegmentationDataset(
         name="folder",
@@ -67,51 +87,59 @@ def build_folder(
     )
 
 
-def _listed_splits(folder: Path, lists: list[str], image_names: list[str]) -> dict[str, list[str]]:
+def _listed_splits(folder: Path, lists: list[str], image_names: NamesByStem) -> dict[str, np.ndarray]:
+    """Returns the places in `image_names.names` of each split's images."""
     for name in ("train", "val"):
         if name not in lists:
             raise ValueError(
                 f"{folder} has a {lists[0]}.txt but no {name}.txt. List that split's images there, one on each line, "
                 "or take the lists out and have dataset.val_share of the images drawn."
             )
-    chosen = {name: _listed_images(folder / f"{name}.txt", folder / "images", image_names) for name in lists}
-    listed: dict[str, str] = {}
-    for name, image in ((split, image) for split in lists for image in chosen[split]):
-        other = listed.setdefault(image, name)
-        if other != name:
+    chosen = {name: _listed_places(folder / f"{name}.txt", folder / "images", image_names) for name in lists}
+    for one, other in itertools.combinations(lists, 2):
+        both = np.intersect1d(chosen[one], chosen[other])
+        if len(both):
             raise ValueError(
-                f"{folder}: {other}.txt and {name}.txt both list {image}. A score on images that were trained on says "
-                "nothing; take it out of one."
+                f"{folder}: {one}.txt and {other}.txt both list {image_names.names[both[0]]}. A score on images that "
+                "were trained on says nothing; take it out of one."
             )
     return chosen
 
 
-def _listed_images(listing: Path, images: Path, image_names: list[str]) -> list[str]:
-    """Returns the images that `listing` names, with or without their endings."""
-    by_name = names_by_stem(images, image_names) | {name: name for name in image_names}
-    lines = [line.strip() for line in listing.read_text(encoding="utf-8").splitlines()]
-    wanted = [Path(line).name for line in lines if line]
-    missing = [name for name in wanted if name not in by_name]
-    if missing:
-        raise ValueError(f"{listing} lists {missing[0]}, which is not in {images} ({len(missing)} missing in all).")
-    return list(dict.fromkeys(by_name[name] for name in wanted))
+def _listed_places(listing: Path, images: Path, image_names: NamesByStem) -> np.ndarray:
+    with listing.open(encoding="utf-8") as lines:
+        wanted = [os.path.basename(line.strip()) for line in lines if line.strip()]
+    places = [_place_of(name, image_names) for name in wanted]
+    if None in places:
+        raise ValueError(
+            f"{listing} lists {wanted[places.index(None)]}, which is not in {images} "
+            f"({places.count(None)} missing in all)."
+        )
+    _, first_lines = np.unique(np.array(places, int), return_index=True)
+    return np.array(places, int)[np.sort(first_lines)]
 
 
-def _random_split(image_names: list[str], val_share: float, seed: int) -> dict[str, list[str]]:
-    order = np.random.default_rng(seed).permutation(len(image_names))
-    num_val = min(max(round(val_share * len(image_names)), 1), len(image_names) - 1)
-    val = {int(index) for index in order[:num_val]}
-    return {
-        "train": [name for index, name in enumerate(image_names) if index not in val],
-        "val": [name for index, name in enumerate(image_names) if index in val],
-    }
+def _place_of(wanted: str, image_names: NamesByStem) -> int | None:
+    """Returns where the image is that is called `wanted`, with or without its ending."""
+    place = bisect.bisect_left(image_names.names, wanted)
+    if place < len(image_names) and image_names.names[place] == wanted:
+        return place
+    return image_names.place(wanted)
+
+
+def _random_split(num_images: int, val_share: float, seed: int) -> dict[str, np.ndarray]:
+    order = np.random.default_rng(seed).permutation(num_images)
+    num_val = min(max(round(val_share * num_images), 1), num_images - 1)
+    return {"train": np.sort(order[num_val:]), "val": np.sort(order[:num_val])}
 
 
 def _names_from_masks(masks: Path, split: FilePairs, ignore_label: int) -> list[str]:
-    highest = 0
-    for index in range(0, len(split), max(1, len(split) // MASKS_LOOKED_AT)):
+    def highest_label(index: int) -> int:
         labels = read_labels(Path(split.source(index)))
-        highest = max(highest, int(labels[labels != ignore_label].max(initial=0)))
+        return int(labels[labels != ignore_label].max(initial=0))
+
+    with ThreadPoolExecutor() as pool:
+        highest = max(pool.map(highest_label, spread_evenly(len(split), MASKS_LOOKED_AT)), default=0)
     if highest == 0:
         raise ValueError(
             f"The masks in {masks} hold no label but 0 and {ignore_label} (void), so there is nothing to tell apart. "

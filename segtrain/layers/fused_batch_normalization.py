@@ -8,7 +8,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     Keras composes the layer of a dozen operations, each a pass over the whole map, which adds up to a fifth of a small
     network's step on a CPU. Where the kernel does not do what the layer is set to (`synchronized`, `renorm`, a mask,
-    another axis than the last, another backend), and for inference, this is Keras' layer.
+    another axis than the last, another backend), under XLA, and for inference, this is Keras' layer.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -31,7 +31,20 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     def _kernel_applies(self, inputs) -> bool:
         is_set_so = self.scale and self.center and not self.synchronized and not self.renorm
-        return is_set_so and len(inputs.shape) == 4 and self.axis in (3, -1) and keras.backend.backend() == "tensorflow"
+        is_map = len(inputs.shape) == 4 and self.axis in (3, -1)
+        # The kernel takes half-precision maps, but parameters and statistics in float32 alone.
+        dtype = keras.backend.standardize_dtype(inputs.dtype)
+        is_typed_so = dtype == self.compute_dtype and dtype != "float64" and self.variable_dtype == "float32"
+        return keras.backend.backend() == "tensorflow" and is_set_so and is_map and is_typed_so and not _xla_compiles()
 
     def _move(self, average, value):
         average.assign(average * self.momentum + value * (1.0 - self.momentum))
+
+
+def _xla_compiles() -> bool:
+    # XLA has a kernel of its own, which takes the variance to be the mean of squares less the square of the mean: of a
+    # map whose mean is a thousand times its deviation, nothing is left. TensorFlow has no public way to ask.
+    import tensorflow as tf
+    from tensorflow.python.ops import control_flow_util
+
+    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())

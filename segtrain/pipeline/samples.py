@@ -26,6 +26,9 @@ class Samples:
         augmentation: random changes for training, or None.
         seed: seed of order and augmentation.
         max_samples: how many of the split's samples to use, spread evenly; all when None.
+
+    Raises:
+        OSError: the dataset's cache is `disk`, and its folder is too small or cannot be written to.
     """
 
     def __init__(
@@ -42,18 +45,24 @@ class Samples:
         self.split = split
         self.image_size = image_size
         self.failure: Exception | None = None
-        self._augmentation = augmentation
-        # Every batch asks for its epoch's order; one epoch's last batches are read beside the next one's first.
-        self._order = functools.lru_cache(maxsize=2)(self._draw_order)
-        self._seed = seed
         self._source = dataset.split(split)
         self._chosen = spread_evenly(len(self._source), max_samples or len(self._source))
+        self._augmentation = augmentation
+        self._seed = seed
+        # Every batch asks for its epoch's order; one epoch's last batches are read beside the next one's first.
+        # The cache knows no `self`: in a circle with it, decoded images would stay until the collector comes by.
+        self._order = functools.lru_cache(maxsize=2)(functools.partial(_draw_order, len(self), seed))
         self._keeps_native_size = augmentation is not None and augmentation.reads == "native"
         height, width = self._source.sizes(0)[0] if self._keeps_native_size else image_size
         self._cache = open_cache(dataset.cache, len(self), height * width * (dataset.channels + 1))
 
     def __len__(self) -> int:
         return len(self._chosen)
+
+    @property
+    def cache_kind(self) -> str:
+        """Where decoded samples are kept: `memory`, `disk` or `none`."""
+        return self._cache.kind
 
     def name(self, index: int) -> str:
         """Returns the sample's name in the dataset."""
@@ -75,9 +84,6 @@ class Samples:
     def order(self, epoch: int) -> np.ndarray:
         """Returns the order of the samples in an epoch, a permutation that depends on (seed, epoch) alone."""
         return self._order(epoch)
-
-    def _draw_order(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng((self._seed, epoch)).permutation(len(self))
 
     def at_network_size(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns image and labels without augmentation, uint8 `(height, width, channels)` and `(height, width)`."""
@@ -132,14 +138,17 @@ class Samples:
         return images, labels
 
     def _decoded(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        sample = self._cache.get(index)
-        if sample is None:
-            image, labels = self.dataset.read(self.split, int(self._chosen[index]))
-            if not self._keeps_native_size:
-                image, labels = resize_image(image, self.image_size), resize_labels(labels, self.image_size)
-            sample = image, labels
-            self._cache.put(index, sample)
-        return sample
+        return self._cache.get(index, self._decode)
+
+    def _decode(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        image, labels = self.dataset.read(self.split, int(self._chosen[index]))
+        if self._keeps_native_size:
+            return image, labels
+        return resize_image(image, self.image_size), resize_labels(labels, self.image_size)
+
+
+def _draw_order(count: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng((seed, epoch)).permutation(count)
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

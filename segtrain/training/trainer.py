@@ -145,18 +145,22 @@ class Trainer:
 
     def _run_epoch(self, driver, batches, train_step, tally, steps, batch_size, training) -> dict[str, float]:
         tally.reset()
-        start, waited = time.perf_counter(), 0.0
+        start, waited, timed_steps = time.perf_counter(), 0.0, steps
         for step in range(steps):
             driver.on_train_batch_begin(step)
             asked = time.perf_counter()
             with _original_failure(training):
                 images, labels = next(batches)
             waited += time.perf_counter() - asked
+            compiles = train_step.experimental_get_tracing_count() == 0
             loss = train_step(images, labels)
             driver.on_train_batch_end(step, {"loss": float(loss)})
+            if compiles and steps > 1:
+                # The step that compiles takes longer than many; the rates are those of the others.
+                start, waited, timed_steps = time.perf_counter(), 0.0, steps - 1
         seconds = time.perf_counter() - start
         return _summary(tally.result()) | {
-            "images_per_second": steps * batch_size / seconds,
+            "images_per_second": timed_steps * batch_size / seconds,
             "data_wait": waited / seconds,
         }
 
@@ -294,7 +298,8 @@ def training_step(
             logits = tf.cast(model(tf.cast(images, tf.float32), training=True), tf.float32)
             loss_share = loss(labels, logits)
             # Penalties that layers add, such as weight regularisation, steer training; the loss reported has none.
-            objective = optimizer.scale_loss(loss_share + sum(model.losses) / num_replicas)
+            penalty = sum(tf.cast(each, tf.float32) for each in model.losses)
+            objective = optimizer.scale_loss(loss_share + penalty / num_replicas)
         gradients = tape.gradient(objective, model.trainable_variables)
         # The optimizer adds the gradients of all replicas up, as the loss shares add up to the loss.
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))

@@ -1,3 +1,4 @@
+import copy
 import random
 from concurrent.futures import ThreadPoolExecutor
 
@@ -6,6 +7,7 @@ import cv2
 import hydra
 import numpy as np
 import pytest
+import scipy.stats
 from omegaconf import OmegaConf
 
 from segtrain.augmentations.augmentation import Augmentation
@@ -41,8 +43,8 @@ def scenes_for(augmentation, count=20):
 
 
 def test_all_options_are_looked_at():
-    assert len(OPTIONS) == 4
-    assert {"none", "flip", "flip_crop", "photometric"} == set(OPTIONS)
+    assert len(OPTIONS) == 5
+    assert {"none", "flip", "flip_crop", "photometric", "rotate_flip_crop"} == set(OPTIONS)
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -70,7 +72,7 @@ def test_image_and_mask_stay_together(name):
         assert len(set(seen)) == len(seen)
     assert inner > 20 * 0.4 * SIZE[0] * SIZE[1]
     assert agreeing / inner > 0.95
-    assert changed == {"none": 0, "flip_crop": 20, "photometric": 20}.get(name, changed)
+    assert changed == {"none": 0, "flip_crop": 20, "photometric": 20, "rotate_flip_crop": 20}.get(name, changed)
 
 
 def test_a_flip_is_exact():
@@ -85,7 +87,7 @@ def test_a_flip_is_exact():
     assert 10 <= flipped <= 30
 
 
-@pytest.mark.parametrize("name", ["flip_crop", "photometric"])
+@pytest.mark.parametrize("name", ["flip_crop", "photometric", "rotate_flip_crop"])
 def test_a_sample_is_a_function_of_its_key(name):
     """Not of what came before, nor of the thread, nor of anybody's global random state."""
     augmentation = build_option(name)
@@ -129,6 +131,103 @@ def test_transforms_draw_independently(transforms):
     # The label in the corner tells which of the two happened: none, across, down, both.
     shares = np.bincount(corners, minlength=4) / 1000
     np.testing.assert_allclose(shares, 0.25, atol=0.05)
+
+
+class Draws(albumentations.ImageOnlyTransform):
+    """Appends to the image, a list of pairs, what its NumPy and its Python generator draw."""
+
+    def __init__(self, count):
+        super().__init__(p=1.0)
+        self.count = count
+
+    def apply(self, img, **params):
+        return np.append(img, [(self.random_generator.random(), self.py_random.random()) for _ in range(self.count)], 0)
+
+
+@pytest.fixture(scope="module")
+def draws():
+    """Numbers drawn for a grid of keys, float `(seeds, epochs, indices, transforms, draws, generators)`."""
+    transforms = {"first": Draws(3), "nested": albumentations.Sequential([Draws(3), Draws(3)], p=1.0), "last": Draws(3)}
+    augmentation = Augmentation(ignore_label=VOID, transforms=transforms)
+    grid, nothing = (16, 16, 16), (np.zeros((0, 2)), np.zeros((1, 1), np.uint8))
+    drawn = [augmentation(*nothing, key=key)[0] for key in np.ndindex(grid)]
+    return np.reshape(drawn, (*grid, 4, 3, 2))
+
+
+def test_numbers_are_uniform(draws):
+    """Each transform's, of each generator: 12 thousand in 64 equal bins."""
+    assert draws.min() >= 0
+    assert draws.max() < 1
+    for transform, generator in np.ndindex(4, 2):
+        counts, _ = np.histogram(draws[..., transform, :, generator], bins=64, range=(0, 1))
+        assert scipy.stats.chisquare(counts).pvalue > 1e-4
+
+
+def test_numbers_of_transforms_generators_and_draws_are_uncorrelated(draws):
+    """Over 4096 keys; a generator that repeats another's numbers, or a transform its neighbour's, has 1."""
+    series = draws.reshape(4096, -1)
+    correlations = np.corrcoef(series, rowvar=False)[np.triu_indices(24, k=1)]
+    assert len(correlations) == 276
+    assert np.abs(correlations).max() < 5 / np.sqrt(4096)
+    assert len(np.unique(series)) == series.size
+
+
+@pytest.mark.parametrize("part", range(3), ids=["seed", "epoch", "index"])
+def test_numbers_of_neighbouring_keys_are_uncorrelated(draws, part):
+    along = np.moveaxis(draws, part, 0)
+    before, after = along[:-1].reshape(-1, 24), along[1:].reshape(-1, 24)
+    correlations = np.corrcoef(before, after, rowvar=False)[:24, 24:]
+    assert np.abs(correlations).max() < 5 / np.sqrt(len(before))
+
+
+def of_every_kind():
+    """Transforms of shape and of colour, nested in each way; some draw half a word and leave the rest behind."""
+    return [
+        albumentations.HorizontalFlip(p=0.5),
+        albumentations.Affine(rotate=(-30, 30), scale=(0.8, 1.2), fill_mask=VOID, p=0.5),
+        albumentations.OneOf(
+            [
+                albumentations.GaussNoise(p=0.5),
+                albumentations.Sequential(
+                    [albumentations.VerticalFlip(p=0.5), albumentations.RandomGamma(p=0.5)], p=0.7
+                ),
+                albumentations.OneOf([albumentations.Blur(p=1.0), albumentations.InvertImg(p=1.0)], p=0.5),
+            ],
+            p=0.8,
+        ),
+        albumentations.SomeOf(
+            [albumentations.Transpose(p=0.5), albumentations.HueSaturationValue(p=0.5), albumentations.D4(p=0.5)], n=2
+        ),
+        albumentations.CoarseDropout(fill_mask=VOID, p=0.5),
+        albumentations.Compose([albumentations.RandomCrop(20, 20, p=1.0)]),
+    ]
+
+
+def nodes_of(transform):
+    return [transform] + [node for child in getattr(transform, "transforms", []) for node in nodes_of(child)]
+
+
+def test_compose_of_the_same_streams_gives_the_same():
+    """The slow way: a Compose, and new generators for each transform of each sample, seeded from the key alone."""
+    transforms = of_every_kind()
+    compose = albumentations.Compose(copy.deepcopy(transforms))
+    nodes = [node for transform in compose.transforms for node in nodes_of(transform)]
+    assert len(nodes) == 17
+    augmentation = Augmentation(
+        ignore_label=VOID, transforms={str(number): transform for number, transform in enumerate(transforms)}
+    )
+    results = set()
+    for index, (image, labels) in enumerate(scenes_for(augmentation, 100)):
+        words = np.random.SeedSequence((3, 1, index)).generate_state(3 * len(nodes), np.uint64).reshape(-1, 3)
+        for node, (*philox_key, python_seed) in zip(nodes, words, strict=True):
+            node.random_generator = np.random.Generator(np.random.Philox(key=np.array(philox_key)))
+            node.py_random = random.Random(int(python_seed))
+        expected = compose(image=image, mask=labels)
+        new_image, new_labels = augmentation(image, labels, key=(3, 1, index))
+        np.testing.assert_array_equal(new_image, expected["image"])
+        np.testing.assert_array_equal(new_labels, expected["mask"])
+        results.add(new_labels.tobytes())
+    assert len(results) == 100
 
 
 TURN = {"rotate": (30, 45), "p": 1.0}

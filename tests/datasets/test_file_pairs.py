@@ -1,10 +1,22 @@
+import os
 import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from segtrain.datasets.file_pairs import IMAGE_SUFFIXES, list_files, match_masks, read_image, read_labels
+from segtrain.datasets.file_pairs import (
+    IMAGE_SUFFIXES,
+    FilePairs,
+    list_files,
+    masks_by_stem,
+    match_masks,
+    names_by_stem,
+    read_image,
+    read_labels,
+)
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
 
@@ -21,8 +33,59 @@ def test_matching_opens_no_file(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()
     (tmp_path / "masks" / "a.tif").touch()
-    pairs = match_masks(tmp_path / "images", tmp_path / "masks", ["a.jpg"])
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    pairs = match_masks(images, masks, ["a.jpg"], masks_by_stem(masks))
     assert (len(pairs), pairs.name(0), pairs.source(0)) == (1, "a", str(tmp_path / "masks" / "a.tif"))
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [],
+        [("a.png", "a.png")],
+        [("a.jpg", "a.png"), ("a.b.jpg", "a.b.tif"), ("a-1.JPG", "a-1.PNG"), ("ü ñ 海.png", "ü ñ 海.bmp")],
+        [("berlin_leftImg8bit.png", "berlin_labels.png"), ("ab.png", "a.png"), ("a.png", "ab.png"), ("a", "b")],
+        [(f"{'x' * 251}.png", f"{'x' * 251}.tif"), (f"{'long/' * 80}a.png", f"{'long/' * 80}a.tif")],
+        [(os.fsdecode(b"caf\xe9.png"), os.fsdecode(b"caf\xe9.tif")), (os.fsdecode(b"\xe9"), os.fsdecode(b"\xc3"))],
+    ],
+    ids=["none", "one", "same stems", "other stems", "long", "not UTF-8"],
+)
+def test_names_come_back_as_they_were(pairs):
+    split = FilePairs(Path("images"), Path("masks"), iter(pairs))
+    assert len(split) == len(pairs)
+    for index, (image_name, mask_name) in enumerate(pairs):
+        assert split.name(index) == Path(image_name).stem
+        assert split.source(index) == str(Path("masks", mask_name))
+        with pytest.raises(ValueError, match=re.escape(str(Path("images", image_name)))):  # the file read is that one
+            split.read(index)
+    with pytest.raises(IndexError):
+        split.name(len(pairs))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_files_whose_names_are_no_utf8_are_read(tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(COLOURS[..., 0]).save(tmp_path / folder / name)
+    masks = tmp_path / "masks"
+    _, labels = match_masks(tmp_path / "images", masks, [name], masks_by_stem(masks)).read(0)
+    np.testing.assert_array_equal(labels, COLOURS[..., 0])
+
+
+def test_stems_find_names_among_others_that_begin_alike(tmp_path):
+    names = ["a.png", "a.b.png", "a.b.c.tif", "a-1.png", "a b.png", "ab.PNG", "a.0.png", "b.png"]
+    by_stem = names_by_stem(tmp_path, names)
+    assert dict(by_stem) == {Path(name).stem: name for name in names}
+    for stem in ("", "a.", "a.c", "A", "b.b", "c", "a.b.c.tif"):
+        assert stem not in by_stem
+
+
+@pytest.mark.parametrize("second", ["a.b.PNG", "a.b.bmp", "a.b.tiff"])
+def test_names_that_differ_in_their_endings_alone_are_refused(tmp_path, second):
+    """Others may lie between them in the order of names."""
+    with pytest.raises(ValueError, match=r"a\.b\..*differ in their endings alone"):
+        names_by_stem(tmp_path, ["a.b.c.png", "a.b.png", "a.png", second])
 
 
 @pytest.mark.parametrize(
@@ -92,7 +155,8 @@ def test_bytes_turned_over_are_never_another_error_than_one_that_names_the_file(
 
 def test_a_jpeg_beside_an_image_with_brackets_in_its_name_is_told_from_no_mask(tmp_path):
     """File names are no patterns."""
-    (tmp_path / "masks").mkdir()
-    (tmp_path / "masks" / "a[1].jpg").touch()
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    (masks / "a[1].jpg").touch()
     with pytest.raises(ValueError, match="JPEG"):
-        match_masks(tmp_path / "images", tmp_path / "masks", ["a[1].png"])
+        match_masks(tmp_path / "images", masks, ["a[1].png"], masks_by_stem(masks))

@@ -1,4 +1,10 @@
+import gc
+import json
+import os
 import shutil
+import subprocess
+import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +64,95 @@ def test_lists_are_the_splits(root, ending):
         (root / f"{split}.txt").write_text("\n".join(f"somewhere/{name}{ending}" for name in names) + "\n\n")
     dataset = build(root)
     assert {split: names_of(dataset, split) for split in dataset.splits} == wanted
+
+
+@pytest.mark.parametrize("ending", ["", ".png"])
+def test_lists_tell_names_with_points_apart(tmp_path, write_pairs, ending):
+    names = ["scene", "scene.1", "scene.1.png", "scene.2"]
+    write_pairs("images", "masks", names)
+    (tmp_path / "train.txt").write_text("".join(f"{name}{ending}\n" for name in ("scene.2", "scene", "scene.2")))
+    (tmp_path / "val.txt").write_text("scene.1.png.png\n")
+    dataset = build(tmp_path)
+    assert {split: names_of(dataset, split) for split in dataset.splits} == {
+        "train": ["scene.2", "scene"],  # a second mention adds nothing
+        "val": ["scene.1.png"],
+    }
+
+
+def test_an_image_in_two_lists_is_refused(root):
+    for split, names in {"train": NAMES[:4], "val": NAMES[4:6], "test": NAMES[5:]}.items():
+        (root / f"{split}.txt").write_text("\n".join(names))
+    with pytest.raises(ValueError, match=rf"val\.txt and test\.txt both list {NAMES[5]}\.png"):
+        build(root)
+
+
+def write_many(root: Path, count: int, *, with_lists: bool) -> None:
+    """Writes `count` pairs, all the same image and mask, with names of 24 letters; half of them are for validation."""
+    rng = np.random.default_rng(0)
+    names = [f"frame_{number:014d}.png" for number in range(count)]
+    for folder, pixels in (("images", rng.integers(0, 256, (6, 8, 3))), ("masks", rng.integers(0, 3, (6, 8)))):
+        (root / folder).mkdir()
+        Image.fromarray(pixels.astype(np.uint8)).save(root / folder / names[0])
+        for name in names[1:]:
+            os.link(root / folder / names[0], root / folder / name)
+    if with_lists:
+        order = rng.permutation(names)
+        (root / "train.txt").write_text("\n".join(order[: count // 2]))
+        (root / "val.txt").write_text("\n".join(order[count // 2 :]))
+
+
+@pytest.mark.parametrize("with_lists", [False, True], ids=["drawn", "listed"])
+def test_a_pair_takes_less_than_200_bytes(tmp_path, with_lists):
+    """Of what is left when the dataset is built; building it may take more."""
+    count, classes = 20_000, ["ground", "cat", "dog"]
+    write_many(tmp_path, count, with_lists=with_lists)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        dataset = build_folder(root=str(tmp_path), classes=classes, val_share=0.5)
+        gc.collect()
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+        shutil.rmtree(tmp_path)  # pytest keeps the folders of three sessions
+    letters = {name for split in dataset.splits for name in names_of(dataset, split)}
+    assert (len(letters), {len(name) for name in letters}) == (count, {20})
+    assert 24 * count < taken < 200 * count
+
+
+COUNTS_OPENED_FILES = """
+import json, os, sys
+
+root, opened = sys.argv[1], {}
+def note(event, arguments):
+    if event == "open" and str(arguments[0]).startswith(root + os.sep):
+        folder = os.path.dirname(str(arguments[0])).removeprefix(root)
+        opened[folder] = opened.get(folder, 0) + 1
+sys.addaudithook(note)
+
+from segtrain.datasets.folder import build_folder
+
+build_folder(root=root, val_share=0.5).check()
+print(json.dumps(opened))
+"""
+
+
+def opened_before_training(root: Path) -> dict[str, int]:
+    """Returns how often a file was opened, by folder."""
+    command = [sys.executable, "-c", COUNTS_OPENED_FILES, str(root)]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.parametrize("with_lists", [False, True], ids=["drawn", "listed"])
+def test_a_larger_dataset_opens_no_more_files_before_training(tmp_path, with_lists):
+    """300 and 3,000 pairs a split: 200 sizes and 40 masks of each are looked at, and 200 masks for the classes."""
+    for count in (300, 3000):
+        root = tmp_path / str(count)
+        root.mkdir()
+        write_many(root, 2 * count, with_lists=with_lists)
+        lists = {"": 2} if with_lists else {}
+        assert opened_before_training(root) == {"/images": 2 * (200 + 40), "/masks": 2 * (200 + 40) + 200} | lists
+        shutil.rmtree(root)
 
 
 def test_classes_are_inferred_up_to_the_highest_label(tmp_path, write_pairs):

@@ -56,15 +56,20 @@ def tensorflow_op(images):
 
 
 def there_and_back(images):
-    return MaxUnpool2D()(*MaxPoolWithIndices2D()(images), output_size=images.shape[1:3])
+    dtype, size = images.dtype.name, images.shape[1:3]
+    if None in size:
+        size = tf.shape(images)[1], tf.shape(images)[2]
+    return MaxUnpool2D(dtype=dtype)(*MaxPoolWithIndices2D(dtype=dtype)(images), output_size=size)
 
 
 def there_and_back_by_op(images):
+    """The usual way: positions taken apart into sample, row, column and channel, stacked, transposed, scattered."""
     pooled, positions = tensorflow_op(images)
-    batch, size = images.shape[0], int(np.prod(images.shape[1:]))
-    rows = tf.repeat(tf.range(batch, dtype=tf.int64), tf.size(positions) // batch)
-    places = tf.stack([rows, tf.reshape(positions, [-1])], axis=1)
-    return tf.reshape(tf.scatter_nd(places, tf.reshape(pooled, [-1]), (batch, size)), images.shape)
+    batch, _, width, channels = images.shape
+    sample = tf.zeros_like(positions) + tf.reshape(tf.range(batch, dtype=tf.int64), (batch, 1, 1, 1))
+    row, column, channel = positions // (width * channels), positions // channels % width, positions % channels
+    places = tf.transpose(tf.reshape(tf.stack([sample, row, column, channel]), (4, -1)))
+    return tf.scatter_nd(places, tf.reshape(pooled, [-1]), tf.constant(images.shape, tf.int64))
 
 
 def gradient_of(function, images, upstream):
@@ -119,27 +124,57 @@ def test_lowest_values_are_found_inside_the_image(lowest, size):
     np.testing.assert_array_equal(codes.numpy(), expected_codes)
 
 
+@pytest.mark.parametrize("way", ["eager", "graph"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_value_that_is_no_number_shows_wherever_it_stands(dtype, way):
+    """TensorFlow's own op passes over all but a window's first. (XLA's maximum on a CPU may do so too.)"""
+    images = after_relu((4, 6), dtype)
+    images[0, 0, 1, 0] = images[0, 3, 2, 1] = images[1, 2, 5, 2] = images[1, 0, 0, 0] = np.nan
+    pooled, codes = compiled(MaxPoolWithIndices2D(dtype=dtype), way)(images)
+    expected = np.zeros(pooled.shape, bool)
+    expected[0, 0, 0, 0] = expected[0, 1, 1, 1] = expected[1, 1, 2, 2] = expected[1, 0, 0, 0] = True
+    np.testing.assert_array_equal(np.isnan(pooled.numpy()), expected)
+    numbers, _ = slow_max_pool(np.nan_to_num(images))
+    np.testing.assert_array_equal(pooled.numpy()[~expected], numbers[~expected])
+    assert codes.numpy().max() <= 3
+
+
 @pytest.mark.parametrize("way", ["eager", "graph", "unknown sizes", "xla"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_infinite_values_go_there_and_back(dtype, way):
+    """Of a window that is minus infinity throughout the first place is taken, as of any tie."""
+    images = after_relu((5, 7), dtype)
+    images[0, :2, :2], images[1, 2, 3], images[1, 4, 6] = -np.inf, np.inf, -np.inf
+    restored = compiled(there_and_back, way, dtype)(tf.constant(images)).numpy()
+    np.testing.assert_array_equal(restored, there_and_back_by_op(images).numpy())
+    assert np.isneginf(restored).sum() == 2 * CHANNELS
+    assert np.isposinf(restored).sum() == CHANNELS
+
+
+@pytest.mark.parametrize("way", ["eager", "graph", "unknown sizes", "xla"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", [(4, 6), (5, 7), (1, 3)])
-def test_gradient_equals_the_ops_ties_included(size, way):
-    images = after_relu(size)
-    upstream = np.random.default_rng(1).normal(size=slow_max_pool(images)[0].shape).astype(np.float32)
-    layer = MaxPoolWithIndices2D()
-    gradient = compiled(lambda images: gradient_of(lambda images: layer(images)[0], images, upstream), way)
+def test_gradient_equals_the_ops_ties_included(size, dtype, way):
+    images = after_relu(size, dtype)
+    upstream = np.random.default_rng(1).normal(size=slow_max_pool(images)[0].shape).astype(images.dtype)
+    layer = MaxPoolWithIndices2D(dtype=dtype)
+    gradient = compiled(lambda images: gradient_of(lambda images: layer(images)[0], images, upstream), way, dtype)
     expected = gradient_of(lambda images: tensorflow_op(images)[0], images, upstream)
     np.testing.assert_array_equal(gradient(images).numpy(), expected.numpy())
 
 
-@pytest.mark.parametrize("way", ["eager", "graph", "xla"])
-@pytest.mark.parametrize("size", [(4, 6), (5, 7), (1, 3)])
-def test_pool_and_unpool_equal_argmax_and_scatter_forward_and_backward(size, way):
-    images = after_relu(size)
-    upstream = np.random.default_rng(1).normal(size=images.shape).astype(np.float32)
-    np.testing.assert_array_equal(there_and_back(images).numpy(), there_and_back_by_op(images).numpy())
+@pytest.mark.parametrize("way", ["eager", "graph", "unknown sizes", "xla"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [(4, 6), (5, 7), (1, 3), (64, 96)])
+def test_pool_and_unpool_equal_argmax_and_scatter_forward_and_backward(size, dtype, way):
+    images = after_relu(size, dtype)
+    upstream = np.random.default_rng(1).normal(size=images.shape).astype(images.dtype)
+    values = compiled(there_and_back, way, dtype)
+    np.testing.assert_array_equal(values(tf.constant(images)).numpy(), there_and_back_by_op(images).numpy())
     expected = gradient_of(there_and_back_by_op, images, upstream).numpy()
     assert np.count_nonzero(expected) == slow_max_pool(images)[0].size
-    gradient = compiled(lambda images: gradient_of(there_and_back, images, upstream), way)
-    np.testing.assert_array_equal(gradient(images).numpy(), expected)
+    gradient = compiled(lambda images: gradient_of(there_and_back, images, upstream), way, dtype)
+    np.testing.assert_array_equal(gradient(tf.constant(images)).numpy(), expected)
 
 
 def test_replicas_pool_and_unpool_as_one_device_does():

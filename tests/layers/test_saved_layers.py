@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from segtrain.layers import CropToReference2D, MaxPoolWithIndices2D, MaxUnpool2D
+from segtrain.layers import CropToReference2D, FusedBatchNormalization, MaxPoolWithIndices2D, MaxUnpool2D
 
 LOAD_AND_CALL = """
 import sys
@@ -27,6 +27,7 @@ def model(two_devices):
     images = keras.Input((5, 7, 3))
     pooled, codes = MaxPoolWithIndices2D(name="pool")(images)
     features = keras.layers.Conv2D(3, 3, padding="same")(pooled)
+    features = FusedBatchNormalization(name="norm", moving_mean_initializer="random_normal")(features)
     restored = MaxUnpool2D(name="restore")(features, codes, output_size=(5, 7))
     doubled = CropToReference2D(name="crop")(MaxUnpool2D(name="double")(features, codes), images)
     return keras.Model(images, [restored, keras.layers.Concatenate()([doubled, restored])])
@@ -42,7 +43,7 @@ def test_model_loads_in_a_fresh_process_with_safe_mode(model, tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "loaded.npy"), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("layer_class", [CropToReference2D, MaxPoolWithIndices2D, MaxUnpool2D])
+@pytest.mark.parametrize("layer_class", [CropToReference2D, FusedBatchNormalization, MaxPoolWithIndices2D, MaxUnpool2D])
 def test_layer_comes_back_from_its_config(layer_class):
     layer = layer_class(name="some_name", dtype="float16")
     config = keras.saving.serialize_keras_object(layer)

@@ -20,7 +20,7 @@ def test_layers_are_the_papers(model):
     kinds = [type(layer).__name__ for layer in model.layers]
     counts = Counter(kinds)
     assert counts["Conv2D"] == 13 + 13
-    assert counts["BatchNormalization"] == counts["ReLU"] == 13 + 12
+    assert counts["FusedBatchNormalization"] == counts["ReLU"] == 13 + 12
     assert counts["MaxPoolWithIndices2D"] == counts["MaxUnpool2D"] == 5
     assert counts["UpSampling2D"] == counts["MaxPooling2D"] == counts["Dropout"] == 0
     # All poolings come before all unpoolings, thirteen convolutions before the first of these.

@@ -1,4 +1,8 @@
 import dataclasses
+import gc
+import threading
+import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import albumentations
@@ -17,10 +21,10 @@ SIZE = (24, 20)
 
 
 class Counted:
-    """A split that counts what is read of it, and fails where it is told to."""
+    """A split that counts what is read of it, fails where it is told to and takes the seconds it is told to."""
 
-    def __init__(self, split, fails_at=()):
-        self.split, self.fails_at, self.reads = split, fails_at, []
+    def __init__(self, split, fails_at=(), takes=0):
+        self.split, self.fails_at, self.takes, self.reads = split, fails_at, takes, []
 
     def __len__(self):
         return len(self.split)
@@ -30,6 +34,7 @@ class Counted:
 
     def read(self, index):
         self.reads.append(index)
+        time.sleep(self.takes)
         if index in self.fails_at:
             raise ValueError(f"masks/{index}.png: broken")
         return self.split.read(index)
@@ -163,6 +168,45 @@ def test_a_cached_file_is_decoded_once(shapes_dataset, cache, reads, reads_a_sam
         for start in range(0, 24, 8):
             samples.batch(samples.order(epoch)[start : start + 8], epoch=epoch)
     assert sorted(split.reads) == sorted(list(range(24)) * reads_a_sample)
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk"])
+def test_epochs_that_are_read_beside_each_other_decode_a_file_once(shapes_dataset, cache):
+    split, dataset = counted(shapes_dataset, cache, takes=0.005)
+    samples, start = Samples(dataset, "train", image_size=SIZE), threading.Barrier(4)
+
+    def read(epoch):
+        start.wait(timeout=60)
+        return samples.batch(range(24), epoch=epoch)
+
+    with ThreadPoolExecutor(4) as threads:
+        batches = list(threads.map(read, range(4)))
+    assert sorted(split.reads) == list(range(24))
+    for images, labels in batches:
+        np.testing.assert_array_equal(images, batches[0][0])
+        np.testing.assert_array_equal(labels, batches[0][1])
+
+
+@pytest.mark.parametrize(
+    ("choice", "kind"), [("auto", "memory"), ("memory", "memory"), ("disk", "disk"), ("none", "none")]
+)
+def test_where_samples_are_kept_is_told(shapes_dataset, choice, kind):
+    dataset = dataclasses.replace(shapes_dataset, cache=choice)
+    assert Samples(dataset, "train", image_size=SIZE).cache_kind == kind
+
+
+def test_decoded_samples_go_with_the_last_that_uses_them(shapes_dataset):
+    """A sweep trains one run after another in one process, which would hold the images of all."""
+    samples = Samples(dataclasses.replace(shapes_dataset, cache="memory"), "train", image_size=SIZE)
+    samples.batch(samples.order(0)[:8], epoch=0)
+    kept = weakref.ref(samples.at_network_size(0)[0])
+    assert kept() is not None
+    gc.disable()
+    try:
+        del samples
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def finished_run(train, shapes_dataset, tmp_path_factory):
             Pictures(folder=folder, validation=validation, num_images=2),
             TensorBoard(folder=folder),
             Checkpoint(folder=folder),
-            Display(Console(file=screen, width=200), BATCH_SIZE),
+            Display(Console(file=screen, width=200), BATCH_SIZE, "memory"),
             witness,
         ]
         trained = train(strategy, callbacks=callbacks)

@@ -6,7 +6,7 @@ import sys
 import pytest
 import tensorflow as tf
 
-from segtrain.training.replicas import choose_strategy, sum_over_replicas
+from segtrain.training.replicas import choose_strategy, pays_to_compile, sum_over_replicas
 
 
 @pytest.mark.parametrize(("choice", "num_replicas"), [("one", 1), ("auto", 1), ("mirrored", 2)])
@@ -22,6 +22,11 @@ def test_mirrored_needs_two_devices(monkeypatch):
         choose_strategy("mirrored")
     assert "'/device:CPU:0'" in str(error.value)
     assert "Use trainer.strategy=one." in str(error.value)
+
+
+@pytest.mark.parametrize("num_replicas", [1, 2])
+def test_compiling_does_not_pay_without_gpus(num_replicas):
+    assert pays_to_compile(num_replicas) is False
 
 
 @pytest.mark.parametrize(("choice", "expected"), [("one", [1.0]), ("mirrored", [3.0, 3.0])])
@@ -45,7 +50,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from segtrain.training.replicas import sum_over_replicas
 from segtrain.training.trainer import Trainer
 for size in (3, 4):
-    run = Trainer(strategy="mirrored").compile(lambda *_: tf.reduce_sum(sum_over_replicas(tf.ones(size))))
+    run = Trainer(strategy="mirrored").compile(lambda *_: (tf.reduce_sum(sum_over_replicas(tf.ones(size))), 0))
     assert float(run(0, 0)) == 2 * 2 * size
 """
 

@@ -1,6 +1,7 @@
 """The loop: what it computes, on one device and on two, and what it tells its callbacks."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import albumentations
 import keras
@@ -10,7 +11,9 @@ import sklearn.metrics
 import tensorflow as tf
 
 from segtrain.augmentations.augmentation import Augmentation
+from segtrain.layers import FusedBatchNormalization
 from segtrain.pipeline.samples import Samples
+from segtrain.training.callbacks.history import History
 from segtrain.training.callbacks.terminate_on_nan import TerminateOnNaN
 from segtrain.training.losses.cross_entropy import build_cross_entropy
 from segtrain.training.trainer import Evaluator, Trainer
@@ -294,3 +297,239 @@ def test_a_file_that_cannot_be_read_is_named(train, shapes_dataset, split):
     with pytest.raises(ValueError, match="mask_7.png is damaged") as error:
         train(dataset=replace(shapes_dataset, splits=splits), epochs=1)
     assert not isinstance(error.value, tf.errors.OpError)
+
+
+# What the network computes in, and whether XLA compiles it.
+
+POLICIES = {"float32": "float32", "mixed_bfloat16": "bfloat16", "mixed_float16": "float16"}
+
+
+class Steps(keras.callbacks.Callback):
+    """Keeps after each step the trainable weights and, where the loss is scaled, by how much it will be next."""
+
+    def on_train_begin(self, logs=None):
+        self.weights, self.scales = [self._trainable()], [self._scale()]
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.weights.append(self._trainable())
+        self.scales.append(self._scale())
+
+    def _trainable(self):
+        return np.concatenate([variable.numpy().ravel() for variable in self.model.trainable_variables])
+
+    def _scale(self):
+        return float(getattr(self.model.optimizer, "dynamic_scale", 1.0))
+
+
+def build_small_network(**of_convolution):
+    """Normalised by our own layer. Its logits come in whatever it computes in."""
+    images = keras.Input((None, None, 3))
+    x = keras.layers.Rescaling(1 / 255)(images)
+    x = keras.layers.Conv2D(4, 3, padding="same", **of_convolution)(x)
+    x = FusedBatchNormalization(momentum=0.9)(x)
+    x = keras.layers.Activation("tanh")(x)
+    return keras.Model(images, keras.layers.Conv2D(5, 1)(x))
+
+
+@pytest.fixture
+def policy_restored():
+    before = keras.config.dtype_policy()
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+@pytest.fixture
+def train_on(shapes_dataset, policy_restored):
+    """Returns a function that trains the small network for two epochs of six steps with a trainer set so.
+
+    The loss is taken times a factor, and the learning rate divided by it: it makes no difference to the weights, but
+    for what float16 cannot hold.
+    """
+
+    def train_on(*, factor=1.0, learning_rate=0.1, momentum=0.9, callbacks=(), network=build_small_network, **settings):
+        keras.utils.set_random_seed(1)
+        trainer = Trainer(**{"strategy": "one"} | settings)
+        with trainer.scope():
+            model = network()
+            optimizer = keras.optimizers.SGD(learning_rate, momentum=momentum)
+        cross_entropy, seen = build_cross_entropy(ignore_label=VOID), []
+
+        def loss(labels, logits):
+            seen.append(logits.dtype.name)
+            return factor * cross_entropy(labels, logits)
+
+        samples = [Samples(shapes_dataset, split, image_size=(32, 32), seed=1) for split in ("train", "val")]
+        evaluator = Evaluator(trainer, model, loss, samples[1], 4)
+        history, steps = History(), Steps()
+        trainer.fit(
+            model,
+            optimizer=optimizer,
+            loss=loss,
+            training=samples[0],
+            evaluator=evaluator,
+            batch_size=4,
+            epochs=2,
+            callbacks=[history, steps, *callbacks],
+        )
+        return SimpleNamespace(
+            trainer=trainer,
+            model=model,
+            history=history.epochs,
+            evaluator=evaluator,
+            seen=seen,
+            weights=steps.weights,
+            scales=steps.scales,
+        )
+
+    return train_on
+
+
+def way_off(run, reference):
+    """Returns how far the run's weights ended from the reference's, as a share of how far those came."""
+    end, expected = run.weights[-1], reference.weights[-1]
+    np.testing.assert_array_equal(run.weights[0], reference.weights[0])
+    return np.linalg.norm(end - expected) / np.linalg.norm(expected - reference.weights[0])
+
+
+@pytest.mark.parametrize(("jit", "compiles"), [(True, True), (False, False), ("auto", False)])
+def test_xla_compiles_the_step_where_it_is_told_to(policy_restored, jit, compiles):
+    """`auto` finds no GPU here."""
+    trainer = Trainer(strategy="one", jit=jit)
+    run = trainer.compile(lambda images, labels: (tf.reduce_sum(images), labels))
+    assert float(run(tf.ones(3), tf.zeros(3))) == 3.0
+    functions = run.get_concrete_function(tf.ones(3), tf.zeros(3)).graph.as_graph_def().library.function
+    assert any(function.attr["_XlaMustCompile"].b for function in functions) is compiles
+    assert trainer.jit is compiles
+
+
+def test_xla_trains_to_the_same_numbers(train_on):
+    usual, compiled = train_on(jit=False), train_on(jit=True)
+    assert way_off(compiled, usual) < 1e-4
+    for expected, epoch in zip(without_timings(usual.history), without_timings(compiled.history), strict=True):
+        assert epoch == pytest.approx(expected, rel=1e-4)
+
+
+def test_xla_scores_as_without_it(policy_restored, shapes_dataset):
+    keras.utils.set_random_seed(1)
+    samples, loss = Samples(shapes_dataset, "val", image_size=(32, 32)), build_cross_entropy(ignore_label=VOID)
+    trainers = [Trainer(strategy="one", jit=jit) for jit in (False, True)]
+    model = build_small_network()
+    usual, compiled = (Evaluator(trainer, model, loss, samples, 4).run() for trainer in trainers)
+    assert np.count_nonzero(usual.scores.confusion_matrix.sum(axis=0)) > 1  # classes predicted
+    np.testing.assert_array_equal(compiled.scores.confusion_matrix, usual.scores.confusion_matrix)
+    assert compiled.loss == pytest.approx(usual.loss, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "advice"),
+    [
+        ({"jit": True}, "Use trainer.jit=false or trainer.strategy=one."),
+        ({"precision": "mixed_float16"}, "Use trainer.precision=mixed_bfloat16 or trainer.strategy=one."),
+    ],
+    ids=["jit", "precision"],
+)
+def test_what_needs_one_device_is_refused_on_two(policy_restored, settings, advice):
+    (name,) = settings
+    Trainer(strategy="one")
+    with pytest.raises(ValueError, match=rf"^trainer\.{name} as set works on one device") as error:
+        Trainer(strategy="mirrored", **settings)
+    assert str(error.value).endswith(advice)
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_two_devices_train_our_batch_norm_as_one_does(train_on):
+    one, mirrored = train_on(), train_on(strategy="mirrored")
+    assert (one.trainer.jit, mirrored.trainer.jit) == (False, False)
+    assert way_off(mirrored, one) < 1e-3
+    for expected, epoch in zip(without_timings(one.history), without_timings(mirrored.history), strict=True):
+        assert epoch == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("precision", "strategy"), [*((precision, "one") for precision in POLICIES), ("mixed_bfloat16", "mirrored")]
+)
+def test_layers_compute_in_the_precision_and_weights_logits_and_loss_stay_float32(train_on, precision, strategy):
+    run = train_on(precision=precision, strategy=strategy)
+    assert len(run.model.layers) == 6
+    assert {layer.compute_dtype for layer in run.model.layers} == {POLICIES[precision]}
+    assert run.model(np.zeros((1, 4, 4, 3), np.float32)).dtype == POLICIES[precision]
+    assert {variable.dtype for variable in run.model.weights} == {"float32"}
+    assert set(run.seen) == {"float32"}
+    assert len(run.seen) >= 2  # training and validation
+    assert run.history[1]["loss"] < run.history[0]["loss"] < 3
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_float16_follows_float32_where_gradients_are_too_small_for_it(train_on, jit):
+    """A loss of a thousandth has them: of a pixel's, nothing is left unless they are scaled up."""
+    settings = {"factor": 2.0**-12, "learning_rate": 0.1 * 2.0**12}
+    expected = train_on(**settings)
+    run = train_on(**settings, precision="mixed_float16", jit=jit)
+    assert run.scales == [2.0**15] * 13
+    assert way_off(run, expected) < 0.02
+    for expected_epoch, epoch in zip(expected.history, run.history, strict=True):
+        # What is reported is the loss as it is, not as it is scaled.
+        for name in ("loss", "val_loss"):
+            assert epoch[name] == pytest.approx(expected_epoch[name], rel=0.01)
+            assert 0.1 < epoch[name] * 2.0**12 < 3
+
+
+def test_float16_that_is_not_scaled_loses_its_way(train_on, policy_restored):
+    """So the test above can fail."""
+    settings = {"factor": 2.0**-12, "learning_rate": 0.1 * 2.0**12}
+    expected = train_on(**settings)
+
+    def float16_network():
+        keras.config.set_dtype_policy("mixed_float16")
+        return build_small_network()
+
+    assert way_off(train_on(**settings, network=float16_network), expected) > 0.1
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_a_step_whose_gradients_overflow_leaves_the_weights_alone(train_on, jit):
+    """The loss is scaled half as much then, until gradients fit; from there on it trains."""
+    run = train_on(factor=2.0**8, learning_rate=0.1 * 2.0**-8, precision="mixed_float16", jit=jit)
+    skipped = [after < before for before, after in zip(run.scales, run.scales[1:], strict=False)]
+    assert len(skipped) == 12
+    assert 2 <= sum(skipped) <= 8
+    for step, is_skipped in enumerate(skipped):
+        assert np.array_equal(run.weights[step + 1], run.weights[step]) is is_skipped
+        assert run.scales[step + 1] == run.scales[step] / (2 if is_skipped else 1)
+    assert np.isfinite(run.model.get_weights()[-1]).all()
+    assert run.history[1]["loss"] < run.history[0]["loss"] < 3 * 2.0**8
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_learning_rate_is_reported_of_the_optimizer_that_steps(train_on, jit):
+    """Scaling wraps the optimizer in another, which has a rate of its own."""
+    schedule = keras.optimizers.schedules.PolynomialDecay(0.1, 12, end_learning_rate=0.01)
+    run = train_on(learning_rate=schedule, precision="mixed_float16", jit=jit)
+    assert [epoch["learning_rate"] for epoch in run.history] == pytest.approx([0.055, 0.01])
+
+
+class Stop(keras.callbacks.Callback):
+    """Takes the learning rate away after the first epoch, as callbacks do: by setting the optimizer's."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.optimizer.learning_rate = 0.0
+
+
+def test_a_callback_sets_the_rate_of_the_optimizer_that_steps(train_on):
+    run = train_on(callbacks=[Stop()], precision="mixed_float16", momentum=0.0)
+    assert [epoch["learning_rate"] for epoch in run.history] == pytest.approx([0.1, 0.0])
+    moved = [np.any(after != before) for before, after in zip(run.weights, run.weights[1:], strict=False)]
+    assert moved == [True] * 6 + [False] * 6
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_penalties_of_weights_and_of_activations_may_differ_in_precision(train_on, precision):
+    """A weight's is float32, an activation's is what the layer computes in."""
+
+    def penalised():
+        l2 = keras.regularizers.L2(1e-3)
+        return build_small_network(kernel_regularizer=l2, activity_regularizer=l2)
+
+    usual, smaller = (train_on(network=network, precision=precision) for network in (build_small_network, penalised))
+    assert squares([smaller.model.layers[2].kernel]) < 0.75 * squares([usual.model.layers[2].kernel])
+    assert smaller.history[1]["loss"] < 3

@@ -5,6 +5,8 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from segtrain.pipeline.verdict import describe_data_wait
+
 
 class Display(keras.callbacks.Callback):
     """Shows how training goes: a progress bar on a terminal, and everywhere a line per epoch.
@@ -12,12 +14,14 @@ class Display(keras.callbacks.Callback):
     Args:
         console: where to.
         batch_size: images of a step, for images per second.
+        cache_kind: where decoded images are kept: `memory`, `disk` or `none`.
     """
 
-    def __init__(self, console: Console, batch_size: int):
+    def __init__(self, console: Console, batch_size: int, cache_kind: str):
         super().__init__()
         self._console = console
         self._batch_size = batch_size
+        self._cache_kind = cache_kind
         self._progress: Progress | None = None
         self._task = None
         self._val_mean_iou = ""
@@ -65,6 +69,9 @@ class Display(keras.callbacks.Callback):
             highlight=False,
             soft_wrap=True,
         )
+        if epoch == 0:
+            verdict = describe_data_wait(logs["data_wait"], self._cache_kind, first_epoch=True)
+            self._console.print(verdict, highlight=False, soft_wrap=True)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._progress is not None:

@@ -22,7 +22,7 @@ LINE = "loss 1.500  mIoU 0.250  val loss 1.250  val mIoU 0.375  123 images/s  da
 @pytest.mark.parametrize("terminal", [False, True])
 def test_a_line_per_epoch(terminal, small_model):
     screen = io.StringIO()
-    display = Display(Console(file=screen, width=200, force_terminal=terminal), batch_size=4)
+    display = Display(Console(file=screen, width=200, force_terminal=terminal), batch_size=4, cache_kind="memory")
     display.set_model(small_model)
     display.set_params({"epochs": 12, "steps": 3})
     display.on_train_begin()
@@ -35,14 +35,18 @@ def test_a_line_per_epoch(terminal, small_model):
     lines = screen.getvalue().splitlines()
     for epoch in (1, 2):
         assert len([line for line in lines if f"epoch {epoch:>3}/12  {LINE}" in line]) == 1
+    # What the time went into is said once, after the first epoch.
+    (verdict,) = (line for line in lines if "the device waits" in line)
+    assert verdict.endswith("compute-bound: the device waits 7% of the time for data; the pipeline keeps up")
     if not terminal:
-        assert len(lines) == 2
+        assert len(lines) == 3
+        assert lines.index(verdict) == 1
 
 
 def test_the_terminal_is_given_back_after_an_error(small_model):
     """The bar hides the cursor while it lives."""
     screen = io.StringIO()
-    display = Display(Console(file=screen, width=200, force_terminal=True), batch_size=4)
+    display = Display(Console(file=screen, width=200, force_terminal=True), batch_size=4, cache_kind="memory")
     display.set_params({"epochs": 1, "steps": 3})
     display.on_train_begin()
     display.on_epoch_begin(0)
@@ -53,7 +57,9 @@ def test_the_terminal_is_given_back_after_an_error(small_model):
 
 def test_a_run_prints_its_numbers(finished_run):
     run = finished_run("one")
-    lines = run.screen.splitlines()
+    first, verdict, *rest = run.screen.splitlines()
+    assert f"the device waits {run.history[0]['data_wait']:.0%} of the time for data" in verdict
+    lines = [first, *rest]
     assert len(lines) == len(run.history)
     for line, epoch in zip(lines, run.history, strict=True):
         assert f"epoch {epoch['epoch']:>3}/2 " in line

@@ -1,12 +1,18 @@
-"""`segnet_small` in PyTorch, to time a step of it beside ours. Imports torch, which only the benchmark needs."""
+"""`segnet_small` in PyTorch, to time a step of it beside ours. Needs torch, which nothing but the benchmark does.
+
+Runs in a process of its own: `python -m segtrain.benchmarks.torch_network`.
+"""
 
 import itertools
+import os
 
 import numpy as np
 import torch
 from torch import nn
 
-from segtrain.models.mirrored_network import Stages
+from segtrain.benchmarks.networks import DROPOUT, NUM_CLASSES, WIDTH, random_batch, seconds_of
+from segtrain.benchmarks.other_process import answer_turns
+from segtrain.models.mirrored_network import Stages, small_stages
 
 
 class TorchSegNet(nn.Module):
@@ -81,3 +87,8 @@ def _conv_units(channels: int, widths: tuple[int, ...]) -> nn.Sequential:
             for layer in (nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs, eps=1e-3), nn.ReLU())
         )
     )
+
+
+if __name__ == "__main__":
+    network = TorchSegNet(stages=small_stages(WIDTH), num_classes=NUM_CLASSES, channels=3, dropout=DROPOUT)
+    answer_turns(seconds_of(TorchStep(network, *random_batch(), threads=len(os.sched_getaffinity(0)))))

@@ -1,0 +1,146 @@
+"""Images a second of a run's parts and of the whole: the pipeline alone, the bare step, the loop around both."""
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from segtrain.benchmarks.alternation import Figure, ratio, take_turns
+from segtrain.benchmarks.device import count_flops, measured_peak, peak_memory
+from segtrain.pipeline.batches import training_batches
+from segtrain.pipeline.samples import Samples
+from segtrain.training.trainer import Evaluator, Trainer, training_step
+
+STEPS_PER_ROUND = 20
+UNTIMED_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run trains, on few samples.
+
+    Attributes:
+        trainer: says on which devices.
+        model: the model.
+        optimizer: its optimizer.
+        loss: its loss.
+        training: the training samples, as many as a round takes.
+        evaluator: of a few validation samples; the loop ends its epochs with it.
+        batch_size: images of a step.
+        callbacks: what the loop drives.
+    """
+
+    trainer: Trainer
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    loss: Callable[[Any, Any], Any]
+    training: Samples
+    evaluator: Evaluator
+    batch_size: int
+    callbacks: Sequence[keras.callbacks.Callback]
+
+
+def measure_run(run: Run, rounds: int) -> dict[str, Figure]:
+    """Trains a few epochs in the run's own loop; after each, the bare step and the bare pipeline take their turns.
+
+    The bare step is compiled without scores and fed one batch over and over. The first epoch, which compiles and
+    decodes, is left out.
+    """
+    bare_step = run.trainer.compile(
+        training_step(run.model, run.optimizer, run.loss, num_replicas=run.trainer.num_replicas)
+    )
+    batch = next(run.trainer.batches(lambda: _first_batches(run)))
+    turns = _Turns(
+        {"step": lambda: _step_rate(bare_step, batch, run), "pipeline": lambda: _pipeline_rate(run.training, run)}
+    )
+    run.trainer.fit(
+        run.model,
+        optimizer=run.optimizer,
+        loss=run.loss,
+        training=run.training,
+        evaluator=run.evaluator,
+        batch_size=run.batch_size,
+        epochs=rounds + 1,
+        callbacks=[*run.callbacks, turns],
+    )
+    step, loop = turns.figures["step"], turns.figures["loop"]
+    flops_per_image = count_flops(bare_step, *batch) / run.batch_size if run.trainer.num_replicas == 1 else float("nan")
+    achieved = [flops_per_image * rate for rate in step]
+    peak = measured_peak()
+    return {
+        "pipeline_images_per_second": Figure.of(turns.figures["pipeline"]),
+        "step_images_per_second": Figure.of(step),
+        "loop_images_per_second": Figure.of(loop),
+        "loop_over_step": Figure.of([whole / bare for whole, bare in zip(loop, step, strict=True)]),
+        "data_wait": Figure.of(turns.figures["data_wait"]),
+        "flops_per_image": Figure.of([flops_per_image]),
+        "achieved_flops_per_second": Figure.of(achieved),
+        "peak_flops_per_second": Figure.of([peak]),
+        "achieved_over_peak": Figure.of([rate / peak for rate in achieved]),
+        "peak_memory_bytes": Figure.of([peak_memory()]),
+    }
+
+
+def measure_xla(run: Run, rounds: int) -> dict[str, Figure]:
+    """Returns the time of a bare step compiled by XLA as a share of the graph's: what `trainer.jit` chooses between."""
+    if run.trainer.num_replicas > 1:
+        return {}
+    rates = {}
+    for name, jit in (("graph", False), ("xla", True)):
+        trainer = Trainer(strategy="one", jit=jit, precision=run.trainer.precision)
+        step = trainer.compile(training_step(run.model, run.optimizer, run.loss, num_replicas=1))
+        rates[name] = functools.partial(_step_rate, step, next(trainer.batches(lambda: _first_batches(run))), run)
+        rates[name]()  # compiles
+    return {"xla_over_graph": ratio(take_turns(rates, rounds), "graph", "xla")}  # of rates: the inverse of times'
+
+
+class _Turns(keras.callbacks.Callback):
+    """Notes what the loop reached in an epoch, then has the others take their turns."""
+
+    def __init__(self, others: dict[str, Callable[[], float]]):
+        super().__init__()
+        self._others = others
+        self.figures: dict[str, list[float]] = {name: [] for name in ("loop", "data_wait", *others)}
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        taken = {"loop": logs["images_per_second"], "data_wait": logs["data_wait"]}
+        taken |= {name: turn() for name, turn in self._others.items()}
+        if epoch > 0:
+            for name, figure in taken.items():
+                self.figures[name].append(figure)
+
+
+def _step_rate(step, batch, run) -> float:
+    # The loop's pipeline fills its buffers up meanwhile.
+    for _ in range(UNTIMED_STEPS):
+        float(step(*batch))
+    count = run.training.steps_per_epoch(run.batch_size)
+    start = time.perf_counter()
+    for _ in range(count):
+        loss = step(*batch)
+    float(loss)  # waits for the device
+    return count * run.batch_size / (time.perf_counter() - start)
+
+
+def _pipeline_rate(samples, run) -> float:
+    count = run.training.steps_per_epoch(run.batch_size)
+    batches = iter(training_batches(samples, batch_size=run.batch_size, num_parts=1, first_epoch=1, last_epoch=3))
+    for _ in range(min(UNTIMED_STEPS, count)):
+        next(batches)
+    start = time.perf_counter()
+    for _ in range(count):
+        next(batches)
+    return count * run.batch_size / (time.perf_counter() - start)
+
+
+def _first_batches(run):
+    return training_batches(
+        run.training,
+        batch_size=run.batch_size,
+        num_parts=run.trainer.num_replicas,
+        first_epoch=0,
+        last_epoch=1,
+    )

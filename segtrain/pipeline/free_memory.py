@@ -1,0 +1,41 @@
+"""How much memory is to be had, in a container too."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def free_memory(cgroup: Path = CGROUP) -> int:
+    """Returns how many bytes of memory are to be had: the machine's, or what the container's limit leaves if less.
+
+    Args:
+        cgroup: folder of the process's control group, version 2, or of the controllers' groups, version 1.
+    """
+    version_2 = _left_of_limit(cgroup, "memory.max", "memory.current", "inactive_file")
+    version_1 = _left_of_limit(
+        cgroup / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+    )
+    return max(0, min([psutil.virtual_memory().available, *version_2, *version_1]))
+
+
+def _left_of_limit(folder: Path, limit_file: str, usage_file: str, file_pages: str) -> Iterator[int]:
+    """Yields what a control group's limit leaves, if it is there and has one."""
+    try:
+        limit = (folder / limit_file).read_text().strip()
+        usage = int((folder / usage_file).read_text())
+    except OSError:
+        return
+    if limit != "max":
+        yield int(limit) - usage + _reclaimable(folder, file_pages)
+
+
+def _reclaimable(folder: Path, file_pages: str) -> int:
+    """Returns the bytes of files read a while ago that count as used and are given up when memory is asked for."""
+    try:
+        fields = (line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    except OSError:
+        return 0
+    return next((int(value) for name, value in fields if name == file_pages), 0)

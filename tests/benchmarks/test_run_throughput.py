@@ -1,0 +1,59 @@
+import keras
+import numpy as np
+
+from segtrain.benchmarks.run_throughput import Run, measure_run, measure_xla
+from segtrain.datasets.shapes import build_shapes
+from segtrain.pipeline.samples import Samples
+from segtrain.training.losses.cross_entropy import build_cross_entropy
+from segtrain.training.trainer import Evaluator, Trainer
+
+BATCH_SIZE, STEPS = 4, 3
+
+
+class Counts(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.epochs = self.batches = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs += 1
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.batches += 1
+
+
+def make_run(callbacks=()):
+    dataset = build_shapes(num_train=BATCH_SIZE * STEPS, num_val=BATCH_SIZE)
+    training, validation = (Samples(dataset, split, image_size=(32, 32)) for split in ("train", "val"))
+    images = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(keras.layers.Rescaling(1 / 255)(images))
+    model = keras.Model(images, keras.layers.Conv2D(dataset.num_classes, 3, padding="same")(x))
+    optimizer = keras.optimizers.SGD(0.01)
+    optimizer.build(model.trainable_variables)
+    trainer, loss = Trainer(), build_cross_entropy(ignore_label=dataset.ignore_label)
+    evaluator = Evaluator(trainer, model, loss, validation, BATCH_SIZE)
+    return Run(trainer, model, optimizer, loss, training, evaluator, BATCH_SIZE, callbacks)
+
+
+def test_all_parts_of_a_run_are_measured():
+    counts = Counts()
+    figures = measure_run(make_run([counts]), rounds=2)
+    # The real loop ran, with its callbacks; the first epoch is not counted.
+    assert (counts.epochs, counts.batches) == (3, 3 * STEPS)
+    assert len(figures) == 10
+    assert all(
+        0 < figure.low <= figure.median <= figure.high for name, figure in figures.items() if name != "data_wait"
+    )
+    assert 0 <= figures["data_wait"].low <= figures["data_wait"].high <= 1
+    # Two convolutions of 3x3, a multiply-add counted as two; the images need no gradient.
+    first, second = 2 * 9 * 3 * 8 * 32 * 32, 2 * 9 * 8 * 5 * 32 * 32
+    expected = 2 * first + 3 * second
+    assert expected <= figures["flops_per_image"].median <= 1.2 * expected
+    achieved = figures["flops_per_image"].median * figures["step_images_per_second"].median
+    np.testing.assert_allclose(figures["achieved_flops_per_second"].median, achieved)
+
+
+def test_xla_is_compared_with_the_graph():
+    figures = measure_xla(make_run(), rounds=1)
+    assert list(figures) == ["xla_over_graph"]
+    assert figures["xla_over_graph"].median > 0
