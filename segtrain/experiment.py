@@ -93,7 +93,6 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
     trainer = _start_tensorflow(settings, folder)
 
     from segtrain.reports.environment import describe_environment
-    from segtrain.reports.run_report import print_scores, write_report
     from segtrain.training.callbacks.checkpoint import Checkpoint
     from segtrain.training.callbacks.display import Display
     from segtrain.training.callbacks.history import History
@@ -123,6 +122,9 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
         epochs=settings.epochs,
         callbacks=[history, *callbacks, Display(console, settings.batch_size, training.cache_kind)],
     )
+
+    # Its plots would keep the first step waiting.
+    from segtrain.reports.run_report import print_scores, write_report
 
     # The score is that of the file the run leaves behind, taken the way `segtrain evaluate` takes it.
     if checkpoints:
@@ -239,7 +241,10 @@ def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:
         }
         chosen = [name for name in parts if name in settings.measure]
         for number, name in enumerate(chosen, 1):
-            with console.status(f"measuring {name} ({number} of {len(chosen)}, {rounds} rounds)"):
+            stage = f"measuring {name} ({number} of {len(chosen)}, {rounds} rounds)"
+            if not console.is_terminal:
+                console.print(stage, highlight=False)
+            with console.status(stage), native_messages_to(folder.log):
                 figures |= parts[name]()
     facts = {
         "rounds": rounds,

@@ -161,9 +161,17 @@ def value_for_hydra(argument: str) -> tuple[str, object]:
         ("--config-dir nope", "--config-dir nope: there is no such folder."),
         ("--config-path nope", "--config-path nope: there is no such folder."),
         # Verbs.
-        ("frobnicate", "frobnicate: there is no such verb. Verbs: train, evaluate, predict, compare."),
+        ("frobnicate", "frobnicate: there is no such verb. Verbs: train, evaluate, predict, compare, benchmark."),
         ("evaluat outputs/x", "evaluat: there is no such verb. Did you mean 'evaluate'?"),
         ("evaluate", "run is required."),
+        ("benchmark round=3", "round: there is no such setting. Did you mean 'rounds'?"),
+        (
+            "benchmark measure=[run,step]",
+            "has to be run, xla, pooling_pair, networks, pipelines, disk_cache or start_up.",
+        ),
+        ("benchmark measure=[]", "measure=[]: has to be a list of at least 1 values."),
+        ("trainer.jit=yes_please", "trainer.jit=yes_please: has to be true or false or auto."),
+        ("trainer.precision=float16", "has to be float32, mixed_bfloat16 or mixed_float16."),
         ("evaluate here split=trian", "split=trian: has to be train, val or test. Did you mean 'train'?"),
         ("evaluate here splt=val", "splt: there is no such setting. Did you mean 'split'?"),
         ("evaluate here epochs=3", "epochs: there is no such setting. Settings here: run, split, batch_size."),
@@ -248,6 +256,8 @@ def test_a_folder_without_permission_is_told_at_once(segtrain, asked, tmp_path):
         ("predict here input=a output=b", "predict", {"run": "here", "input": "a", "output": "b", "overwrite": False}),
         ("predict here input=a output=b overwrite=true", "predict", {"overwrite": True}),
         ("compare here", "compare", {"run": "here"}),
+        ("benchmark", "benchmark", {"rounds": 7, "image_size": [32, 32]}),
+        ("benchmark rounds=1 measure=[run] size=tiny", "benchmark", {"rounds": 1, "measure": ["run"], "batch_size": 4}),
     ],
 )
 def test_a_verb_gets_its_settings(segtrain, asked, line, verb, expected):

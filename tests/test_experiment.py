@@ -723,3 +723,32 @@ def test_a_wrong_label_found_before_the_first_step_is_named(tmp_path, monkeypatc
         "batch_size=2", "callbacks=[pictures,csv,tensorboard]", "hydra.run.dir=out",
     )  # fmt: skip
     assert_refused(finished, "label 77", "masks/")
+
+
+# A benchmark
+
+
+def test_a_benchmark_is_printed_and_written(tmp_path):
+    finished = segtrain(
+        tmp_path, "benchmark", "size=tiny", "model.width=4", "rounds=2", "measure=[pooling_pair,run,disk_cache]"
+    )
+    assert (finished.status, finished.errors) == (0, "")
+    ((benchmark,),) = [list((tmp_path / "outputs").glob("*/*-benchmark/benchmark.json"))]
+    found = json.loads(benchmark.read_text(encoding="utf-8"))
+    single = {"loop_over_step", "data_wait", "disk_cache_over_png", "peak_memory_bytes"}
+    rates = {f"{part}_images_per_second" for part in ("pipeline", "step", "loop")}
+    assert single | rates | {"pooling_pair", "verdict", "environment", "rounds", "command"} <= set(found)
+    assert {"graph_ratio", "xla_ratio", "bytes_per_window"} == set(found["pooling_pair"])
+    for name in single | rates:
+        low, high = found["spread"][name]
+        assert low <= found[name] <= high
+        assert found[name] > 0 or name == "data_wait"
+    assert found["spread"]["pooling_pair"]["graph_ratio"][0] <= found["pooling_pair"]["graph_ratio"]
+    assert found["model"] == "segnet_small"
+    assert found["verdict"] in finished.output
+    for words in ("whole loop / bare step", "pooling pair / usual way", ">= 0.97", str(benchmark.name)):
+        assert words in finished.output
+    # Pictures and checkpoints are no part of what is timed; the rest of the callbacks is.
+    files = files_in(benchmark.parent)
+    assert "metrics.csv" in files
+    assert not [name for name in files if name.startswith(("checkpoints", "predictions"))]

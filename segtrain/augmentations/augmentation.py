@@ -1,6 +1,7 @@
 """Random changes of image and mask together, repeatable sample by sample."""
 
 import copy
+import functools
 import random
 import threading
 from collections.abc import Iterator, Mapping
@@ -49,45 +50,75 @@ class Augmentation:
             Image and labels, of a new size where a transform crops or resizes.
         """
         transforms, streams = self._copies_of_thread()
-        words = np.random.SeedSequence(key).generate_state(len(streams) * _PrivateStream.WORDS, np.uint64)
-        for stream, own_words in zip(streams, words.reshape(len(streams), _PrivateStream.WORDS), strict=True):
-            stream.restart(own_words)
+        *shared, index = key
+        words = _philox_key(tuple(shared))
+        for stream in streams:
+            stream.restart(words, index)
         # Called one after another, as a Compose would: its checks of every sample cost more than a small transform.
         sample = {"image": image, "mask": labels}
         for transform in transforms:
             sample = transform(**sample)
         return sample["image"], sample["mask"]
 
-    def _copies_of_thread(self) -> tuple[list[Any], list["_PrivateStream"]]:
+    def _copies_of_thread(self) -> tuple[list[Any], list["_PhiloxStream"]]:
         if not hasattr(self._of_thread, "copies"):
             transforms = copy.deepcopy(self._transforms)
-            streams = [_PrivateStream(node) for transform in transforms for node in _nodes(transform)]
+            nodes = [node for transform in transforms for node in _nodes(transform)]
+            streams = [_PhiloxStream(number) for number in range(2 * len(nodes))]
+            for node, for_numpy, for_python in zip(nodes, streams[::2], streams[1::2], strict=True):
+                node.random_generator = for_numpy.generator
+                node.py_random = _PythonRandom(for_python.generator)
             self._of_thread.copies = transforms, streams
         return self._of_thread.copies
 
 
-class _PrivateStream:
-    """The random numbers of one transform. Restarting costs a tenth of making new generators."""
+@functools.lru_cache(maxsize=16)
+def _philox_key(shared: tuple[int, ...]) -> np.ndarray:
+    """Returns the two words that all streams of an epoch share."""
+    return np.random.SeedSequence(shared).generate_state(2, np.uint64)
 
-    # 64-bit words that a restart takes: two are Philox's key, one seeds Python's generator.
-    WORDS = 3
 
-    def __init__(self, transform: Any):
+class _PhiloxStream:
+    """A stream of random numbers that starts again at the place of any sample, at once.
+
+    Philox numbers are a function of a key and a counter of 256 bits. Its second word is the stream's number and its
+    third the sample's, so no two ever overlap, and nothing has to be hashed or shuffled to start.
+    """
+
+    def __init__(self, number: int):
         self._bits = np.random.Philox()
-        self._python = random.Random()
-        transform.random_generator = np.random.Generator(self._bits)
-        transform.py_random = self._python
-
-    def restart(self, words: np.ndarray) -> None:
-        self._bits.state = {
+        self.generator = np.random.Generator(self._bits)
+        self._start = {
             "bit_generator": "Philox",
-            "state": {"counter": np.zeros(4, np.uint64), "key": words[:2]},
+            "state": {"counter": np.array([0, number, 0, 0], np.uint64), "key": None},
             "buffer": np.zeros(4, np.uint64),
             "buffer_pos": 4,  # the buffer is used up: the next number is drawn from the counter
             "has_uint32": 0,
             "uinteger": 0,
         }
-        self._python.seed(int(words[2]))
+
+    def restart(self, key: np.ndarray, index: int) -> None:
+        self._start["state"]["key"] = key
+        self._start["state"]["counter"][2] = index
+        self._bits.state = self._start
+
+
+class _PythonRandom(random.Random):
+    """Python's interface to a NumPy generator. Its own has 624 words to fill whenever it is seeded."""
+
+    def __init__(self, generator: np.random.Generator):
+        super().__init__()
+        self._generator = generator
+
+    def random(self) -> float:
+        return self._generator.random()
+
+    def getrandbits(self, k: int) -> int:
+        num_bytes = -(-k // 8)
+        return int.from_bytes(self._generator.bytes(num_bytes), "little") >> (8 * num_bytes - k)
+
+    def gauss(self, mu: float = 0.0, sigma: float = 1.0) -> float:
+        return self.normalvariate(mu, sigma)  # Python's keeps every second number for later, across samples
 
 
 def _nodes(transform: Any) -> Iterator[Any]:

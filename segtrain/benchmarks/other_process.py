@@ -1,6 +1,8 @@
 """A contender in a process of its own, whose threads, memory and settings are nobody else's."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,6 +27,7 @@ class OtherProcess:
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
+            process_group=0,
         )
 
     def __call__(self) -> float:
@@ -34,16 +37,21 @@ class OtherProcess:
             RuntimeError: the process has ended.
         """
         try:
+            # Between its turns it stands still, with all its children: nothing is read ahead at the others' expense.
+            os.killpg(self._process.pid, signal.SIGCONT)
             self._process.stdin.write("\n")
             self._process.stdin.flush()
-            return float(self._process.stdout.readline())
+            figure = float(self._process.stdout.readline())
+            os.killpg(self._process.pid, signal.SIGSTOP)
+            return figure
         except (OSError, ValueError) as error:
             status = self._process.wait()
             raise RuntimeError(f"{self._name} ended with status {status}. What it said is in {self._log}") from error
 
     def close(self) -> None:
-        """Ends the process."""
-        self._process.kill()
+        """Ends the process and its children."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
 
 

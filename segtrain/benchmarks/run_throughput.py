@@ -15,6 +15,8 @@ from segtrain.pipeline.samples import Samples
 from segtrain.training.trainer import Evaluator, Trainer, training_step
 
 STEPS_PER_ROUND = 20
+# A round of the run's parts takes seconds, and what it has to tell apart is a few percent: so there are more of them.
+PAIRS_PER_ROUND = 3
 UNTIMED_STEPS = 3
 
 
@@ -63,7 +65,7 @@ def measure_run(run: Run, rounds: int) -> dict[str, Figure]:
         training=run.training,
         evaluator=run.evaluator,
         batch_size=run.batch_size,
-        epochs=rounds + 1,
+        epochs=PAIRS_PER_ROUND * rounds + 1,
         callbacks=[*run.callbacks, turns],
     )
     step, loop = turns.figures["step"], turns.figures["loop"]

@@ -99,13 +99,17 @@ class SegmentationDataset:
         self.require_valid_labels(labels, samples.source(index))
         return image, labels
 
+    def holds_valid_labels(self, labels: np.ndarray) -> bool:
+        """Returns whether each of the uint8 labels, in any shape, is a class or void."""
+        if labels.max(initial=0) < self.num_classes:
+            return True
+        return not ((labels >= self.num_classes) & (labels != self.ignore_label)).any()
+
     def require_valid_labels(self, labels: np.ndarray, source: str) -> None:
         """Raises a ValueError that names `source`, the value and the pixel where a label is neither class nor void."""
-        if labels.max(initial=0) < self.num_classes:
+        if self.holds_valid_labels(labels):
             return
         wrong = (labels >= self.num_classes) & (labels != self.ignore_label)
-        if not wrong.any():
-            return
         row, column = np.argwhere(wrong)[0]
         values = ", ".join(str(value) for value in np.unique(labels[wrong])[:8])
         raise ValueError(

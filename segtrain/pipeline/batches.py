@@ -73,6 +73,8 @@ def _read_in_parallel(
         labels.set_shape((part_size, *samples.image_size))
         return images, labels
 
-    return numbers.map(read, num_parallel_calls=len(os.sched_getaffinity(0)), deterministic=True).prefetch(
-        tf.data.AUTOTUNE
-    )
+    # What runs at once is fixed, so nothing is left to tune while training: the tuning takes a thread of its own.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    parallel = len(os.sched_getaffinity(0))
+    return numbers.map(read, num_parallel_calls=parallel, deterministic=True).prefetch(parallel).with_options(options)

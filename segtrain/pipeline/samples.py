@@ -110,7 +110,6 @@ class Samples:
                 "The augmentation has to return pixel values 0..255 as uint8; networks scale them themselves. "
                 f"Received: {image.dtype}. Take out transforms such as Normalize and ToFloat."
             )
-        self.dataset.require_valid_labels(labels, f"{self._source.source(int(self._chosen[index]))}, augmented")
         return image, labels
 
     def batch(self, indices: Sequence[int], *, epoch: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -131,6 +130,10 @@ class Samples:
                     continue
                 sample = self.at_network_size(index) if epoch is None else self.augmented(index, epoch)
                 images[place], labels[place] = sample
+            if not self.dataset.holds_valid_labels(labels):
+                for index, mask in zip(indices, labels, strict=True):
+                    source = self._source.source(int(self._chosen[index]))
+                    self.dataset.require_valid_labels(mask, f"{source}, augmented")
         except Exception as error:
             # TensorFlow wraps what its map functions raise beyond recognition; the loop looks here for the original.
             self.failure = error

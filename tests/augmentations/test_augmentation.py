@@ -10,7 +10,7 @@ import pytest
 import scipy.stats
 from omegaconf import OmegaConf
 
-from segtrain.augmentations.augmentation import Augmentation
+from segtrain.augmentations.augmentation import Augmentation, _PythonRandom
 from segtrain.cli import config_folder
 from segtrain.datasets.shapes import build_shapes
 from segtrain.instantiate import build
@@ -207,6 +207,12 @@ def nodes_of(transform):
     return [transform] + [node for child in getattr(transform, "transforms", []) for node in nodes_of(child)]
 
 
+def stream_of(number, index):
+    """A new generator at the place of the counter that is the sample's in that stream."""
+    key = np.random.SeedSequence((3, 1)).generate_state(2, np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, number, index, 0], np.uint64)))
+
+
 def test_compose_of_the_same_streams_gives_the_same():
     """The slow way: a Compose, and new generators for each transform of each sample, seeded from the key alone."""
     transforms = of_every_kind()
@@ -218,16 +224,41 @@ def test_compose_of_the_same_streams_gives_the_same():
     )
     results = set()
     for index, (image, labels) in enumerate(scenes_for(augmentation, 100)):
-        words = np.random.SeedSequence((3, 1, index)).generate_state(3 * len(nodes), np.uint64).reshape(-1, 3)
-        for node, (*philox_key, python_seed) in zip(nodes, words, strict=True):
-            node.random_generator = np.random.Generator(np.random.Philox(key=np.array(philox_key)))
-            node.py_random = random.Random(int(python_seed))
+        for number, node in enumerate(nodes):
+            node.random_generator = stream_of(2 * number, index)
+            node.py_random = _PythonRandom(stream_of(2 * number + 1, index))
         expected = compose(image=image, mask=labels)
         new_image, new_labels = augmentation(image, labels, key=(3, 1, index))
         np.testing.assert_array_equal(new_image, expected["image"])
         np.testing.assert_array_equal(new_labels, expected["mask"])
         results.add(new_labels.tobytes())
     assert len(results) == 100
+
+
+def test_pythons_numbers_are_spread_evenly():
+    numbers = _PythonRandom(np.random.default_rng(0))
+    bits = [numbers.getrandbits(k) for k in (1, 7, 8, 9, 64, 100) for _ in range(200)]
+    assert all(0 <= value < 2**k for value, k in zip(bits, np.repeat([1, 7, 8, 9, 64, 100], 200).tolist(), strict=True))
+    assert sum(bits[:200]) == pytest.approx(100, abs=30)
+    assert {value.bit_length() for value in bits[-200:]} >= {99, 100}
+    thrown = np.bincount([numbers.randint(1, 6) for _ in range(6000)], minlength=7)[1:]
+    assert scipy.stats.chisquare(thrown).pvalue > 1e-4
+    assert scipy.stats.kstest([numbers.gauss(2, 3) for _ in range(2000)], "norm", args=(2, 3)).pvalue > 1e-4
+    assert sorted(numbers.sample(range(10), 10)) == list(range(10))
+
+
+def test_no_number_is_left_over_for_the_next_sample():
+    """Python's own generator makes normal numbers in pairs and keeps the second."""
+
+    class Shift(albumentations.ImageOnlyTransform):
+        def apply(self, img, **params):
+            return np.full_like(img, 128 + 20 * self.py_random.gauss())
+
+    augmentation = Augmentation(ignore_label=VOID, transforms={"shift": Shift(p=1.0)})
+    image, labels = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)
+    once = augmentation(image, labels, key=(0, 0, 1))[0]
+    augmentation(image, labels, key=(0, 0, 0))
+    np.testing.assert_array_equal(augmentation(image, labels, key=(0, 0, 1))[0], once)
 
 
 TURN = {"rotate": (30, 45), "p": 1.0}

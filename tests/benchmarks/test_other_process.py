@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import psutil
 import pytest
 
@@ -45,11 +48,24 @@ def test_a_contender_that_fails_is_named_with_its_log(module, tmp_path):
     assert "no such thing here" in (tmp_path / "log").read_text()
 
 
-def test_a_contender_ends_with_its_input(module, tmp_path):
-    """So nothing runs on where the benchmark was killed, whatever threads the contender has."""
+BENCHMARK = """
+import sys, time
+from segtrain.benchmarks.other_process import OtherProcess
+contender = OtherProcess("a_contender", log=sys.stderr)
+contender()
+print(contender._process.pid, flush=True)
+time.sleep(1e6)
+"""
+
+
+def test_a_contender_ends_with_the_benchmark_that_was_killed(module):
+    """It stands still between its turns, and must not do so for ever; nor must a thread of its own keep it."""
     endless_thread = "import threading, time\nthreading.Thread(target=lambda: time.sleep(1e6)).start()\n"
-    with (tmp_path / "log").open("w") as log:
-        contender = OtherProcess(module(endless_thread + COUNTS), log=log)
-        assert contender() == 0.5
-        contender._process.stdin.close()
-        assert contender._process.wait(timeout=60) == 0
+    module(endless_thread + COUNTS)
+    benchmark = subprocess.Popen([sys.executable, "-c", BENCHMARK], stdout=subprocess.PIPE, text=True)
+    contender = psutil.Process(int(benchmark.stdout.readline()))
+    assert contender.is_running()
+    benchmark.kill()
+    benchmark.communicate()
+    gone, alive = psutil.wait_procs([contender], timeout=60)
+    assert (gone, alive) == ([contender], [])

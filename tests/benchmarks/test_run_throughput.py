@@ -39,7 +39,7 @@ def test_all_parts_of_a_run_are_measured():
     counts = Counts()
     figures = measure_run(make_run([counts]), rounds=2)
     # The real loop ran, with its callbacks; the first epoch is not counted.
-    assert (counts.epochs, counts.batches) == (3, 3 * STEPS)
+    assert (counts.epochs, counts.batches) == (7, 7 * STEPS)
     assert len(figures) == 10
     assert all(
         0 < figure.low <= figure.median <= figure.high for name, figure in figures.items() if name != "data_wait"

@@ -1,5 +1,7 @@
 """The loop: what it computes, on one device and on two, and what it tells its callbacks."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -533,3 +535,33 @@ def test_penalties_of_weights_and_of_activations_may_differ_in_precision(train_o
     usual, smaller = (train_on(network=network, precision=precision) for network in (build_small_network, penalised))
     assert squares([smaller.model.layers[2].kernel]) < 0.75 * squares([usual.model.layers[2].kernel])
     assert smaller.history[1]["loss"] < 3
+
+
+MEMORY_OF_AN_EVALUATION = """
+import keras
+from segtrain.benchmarks.device import peak_memory
+from segtrain.datasets.shapes import build_shapes
+from segtrain.pipeline.samples import Samples
+from segtrain.training.losses.cross_entropy import build_cross_entropy
+from segtrain.training.trainer import Evaluator, Trainer
+
+dataset = build_shapes(num_train=1, num_val=2000, height=64, width=64, cache="none")
+images = keras.Input((None, None, 3))
+model = keras.Model(images, keras.layers.Conv2D(dataset.num_classes, 1)(images))
+loss = build_cross_entropy(ignore_label=dataset.ignore_label)
+for count in (200, 2000):
+    samples = Samples(dataset, "val", image_size=(64, 64), max_samples=count)
+    matrix = Evaluator(Trainer(), model, loss, samples, batch_size=8).run().scores.confusion_matrix
+    print(matrix.sum(), peak_memory())
+"""
+
+
+def test_the_memory_of_an_evaluation_does_not_grow_with_the_images():
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY_OF_AN_EVALUATION], capture_output=True, encoding="utf-8", timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    (few_pixels, few), (many_pixels, many) = (map(int, line.split()) for line in done.stdout.splitlines())
+    assert many_pixels > 9 * few_pixels
+    # The logits of the other 1,800 images would take 147 MB, their pixels and labels 29 MB.
+    assert many - few < 20e6
