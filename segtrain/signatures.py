@@ -170,8 +170,8 @@ def _type_aliases(path: Path) -> dict[str, typing.Any]:
     for line in re.findall(r"^\w+ = (?:Literal|Annotated)\[.*\]$", source, re.MULTILINE):
         assignment = ast.parse(line).body[0]
         aliases[assignment.targets[0].id] = _resolve(assignment.value, {})
-    for line in re.findall(r"^from segtrain\.[\w.]+ import .*$", source, re.MULTILINE):
-        node = ast.parse(line).body[0]
+    for statement in re.findall(r"^from segtrain\.[\w.]+ import (?:\([^)]*\)|.*)$", source, re.MULTILINE):
+        node = ast.parse(statement).body[0]
         imported_from = _module_file(node.module)
         text = imported_from.read_text(encoding="utf-8") if imported_from and imported_from != path else ""
         for alias in node.names:
