@@ -116,6 +116,9 @@ def _split_verb(arguments: list[str]) -> tuple[str, list[str]]:
         )
         sys.exit(STATUS_OF_USAGE_ERROR)
     if rest and verb != "train" and not rest[0].startswith("-") and not SETTING.match(rest[0]):
+        if "run" not in SCHEMAS[verb].__dataclass_fields__:
+            _complain(f"{rest[0]}: {verb} takes settings (key=value), no run. Type segtrain {verb} --help.")
+            sys.exit(STATUS_OF_USAGE_ERROR)
         rest = [f"run={rest[0]}", *rest[1:]]
     return verb, rest
 

@@ -261,10 +261,8 @@ def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:
     if "data_wait" in figures:
         facts["verdict"] = describe_data_wait(figures["data_wait"].median, run.training.cache_kind, first_epoch=False)
         console.print(facts["verdict"], highlight=False)
-    if not importlib.util.find_spec("torch"):
-        console.print(
-            "PyTorch is not installed, so the comparisons with it were left out: pip install torch", highlight=False
-        )
+    if {"networks", "pipelines"} & set(chosen) and not importlib.util.find_spec("torch"):
+        console.print("PyTorch is not installed, so nothing was compared with it. To do so: pip install torch")
     folder.write_benchmark(as_dict(figures) | facts)
     console.print(f"figures {folder.benchmark}", markup=False, highlight=False, soft_wrap=True)
 

@@ -164,6 +164,7 @@ def value_for_hydra(argument: str) -> tuple[str, object]:
         ("frobnicate", "frobnicate: there is no such verb. Verbs: train, evaluate, predict, compare, benchmark."),
         ("evaluat outputs/x", "evaluat: there is no such verb. Did you mean 'evaluate'?"),
         ("evaluate", "run is required."),
+        ("benchmark outputs/x", "outputs/x: benchmark takes settings (key=value), no run."),
         ("benchmark round=3", "round: there is no such setting. Did you mean 'rounds'?"),
         (
             "benchmark measure=[run,step]",

@@ -44,7 +44,7 @@ ROWS: dict[str, tuple[str, str, str]] = {
 
 def as_table(figures: Mapping[str, Figure], title: str) -> Table:
     """Returns the figures as a table: median, lowest and highest over the rounds, and the goal."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("figure")
     for column in ("median", "lowest", "highest", "goal"):
         table.add_column(column, justify="right")
@@ -53,7 +53,9 @@ def as_table(figures: Mapping[str, Figure], title: str) -> Table:
             figure = figures[name]
             same = figure.low == figure.high
             spread = ("", "") if same else (_written(figure.low, form), _written(figure.high, form))
-            table.add_row(label, _written(figure.median, form), *spread, goal)
+            table.add_row(
+                label, _written(figure.median, form), *spread, goal if _reached(figure, goal) else f"{goal} missed"
+            )
     return table
 
 
@@ -65,6 +67,11 @@ def as_dict(figures: Mapping[str, Figure]) -> dict[str, Any]:
         _set(medians, name.split("."), figure.median)
         _set(spreads, name.split("."), [figure.low, figure.high])
     return medians | {"spread": spreads}
+
+
+def _reached(figure: Figure, goal: str) -> bool:
+    comparison, _, limit = goal.partition(" ")
+    return {"": True, ">=": figure.median >= float(limit or 0), "<=": figure.median <= float(limit or 0)}[comparison]
 
 
 def _written(value: float, form: str) -> str:

@@ -32,6 +32,7 @@ def test_the_table_shows_medians_spreads_and_goals_in_80_columns():
     assert re.split(r"\s{2,}", loop.strip()) == ["whole loop / bare step", "0.980", "0.950", "1.010", ">= 0.97"]
     (flops,) = (line for line in lines if "GFLOP of a step" in line)
     assert re.split(r"\s{2,}", flops.strip()) == ["GFLOP of a step, per image", "0.19"]
+    assert not [line for line in lines if "missed" in line]
     assert "unknown" in next(line for line in lines if "achieved" in line)
     assert max(map(len, lines)) <= 80
 
@@ -43,3 +44,11 @@ def test_every_row_fits_its_line():
     shown = console.file.getvalue()
     assert len(labels) == len(set(labels)) == 28
     assert all(label in shown for label in labels)
+
+
+def test_a_goal_that_was_missed_says_so():
+    console = Console(file=io.StringIO(), width=80)
+    figures = {"loop_over_step": Figure(0.96, 0.9, 0.99), "pooling_pair.graph_ratio": Figure(0.41, 0.3, 0.5)}
+    console.print(as_table(figures | {"pooling_pair.xla_ratio": Figure(0.25, 0.1, 0.5)}, "goals"))
+    missed = [line.strip().split("  ")[0] for line in console.file.getvalue().splitlines() if "missed" in line]
+    assert missed == ["whole loop / bare step", "pooling pair / usual way, time"]
