@@ -307,6 +307,9 @@ def _run_task(verb: str, command: str, config: DictConfig) -> Any:
         if hydra_config.mode == RunMode.RUN:
             sys.exit(1)
         return None
+    finally:
+        if hydra_config.mode == RunMode.MULTIRUN:
+            gc.collect()  # networks refer to themselves, and the next job needs their memory
 
 
 def _unexpected(error: Exception, log: Path) -> str:

@@ -246,6 +246,7 @@ def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:
                 console.print(stage, highlight=False)
             with console.status(stage), native_messages_to(folder.log):
                 figures |= parts[name]()
+            folder.write_benchmark(as_dict(figures))  # what has been measured stays if the next part fails
     facts = {
         "rounds": rounds,
         "model": run.model.name,
@@ -277,8 +278,9 @@ def _run_to_benchmark(settings: TrainSettings, folder: RunFolder, dataset: Segme
     of_run = {"image_size": settings.image_size, "seed": settings.seed}
     # Fewer images would fit into memory where all of them do not.
     whole = Samples(dataset, "train", augmentation=augmentation, max_samples=settings.max_samples, **of_run)
-    dataset = dataclasses.replace(dataset, cache=whole.cache_kind)
-    most = min(STEPS_PER_ROUND * settings.batch_size, len(whole))
+    dataset, most = dataclasses.replace(dataset, cache=whole.cache_kind), len(whole)
+    del whole  # and the room that its cache would need
+    most = min(STEPS_PER_ROUND * settings.batch_size, most)
     training = Samples(dataset, "train", augmentation=augmentation, max_samples=most, **of_run)
     validation = Samples(dataset, "val", max_samples=settings.batch_size, **of_run)
     model, optimizer, loss = _build_network(settings, trainer, dataset, training.steps_per_epoch(settings.batch_size))

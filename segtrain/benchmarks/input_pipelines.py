@@ -5,6 +5,7 @@ The augmentation is that of a public U-Net recipe: rotation within 30 degrees, h
 timed. Each pipeline has a process of its own, `python -m segtrain.benchmarks.input_pipelines NAME`, as a script would.
 """
 
+import contextlib
 import importlib.util
 import sys
 import time
@@ -40,12 +41,11 @@ def measure_input_pipelines(rounds: int, log: IO[str]) -> dict[str, Figure]:
     `augmentation=rotate_flip_crop` reaches, which does the same in one warp: `fused_pipeline_over_reference`.
     """
     names = ["segtrain", "fused", "reference", *(["torch"] if importlib.util.find_spec("torch") else [])]
-    pipelines = {name: OtherProcess(__name__, name, log=log) for name in names}
-    try:
+    with contextlib.ExitStack() as stack:
+        pipelines = {
+            name: stack.enter_context(contextlib.closing(OtherProcess(__name__, name, log=log))) for name in names
+        }
         figures = take_turns(pipelines, rounds)
-    finally:
-        for pipeline in pipelines.values():
-            pipeline.close()
     found = {f"pipeline_over_{name}": ratio(figures, "segtrain", name) for name in names[2:]}
     return found | {"fused_pipeline_over_reference": ratio(figures, "fused", "reference")}
 

@@ -16,6 +16,9 @@ class OtherProcess:
         module: the module to run.
         *arguments: its arguments.
         log: where its standard error goes.
+
+    Raises:
+        RuntimeError: it ended before it was ready.
     """
 
     def __init__(self, module: str, *arguments: str, log: IO[str]):
@@ -30,34 +33,47 @@ class OtherProcess:
             process_group=0,
         )
 
+        self._hear()  # that it is ready
+
     def __call__(self) -> float:
         """Has the contender take a turn; returns its figure.
 
         Raises:
-            RuntimeError: the process has ended.
+            RuntimeError: the process has ended, or said something else than a figure.
         """
-        try:
-            # Between its turns it stands still, with all its children: nothing is read ahead at the others' expense.
-            os.killpg(self._process.pid, signal.SIGCONT)
+        os.killpg(self._process.pid, signal.SIGCONT)
+        with contextlib.suppress(OSError):  # it has ended, which is told by what is heard
             self._process.stdin.write("\n")
             self._process.stdin.flush()
-            figure = float(self._process.stdout.readline())
-            os.killpg(self._process.pid, signal.SIGSTOP)
-            return figure
-        except (OSError, ValueError) as error:
-            status = self._process.wait()
-            raise RuntimeError(f"{self._name} ended with status {status}. What it said is in {self._log}") from error
+        return self._hear()
+
+    def _hear(self) -> float:
+        """Returns the next figure. After it the process stands still, with its children: it reads nothing ahead."""
+        line = self._process.stdout.readline()
+        try:
+            figure = float(line)
+        except ValueError as error:
+            self.close()
+            raise RuntimeError(
+                f"{self._name} ended with status {self._process.returncode}. What it said is in {self._log}"
+            ) from error
+        os.killpg(self._process.pid, signal.SIGSTOP)
+        return figure
 
     def close(self) -> None:
         """Ends the process and its children."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=0.5)  # it may be about to end by itself, with a status that tells
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
 
 
 def answer_turns(turn: Callable[[], float]) -> None:
-    """Takes a turn for each line of standard input and prints its figure, until there are no more."""
+    """Says that it is ready, then takes a turn for each line of standard input and prints its figure."""
+    figures, sys.stdout = sys.stdout, sys.stderr  # whatever else is printed is no figure
+    print(0.0, file=figures, flush=True)
     for _ in sys.stdin:
-        print(turn(), flush=True)
+        print(turn(), file=figures, flush=True)
     # Threads that read ahead have no end of their own.
     os._exit(0)

@@ -32,7 +32,7 @@ class Trainer:
     Args:
         strategy: `one` device; `mirrored` over all of this machine; `auto` mirrors where there are several GPUs.
         jit: whether XLA compiles the steps; `auto` does on a single GPU.
-        precision: what the network computes in. Weights, logits and loss are float32 in any case.
+        precision: what the network computes in. Weights are float32, and so are the logits that the loss sees.
 
     Raises:
         ValueError: XLA or scaled float16 on several devices.

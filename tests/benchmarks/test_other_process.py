@@ -12,6 +12,7 @@ count = 0
 def turn():
     global count
     count += 1
+    print("a library says something")
     return count / 2
 answer_turns(turn)
 """
@@ -40,11 +41,10 @@ def test_a_contender_answers_turn_by_turn(module, tmp_path):
 
 
 def test_a_contender_that_fails_is_named_with_its_log(module, tmp_path):
-    with (tmp_path / "log").open("w") as log:
-        contender = OtherProcess(module("import sys; sys.exit('no such thing here')"), "fast", log=log)
-        with pytest.raises(RuntimeError, match=r"a_contender fast ended with status 1.*log"):
-            contender()
-        contender.close()
+    fails = module("import sys; sys.exit('no such thing here')")
+    told = pytest.raises(RuntimeError, match=r"a_contender fast ended with status 1.*log")
+    with (tmp_path / "log").open("w") as log, told:
+        OtherProcess(fails, "fast", log=log)
     assert "no such thing here" in (tmp_path / "log").read_text()
 
 

@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 
 from segtrain.benchmarks.run_throughput import Run, measure_run, measure_xla
 from segtrain.datasets.shapes import build_shapes
@@ -22,7 +23,12 @@ class Counts(keras.callbacks.Callback):
         self.batches += 1
 
 
-def make_run(callbacks=()):
+class StopsAtOnce(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = True
+
+
+def make_run(callbacks=(), jit="auto"):
     dataset = build_shapes(num_train=BATCH_SIZE * STEPS, num_val=BATCH_SIZE)
     training, validation = (Samples(dataset, split, image_size=(32, 32)) for split in ("train", "val"))
     images = keras.Input((None, None, 3))
@@ -30,14 +36,15 @@ def make_run(callbacks=()):
     model = keras.Model(images, keras.layers.Conv2D(dataset.num_classes, 3, padding="same")(x))
     optimizer = keras.optimizers.SGD(0.01)
     optimizer.build(model.trainable_variables)
-    trainer, loss = Trainer(), build_cross_entropy(ignore_label=dataset.ignore_label)
+    trainer, loss = Trainer(jit=jit), build_cross_entropy(ignore_label=dataset.ignore_label)
     evaluator = Evaluator(trainer, model, loss, validation, BATCH_SIZE)
     return Run(trainer, model, optimizer, loss, training, evaluator, BATCH_SIZE, callbacks)
 
 
-def test_all_parts_of_a_run_are_measured():
+@pytest.mark.parametrize("jit", [False, True])
+def test_all_parts_of_a_run_are_measured(jit):
     counts = Counts()
-    figures = measure_run(make_run([counts]), rounds=2)
+    figures = measure_run(make_run([counts, StopsAtOnce()], jit), rounds=2)
     # The real loop ran, with its callbacks; the first epoch is not counted.
     assert (counts.epochs, counts.batches) == (7, 7 * STEPS)
     assert len(figures) == 10
