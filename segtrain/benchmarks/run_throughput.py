@@ -56,9 +56,7 @@ def measure_run(run: Run, rounds: int) -> dict[str, Figure]:
         training_step(run.model, run.optimizer, run.loss, num_replicas=run.trainer.num_replicas)
     )
     batch = next(run.trainer.batches(lambda: _first_batches(run)))
-    turns = _Turns(
-        {"step": lambda: _step_rate(bare_step, batch, run), "pipeline": lambda: _pipeline_rate(run.training, run)}
-    )
+    turns = _Turns({"step": lambda: _step_rate(bare_step, batch, run), "pipeline": lambda: _pipeline_rate(run)})
     run.trainer.fit(
         run.model,
         optimizer=run.optimizer,
@@ -134,9 +132,9 @@ def _step_rate(step, batch, run) -> float:
     return count * run.batch_size / (time.perf_counter() - start)
 
 
-def _pipeline_rate(samples, run) -> float:
+def _pipeline_rate(run) -> float:
     count = run.training.steps_per_epoch(run.batch_size)
-    batches = iter(training_batches(samples, batch_size=run.batch_size, num_parts=1, first_epoch=1, last_epoch=3))
+    batches = iter(training_batches(run.training, batch_size=run.batch_size, num_parts=1, first_epoch=1, last_epoch=3))
     for _ in range(min(UNTIMED_STEPS, count)):
         next(batches)
     start = time.perf_counter()
