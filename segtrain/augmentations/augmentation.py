@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from segtrain.augmentations.four_channels import add_fourth, drop_fourth, gains_from_fourth
+
 
 class Augmentation:
     """A sequence of albumentations transforms whose randomness is a function of a key.
@@ -55,10 +57,11 @@ class Augmentation:
         for stream in streams:
             stream.restart(words, index)
         # Called one after another, as a Compose would: its checks of every sample cost more than a small transform.
-        sample = {"image": image, "mask": labels}
         for transform in transforms:
-            sample = transform(**sample)
-        return sample["image"], sample["mask"]
+            through_fourth = image.shape[2:] == (3,) and gains_from_fourth(transform)
+            sample = transform(image=add_fourth(image) if through_fourth else image, mask=labels)
+            image, labels = drop_fourth(sample["image"]) if through_fourth else sample["image"], sample["mask"]
+        return image, labels
 
     def _copies_of_thread(self) -> tuple[list[Any], list["_PhiloxStream"]]:
         if not hasattr(self._of_thread, "copies"):

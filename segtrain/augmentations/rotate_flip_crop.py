@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from annotated_types import Ge, Gt, Le, Len
 
+from segtrain.augmentations.four_channels import add_fourth, drop_fourth
+
 
 class RotateFlipCrop(albumentations.DualTransform):
     """Rotates, mirrors, and brings a random part to a size, as one warp of the pixels.
@@ -60,6 +62,8 @@ class RotateFlipCrop(albumentations.DualTransform):
 
     def apply(self, img: np.ndarray, matrix: np.ndarray, **params: Any) -> np.ndarray:
         """Warps an image, with linear interpolation."""
+        if img.shape[2] == 3:
+            return drop_fourth(self._warp(add_fourth(img), matrix, cv2.INTER_LINEAR, self.fill))
         return self._warp(img, matrix, cv2.INTER_LINEAR, self.fill)
 
     def apply_to_mask(self, mask: np.ndarray, matrix: np.ndarray, **params: Any) -> np.ndarray:
