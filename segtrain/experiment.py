@@ -4,6 +4,7 @@ Whatever can be wrong without TensorFlow (the data, the augmentation) is built f
 """
 
 import dataclasses
+import functools
 import importlib.util
 import time
 from dataclasses import dataclass
@@ -226,13 +227,13 @@ def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:
     from segtrain.benchmarks.start_up import measure_start_up
     from segtrain.reports.environment import describe_environment
 
-    # First the run's own parts, so that its peak memory is that of nothing else.
-    run = _run_to_benchmark(settings, folder, dataset, trainer)
+    run = functools.cache(lambda: _run_to_benchmark(settings, folder, dataset, trainer))
     rounds, figures = settings.rounds, {}
     with folder.log.open("a", encoding="utf-8") as log:
+        # First the run's own parts, so that its peak memory is that of nothing else.
         parts = {
-            "run": lambda: measure_run(run, rounds),
-            "xla": lambda: measure_xla(run, rounds),
+            "run": lambda: measure_run(run(), rounds),
+            "xla": lambda: measure_xla(run(), rounds),
             "pooling_pair": lambda: measure_pooling_pair(rounds),
             "networks": lambda: measure_networks(rounds, log),
             "pipelines": lambda: measure_input_pipelines(rounds, log),
@@ -249,18 +250,22 @@ def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:
             folder.write_benchmark(as_dict(figures))  # what has been measured stays if the next part fails
     facts = {
         "rounds": rounds,
-        "model": run.model.name,
-        "dataset": dataset.name,
-        "image_size": settings.image_size,
-        "batch_size": settings.batch_size,
         "environment": describe_environment(trainer.strategy),
         "command": invocation.command,
     }
-    size = "x".join(map(str, settings.image_size))
-    title = f"{run.model.name} on {dataset.name}, {size}, batch {run.batch_size}, {rounds} rounds"
+    title = f"{rounds} rounds"
+    if {"run", "xla"} & set(chosen):
+        facts |= {
+            "model": run().model.name,
+            "dataset": dataset.name,
+            "image_size": settings.image_size,
+            "batch_size": settings.batch_size,
+        }
+        size = "x".join(map(str, settings.image_size))
+        title = f"{run().model.name} on {dataset.name}, {size}, batch {settings.batch_size}, {title}"
     console.print(as_table(figures, title))
     if "data_wait" in figures:
-        facts["verdict"] = describe_data_wait(figures["data_wait"].median, run.training.cache_kind, first_epoch=False)
+        facts["verdict"] = describe_data_wait(figures["data_wait"].median, run().training.cache_kind, first_epoch=False)
         console.print(facts["verdict"], highlight=False)
     if {"networks", "pipelines"} & set(chosen) and not importlib.util.find_spec("torch"):
         console.print("PyTorch is not installed, so nothing was compared with it. To do so: pip install torch")

@@ -1,10 +1,10 @@
 """Random changes of image and mask together, repeatable sample by sample."""
 
+import collections
 import copy
 import functools
 import random
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -37,8 +37,9 @@ class Augmentation:
         self._transforms = list(transforms.values())
         for transform in self._transforms:
             _fill_with(transform, ignore_label)
-        # Transforms hold the random state of the call under way, so each thread has its own copies.
-        self._of_thread = threading.local()
+        # Transforms hold the random state of the call under way, so each call has copies of its own while it lasts.
+        # Nothing is kept by thread: TensorFlow's threads are new ones to Python at every call.
+        self._idle: collections.deque[_Copies] = collections.deque()
 
     def __call__(self, image: np.ndarray, labels: np.ndarray, key: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Augments one sample.
@@ -51,28 +52,39 @@ class Augmentation:
         Returns:
             Image and labels, of a new size where a transform crops or resizes.
         """
-        transforms, streams = self._copies_of_thread()
+        try:
+            copies = self._idle.pop()
+        except IndexError:
+            copies = _Copies(self._transforms)
+        try:
+            return copies.apply(image, labels, key)
+        finally:
+            self._idle.append(copies)
+
+
+class _Copies:
+    """Copies of the transforms, each node with random streams of its own. For one call at a time."""
+
+    def __init__(self, transforms: Sequence[Any]):
+        self._transforms = copy.deepcopy(transforms)
+        self._gains = [gains_from_fourth(transform) for transform in self._transforms]
+        nodes = [node for transform in self._transforms for node in _nodes(transform)]
+        self._streams = [_PhiloxStream(number) for number in range(2 * len(nodes))]
+        for node, for_numpy, for_python in zip(nodes, self._streams[::2], self._streams[1::2], strict=True):
+            node.random_generator = for_numpy.generator
+            node.py_random = _PythonRandom(for_python.generator)
+
+    def apply(self, image: np.ndarray, labels: np.ndarray, key: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         *shared, index = key
         words = _philox_key(tuple(shared))
-        for stream in streams:
+        for stream in self._streams:
             stream.restart(words, index)
         # Called one after another, as a Compose would: its checks of every sample cost more than a small transform.
-        for transform in transforms:
-            through_fourth = image.shape[2:] == (3,) and gains_from_fourth(transform)
+        for transform, gains in zip(self._transforms, self._gains, strict=True):
+            through_fourth = gains and image.shape[2:] == (3,)
             sample = transform(image=add_fourth(image) if through_fourth else image, mask=labels)
             image, labels = drop_fourth(sample["image"]) if through_fourth else sample["image"], sample["mask"]
         return image, labels
-
-    def _copies_of_thread(self) -> tuple[list[Any], list["_PhiloxStream"]]:
-        if not hasattr(self._of_thread, "copies"):
-            transforms = copy.deepcopy(self._transforms)
-            nodes = [node for transform in transforms for node in _nodes(transform)]
-            streams = [_PhiloxStream(number) for number in range(2 * len(nodes))]
-            for node, for_numpy, for_python in zip(nodes, streams[::2], streams[1::2], strict=True):
-                node.random_generator = for_numpy.generator
-                node.py_random = _PythonRandom(for_python.generator)
-            self._of_thread.copies = transforms, streams
-        return self._of_thread.copies
 
 
 @functools.lru_cache(maxsize=16)

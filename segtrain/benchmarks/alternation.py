@@ -1,7 +1,10 @@
 """Contenders take turns, so that whatever else the machine does meets them alike."""
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +23,9 @@ class Figure:
         return cls(float(np.median(values)), float(np.min(values)), float(np.max(values)))
 
 
+NOT_MEASURED = Figure(math.nan, math.nan, math.nan)
+
+
 def take_turns(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
     """Calls every contender once a round, each second round in the opposite order.
 
@@ -36,6 +42,26 @@ def take_turns(contenders: Mapping[str, Callable[[], float]], rounds: int) -> di
         for name in names:
             figures[name].append(contenders[name]())
     return figures
+
+
+def seconds_of(
+    call: Callable[[], Any], count: int, *, untimed: int = 0, wait: Callable[[Any], object] = lambda last: None
+) -> float:
+    """Returns the seconds that `count` calls take.
+
+    Args:
+        call: what to time.
+        count: how many calls.
+        untimed: calls before them, for what is ready when the turn comes.
+        wait: waits for the device, given what the last call returned.
+    """
+    for _ in range(untimed):
+        wait(call())
+    start = time.perf_counter()
+    for _ in range(count):
+        last = call()
+    wait(last)
+    return time.perf_counter() - start
 
 
 def ratio(figures: Mapping[str, Sequence[float]], ours: str, theirs: str) -> Figure:

@@ -2,13 +2,12 @@
 
 import dataclasses
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
 
-from segtrain.benchmarks.alternation import Figure, ratio, take_turns
+from segtrain.benchmarks.alternation import Figure, ratio, seconds_of, take_turns
 from segtrain.datasets.dataset import SegmentationDataset
 from segtrain.datasets.file_pairs import FilePairs
 from segtrain.datasets.shapes import build_shapes
@@ -39,11 +38,9 @@ def _write_png_files(folder: Path) -> SegmentationDataset:
 def _reader(dataset: SegmentationDataset, cache: str) -> Callable[[], float]:
     samples = Samples(dataclasses.replace(dataset, cache=cache), "train", image_size=IMAGE_SIZE)
 
-    def read_all() -> float:
-        start = time.perf_counter()
+    def read_all() -> None:
         for index in range(NUM_IMAGES):
             samples.at_network_size(index)
-        return NUM_IMAGES / (time.perf_counter() - start)
 
     read_all()  # fills the cache
-    return read_all
+    return lambda: NUM_IMAGES / seconds_of(read_all, 1)

@@ -4,14 +4,13 @@ The networks have the width, image size and batch of a public comparison at 64x6
 """
 
 import importlib.util
-import time
 from collections.abc import Callable
 from typing import IO, Any
 
 import keras
 import numpy as np
 
-from segtrain.benchmarks.alternation import Figure, ratio, take_turns
+from segtrain.benchmarks.alternation import NOT_MEASURED, Figure, ratio, seconds_of, take_turns
 from segtrain.benchmarks.other_process import OtherProcess
 from segtrain.models.encoder_decoder_small import build_encoder_decoder_small
 from segtrain.models.segnet_small import build_segnet_small
@@ -25,7 +24,7 @@ STEPS_PER_TURN = 2
 
 
 def measure_networks(rounds: int, log: IO[str]) -> dict[str, Figure]:
-    """Returns step times as ratios: `segnet_over_encoder_decoder`, and `step_over_torch` where torch is installed."""
+    """Returns step times as ratios: `segnet_over_encoder_decoder` and, where torch is installed, `step_over_torch`."""
     steps = {build.__name__: timed_step(build) for build in (build_segnet_small, build_encoder_decoder_small)}
     ours, plain = steps
     torch = OtherProcess("segtrain.benchmarks.torch_network", log=log) if importlib.util.find_spec("torch") else None
@@ -35,7 +34,7 @@ def measure_networks(rounds: int, log: IO[str]) -> dict[str, Figure]:
         if torch:
             torch.close()
     found = {"segnet_over_encoder_decoder": ratio(figures, ours, plain)}
-    return found | ({"step_over_torch": ratio(figures, ours, "torch")} if torch else {})
+    return found | {"step_over_torch": ratio(figures, ours, "torch") if torch else NOT_MEASURED}
 
 
 def random_batch() -> tuple[np.ndarray, np.ndarray]:
@@ -53,18 +52,10 @@ def timed_step(build: Callable[..., keras.Model]) -> Callable[[], float]:
     optimizer.build(model.trainable_variables)
     step = trainer.compile(training_step(model, optimizer, build_cross_entropy(ignore_label=255), num_replicas=1))
     images, labels = (keras.ops.convert_to_tensor(part) for part in random_batch())
-    return seconds_of(lambda: step(images, labels))
+    return turns_of(lambda: step(images, labels))
 
 
-def seconds_of(step: Callable[[], Any]) -> Callable[[], float]:
+def turns_of(step: Callable[[], Any]) -> Callable[[], float]:
     """Takes the first step, which compiles; returns a function that takes those of a turn and returns seconds."""
     float(step())
-
-    def turn() -> float:
-        start = time.perf_counter()
-        for _ in range(STEPS_PER_TURN):
-            loss = step()
-        float(loss)  # waits for the device
-        return time.perf_counter() - start
-
-    return turn
+    return lambda: seconds_of(step, STEPS_PER_TURN, wait=float)

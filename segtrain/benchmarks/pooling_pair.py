@@ -1,12 +1,12 @@
 """Pooling with indices and unpooling against the usual way: `max_pool_with_argmax` and `scatter_nd`."""
 
-import time
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-from segtrain.benchmarks.alternation import Figure, ratio, take_turns
+from segtrain.benchmarks.alternation import Figure, ratio, seconds_of, take_turns
 from segtrain.layers import MaxPoolWithIndices2D, MaxUnpool2D
 
 SHAPES = ((8, 128, 128, 64), (16, 32, 32, 128))
@@ -66,16 +66,9 @@ def _forward_and_backward(pair: Callable[[Any], Any]) -> Callable[[Any, Any], An
 
 
 def _timed(pair, images, upstream) -> Callable[[], float]:
-    pair(images, upstream)
-
-    def turn() -> float:
-        start = time.perf_counter()
-        for _ in range(CALLS_PER_TURN):
-            _, gradient = pair(images, upstream)
-        gradient.numpy()  # waits for the device
-        return time.perf_counter() - start
-
-    return turn
+    call = functools.partial(pair, images, upstream)
+    call()  # compiles
+    return lambda: seconds_of(call, CALLS_PER_TURN, wait=lambda unpooled_and_gradient: unpooled_and_gradient[1].numpy())
 
 
 def _state_held() -> dict[str, Figure]:

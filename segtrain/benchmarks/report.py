@@ -51,7 +51,7 @@ def as_table(figures: Mapping[str, Figure], title: str) -> Table:
     for name, (label, form, goal) in ROWS.items():
         if name in figures:
             figure = figures[name]
-            same = figure.low == figure.high
+            same = figure.low == figure.high or math.isnan(figure.median)
             spread = ("", "") if same else (_written(figure.low, form), _written(figure.high, form))
             table.add_row(
                 label, _written(figure.median, form), *spread, goal if _reached(figure, goal) else f"{goal} missed"
@@ -70,13 +70,15 @@ def as_dict(figures: Mapping[str, Figure]) -> dict[str, Any]:
 
 
 def _reached(figure: Figure, goal: str) -> bool:
+    if math.isnan(figure.median):
+        return True  # nothing was measured
     comparison, _, limit = goal.partition(" ")
     return {"": True, ">=": figure.median >= float(limit or 0), "<=": figure.median <= float(limit or 0)}[comparison]
 
 
 def _written(value: float, form: str) -> str:
     if math.isnan(value):
-        return "unknown"
+        return "–"
     return f"{value / 1e9:.2f}" if form == "giga" else f"{value:{form}}"
 
 

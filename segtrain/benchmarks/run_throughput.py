@@ -1,6 +1,7 @@
 """Images a second of a run's parts and of the whole: the pipeline alone, the bare step, the loop around both."""
 
 import functools
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,16 +10,17 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from segtrain.benchmarks.alternation import Figure, ratio, take_turns
+from segtrain.benchmarks.alternation import Figure, ratio, seconds_of, take_turns
 from segtrain.benchmarks.device import count_flops, measured_peak, peak_memory
 from segtrain.pipeline.batches import training_batches
 from segtrain.pipeline.samples import Samples
 from segtrain.training.trainer import Evaluator, Trainer, training_step
 
-STEPS_PER_ROUND = 20
+STEPS_PER_ROUND = 50
 # A round of the run's parts takes seconds, and what it has to tell apart is a few percent: so there are more of them.
 PAIRS_PER_ROUND = 3
-UNTIMED_STEPS = 3
+# As many batches, and no more, a pipeline has ready when its turn comes.
+UNTIMED_STEPS = 2 * len(os.sched_getaffinity(0)) + 2
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def measure_run(run: Run, rounds: int) -> dict[str, Figure]:
         training_step(run.model, run.optimizer, run.loss, num_replicas=run.trainer.num_replicas)
     )
     batch = next(run.trainer.batches(lambda: _first_batches(run)))
-    turns = _Turns({"step": lambda: _step_rate(bare_step, batch, run), "pipeline": lambda: _pipeline_rate(run)})
+    turns = _Turns({"step": lambda: _step_rate(bare_step, batch, run), "pipeline": lambda: _pipeline_rate(run)}, run)
     run.trainer.fit(
         run.model,
         optimizer=run.optimizer,
@@ -103,16 +105,37 @@ def measure_xla(run: Run, rounds: int) -> dict[str, Figure]:
 
 
 class _Turns(keras.callbacks.Callback):
-    """Notes what the loop reached in an epoch, then has the others take their turns."""
+    """Times the epochs of the loop, and has the others take their turns between them.
 
-    def __init__(self, others: dict[str, Callable[[], float]]):
+    An epoch counts from its first batch that was not ready when the others' turns ended, to the end of what the other
+    callbacks do after it, without the validation: this callback stands last.
+    """
+
+    def __init__(self, others: dict[str, Callable[[], float]], run: Run):
         super().__init__()
         self._others = others
+        self._batch_size = run.batch_size
+        self._timed_steps, self._untimed_steps = _steps(run)
         self.figures: dict[str, list[float]] = {name: [] for name in ("loop", "data_wait", *others)}
 
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._seconds, self._start = 0.0, time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if batch + 1 == self._untimed_steps:
+            self._start = time.perf_counter()
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._seconds += time.perf_counter() - self._start
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        self._start = time.perf_counter()
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        taken = {"loop": logs["images_per_second"], "data_wait": logs["data_wait"]}
-        taken |= {name: turn() for name, turn in self._others.items()}
+        self._seconds += time.perf_counter() - self._start
+        taken = {"loop": self._timed_steps * self._batch_size / self._seconds, "data_wait": logs["data_wait"]}
+        order = list(self._others) if epoch % 2 else list(reversed(self._others))
+        taken |= {name: self._others[name]() for name in order}
         if epoch > 0:
             for name, figure in taken.items():
                 self.figures[name].append(figure)
@@ -120,27 +143,23 @@ class _Turns(keras.callbacks.Callback):
         self.model.stop_training = False
 
 
+def _steps(run: Run) -> tuple[int, int]:
+    """Returns how many steps of a turn are timed, and how many come before: for as many, batches are ready."""
+    steps = run.training.steps_per_epoch(run.batch_size)
+    untimed = min(UNTIMED_STEPS, steps // 2)
+    return steps - untimed, untimed
+
+
 def _step_rate(step, batch, run) -> float:
-    # The loop's pipeline fills its buffers up meanwhile.
-    for _ in range(UNTIMED_STEPS):
-        float(step(*batch))
-    count = run.training.steps_per_epoch(run.batch_size)
-    start = time.perf_counter()
-    for _ in range(count):
-        loss = step(*batch)
-    float(loss)  # waits for the device
-    return count * run.batch_size / (time.perf_counter() - start)
+    # The loop's pipeline fills its buffers up during the untimed steps.
+    timed, untimed = _steps(run)
+    return timed * run.batch_size / seconds_of(lambda: step(*batch), timed, untimed=untimed, wait=float)
 
 
 def _pipeline_rate(run) -> float:
-    count = run.training.steps_per_epoch(run.batch_size)
-    batches = iter(training_batches(run.training, batch_size=run.batch_size, num_parts=1, first_epoch=1, last_epoch=3))
-    for _ in range(min(UNTIMED_STEPS, count)):
-        next(batches)
-    start = time.perf_counter()
-    for _ in range(count):
-        next(batches)
-    return count * run.batch_size / (time.perf_counter() - start)
+    timed, untimed = _steps(run)
+    batches = iter(training_batches(run.training, batch_size=run.batch_size, num_parts=1, first_epoch=1, last_epoch=2))
+    return timed * run.batch_size / seconds_of(lambda: next(batches), timed, untimed=untimed)
 
 
 def _first_batches(run):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from segtrain.benchmarks.networks import DROPOUT, NUM_CLASSES, WIDTH, random_batch, seconds_of
+from segtrain.benchmarks.networks import DROPOUT, NUM_CLASSES, WIDTH, random_batch, turns_of
 from segtrain.benchmarks.other_process import answer_turns
 from segtrain.models.mirrored_network import Stages, small_stages
 
@@ -61,9 +61,10 @@ class TorchStep:
 
     def __init__(self, network: nn.Module, images: np.ndarray, labels: np.ndarray, threads: int):
         torch.set_num_threads(threads)
-        self._network = network.to(memory_format=torch.channels_last).train()
-        self._images = torch.from_numpy(images).permute(0, 3, 1, 2)
-        self._labels = torch.from_numpy(labels).long()
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._network = network.to(device, memory_format=torch.channels_last).train()
+        self._images = torch.from_numpy(images).permute(0, 3, 1, 2).to(device)
+        self._labels = torch.from_numpy(labels).long().to(device)
         self._optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True)
         self._loss = nn.CrossEntropyLoss(ignore_index=255)
 
@@ -91,4 +92,4 @@ def _conv_units(channels: int, widths: tuple[int, ...]) -> nn.Sequential:
 
 if __name__ == "__main__":
     network = TorchSegNet(stages=small_stages(WIDTH), num_classes=NUM_CLASSES, channels=3, dropout=DROPOUT)
-    answer_turns(seconds_of(TorchStep(network, *random_batch(), threads=len(os.sched_getaffinity(0)))))
+    answer_turns(turns_of(TorchStep(network, *random_batch(), threads=len(os.sched_getaffinity(0)))))

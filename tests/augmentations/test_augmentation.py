@@ -310,3 +310,27 @@ def test_a_value_that_a_transform_refuses_is_told():
     option["transforms"]["flip"]["p"] = 3
     with pytest.raises(ValueError, match="less than or equal to 1"):
         build(option, ignore_label=VOID)
+
+
+class CountsCopies(albumentations.HorizontalFlip):
+    copies = 0
+
+    def __deepcopy__(self, memo):
+        type(self).copies += 1
+        return type(self)(p=0.5)
+
+
+def test_threads_of_tensorflow_do_not_copy_the_transforms_anew(two_devices):
+    """They are new threads to Python at every call; a copy takes longer than most transforms."""
+    import tensorflow as tf
+
+    augmentation = Augmentation(ignore_label=VOID, transforms={"flip": CountsCopies()})
+    image, labels = np.zeros((*SIZE, 3), np.uint8), np.zeros(SIZE, np.uint8)
+
+    def augment(index):
+        return augmentation(image, labels, key=(0, 0, int(index)))
+
+    numbers = tf.data.Dataset.range(100)
+    augmented = numbers.map(lambda index: tf.numpy_function(augment, [index], [tf.uint8] * 2), num_parallel_calls=4)
+    assert len(list(augmented)) == 100
+    assert 1 <= CountsCopies.copies <= 4

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from segtrain.benchmarks.alternation import Figure, ratio, take_turns
+from segtrain.benchmarks.alternation import Figure, ratio, seconds_of, take_turns
 
 
 def test_contenders_take_turns_in_changing_order():
@@ -31,3 +31,19 @@ def test_a_figure_is_the_median_with_its_ends(count):
     ordered = sorted(values)
     middle = (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
     assert Figure.of(values) == pytest.approx(Figure(middle, ordered[0], ordered[-1]))
+
+
+def test_untimed_calls_come_first_and_the_last_call_is_waited_for(monkeypatch):
+    now, told = [0.0], []
+
+    def call():
+        now[0] += 1.0
+        return now[0]
+
+    def wait(last):
+        told.append(last)
+        now[0] += 100.0
+
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    assert seconds_of(call, 3, untimed=2, wait=wait) == 3 + 100
+    assert told == [1.0, 102.0, 205.0]
