@@ -34,7 +34,7 @@ class ConfusionMatrix:
             labels: integer `(batch, height, width)`.
             logits: float `(batch, height, width, classes)`.
         """
-        predicted = tf.argmax(logits, axis=-1, output_type=tf.int32)
+        predicted = _highest(logits)
         truth = tf.cast(labels, tf.int32)
         size = self._num_classes * self._num_classes
         # Void is counted in one place more, which is then dropped: cheaper than selecting the valid pixels first.
@@ -49,3 +49,9 @@ class ConfusionMatrix:
     def result(self) -> np.ndarray:
         """Returns the counts of all replicas, int64 `(classes, classes)`: true class by row, predicted by column."""
         return self._counts.read_value().numpy().reshape(self._num_classes, self._num_classes)
+
+
+@tf.function(jit_compile=True)
+def _highest(logits):
+    # Compiled on its own it takes a quarter of the time, or less with more classes.
+    return tf.argmax(logits, axis=-1, output_type=tf.int32)
