@@ -1,4 +1,4 @@
-"""What can be wrong with a dataset's files, and who is told: training refuses the first, `segtrain inspect` lists all."""
+"""What can be wrong with a dataset: training refuses the first problem, `segtrain inspect` lists all."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -42,6 +42,15 @@ def test_rows_are_truth_and_columns_prediction():
     np.testing.assert_array_equal(matrix.result(), [[0, 0, 0], [0, 0, 0], [0, 4, 0]])
 
 
+def test_of_equal_logits_the_first_class_counts():
+    """As NumPy and `tf.argmax` have it, on which predicted masks rest."""
+    logits = np.random.default_rng(0).integers(0, 2, (2, 16, 16, 6)).astype(np.float32)
+    labels = np.zeros(logits.shape[:3], np.uint8)
+    matrix = ConfusionMatrix(6, 255)
+    matrix.update(labels, logits)
+    np.testing.assert_array_equal(matrix.result(), expected([(labels, logits)], num_classes=6))
+
+
 def test_nothing_but_void_counts_nothing():
     matrix = ConfusionMatrix(5, 255)
     matrix.update(*case(0, share_of_void=1.1))
