@@ -21,6 +21,7 @@ from rich.progress import track
 from segtrain.datasets.dataset import SegmentationDataset
 from segtrain.datasets.file_pairs import read_image
 from segtrain.instantiate import build
+from segtrain.pipeline.resizing import describe_size
 from segtrain.pipeline.samples import Samples
 from segtrain.pipeline.verdict import describe_data_wait
 from segtrain.prediction_files import image_files, require_writable_names, write_prediction
@@ -86,8 +87,9 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
     steps_per_epoch = training.steps_per_epoch(settings.batch_size)
     facts = {
         "image_size": settings.image_size,
+        "resize": settings.image_size and dataset.resize,
         "dataset": _facts(dataset),
-        "metric_contract": metric_contract(dataset.num_classes, dataset.ignore_label, settings.image_size),
+        "metric_contract": metric_contract(dataset, settings.image_size),
     }
     # From here on a run that is interrupted has all that is needed to use its best checkpoint.
     folder.write_results(folder.read_results() | facts)
@@ -161,6 +163,12 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
     """
     run, console = RunFolder.of_run(settings.run), Console()
     run_settings = _settings_of(run)
+    batch_size = settings.batch_size or run_settings.batch_size
+    if run_settings.image_size is None and batch_size != 1:
+        raise ValueError(
+            f"batch_size={batch_size}: the run's images keep their own sizes (image_size=null), which make no batch. "
+            "Leave batch_size out."
+        )
     dataset = build(run_settings.dataset)
     dataset.check([settings.split])
     trainer = _start_tensorflow(run_settings, invocation.folder)
@@ -172,12 +180,11 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
         model = _load_model(run, dataset)
     samples = Samples(dataset, settings.split, image_size=run_settings.image_size, max_samples=run_settings.max_samples)
     loss = build(run_settings.loss, ignore_label=dataset.ignore_label)
-    batch_size = settings.batch_size or run_settings.batch_size
     scores = Evaluator(trainer, model, loss, samples, batch_size).run().scores
     results = {
         settings.split: scores.as_dict(dataset.class_names),
         "run": str(run.path.resolve()),
-        "metric_contract": metric_contract(dataset.num_classes, dataset.ignore_label, run_settings.image_size),
+        "metric_contract": metric_contract(dataset, run_settings.image_size),
     }
     invocation.folder.write_results(results)
     print_scores(console, results[settings.split], title=f"{model.name} on {dataset.name}, {settings.split}")
@@ -261,7 +268,7 @@ def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:
             "image_size": settings.image_size,
             "batch_size": settings.batch_size,
         }
-        size = "x".join(map(str, settings.image_size))
+        size = describe_size(settings.image_size, dataset.resize)
         title = f"{run().model.name} on {dataset.name}, {size}, batch {settings.batch_size}, {title}"
     console.print(as_table(figures, title))
     if "data_wait" in figures:
@@ -302,8 +309,13 @@ def _run_to_benchmark(settings: TrainSettings, folder: RunFolder, dataset: Segme
 
 def _start_tensorflow(settings: TrainSettings, folder: RunFolder) -> Any:
     """Imports TensorFlow (seconds) and finds the devices. Returns the trainer."""
+    option = settings.trainer
+    if settings.image_size is None:
+        # XLA would compile for every size, and a batch of one image is not divided among devices.
+        where_auto = {"jit": False, "strategy": "one"}
+        option = option | {name: value for name, value in where_auto.items() if option.get(name) == "auto"}
     with native_messages_to(folder.log):
-        return build(settings.trainer)
+        return build(option)
 
 
 def _build_network(settings: TrainSettings, trainer: Any, dataset: SegmentationDataset, steps_per_epoch: int) -> Any:
@@ -350,10 +362,11 @@ def _load_model(run: RunFolder, dataset: SegmentationDataset) -> Any:
 
 
 def _announce(console, settings, model, training, validation, steps_per_epoch, folder) -> None:
-    height, width = settings.image_size
+    dataset = training.dataset
+    size = describe_size(settings.image_size, dataset.resize)
     console.print(
-        f"{model.name} ({model.count_params():,} parameters) on {training.dataset.name}: {len(training)} train, "
-        f"{len(validation)} val, {training.dataset.num_classes} classes, {height}x{width}, {settings.epochs} epochs of "
+        f"{model.name} ({model.count_params():,} parameters) on {dataset.name}: {len(training)} train, "
+        f"{len(validation)} val, {dataset.num_classes} classes, {size}, {settings.epochs} epochs of "
         f"{steps_per_epoch} steps. Run folder: {folder.path}",
         markup=False,
         highlight=False,

@@ -7,7 +7,8 @@ it lists what may be set, and the signature of its `_target_` says which values 
 import difflib
 import json
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -53,7 +54,7 @@ class TrainSettings:
     loss: Option
     callbacks: dict[str, Option]
     trainer: Option
-    image_size: Annotated[list[Annotated[int, Ge(1)]], Len(2, 2)]
+    image_size: Annotated[list[Annotated[int, Ge(1)]], Len(2, 2)] | None
     batch_size: Annotated[int, Ge(1)]
     epochs: Annotated[int, Ge(1)]
     seed: Annotated[int, Ge(0), Le(2**32 - 1)]
@@ -108,6 +109,8 @@ def read_settings(config: DictConfig, schema: type) -> Any:
     types = get_type_hints(schema, include_extras=True)
     _refuse_unknown(config, types, prefix="")
     try:
+        if "image_size" in config and config.image_size is None:
+            _refuse_references_to_image_size(config)
         _require_all(config, types)
         values = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
@@ -261,6 +264,61 @@ def _check_together(values: Mapping[str, Any]) -> None:
         raise ConfigError(
             "callbacks.reduce_on_plateau changes the learning rate itself. Type schedule=constant with it."
         )
+
+    if values["image_size"] is None:
+        _check_own_sizes(values)
+
+
+def _check_own_sizes(values: Mapping[str, Any]) -> None:
+    """Refuses what `image_size=null` cannot be combined with."""
+    trainer, measure = values["trainer"], values.get("measure", [])
+    other_parts = [part for part in measure if part != "xla"] or ["run"]
+    refused = (
+        ("batch_size", values["batch_size"] != 1, "images of different sizes make no batch", "batch_size=1"),
+        (
+            "dataset.resize",
+            values["dataset"].get("resize", "stretch") != "stretch",
+            "there is no size to bring them to",
+            "dataset.resize=stretch, which does nothing then",
+        ),
+        (
+            "trainer.strategy",
+            trainer.get("strategy", "auto") not in ("auto", "one"),
+            "a batch of one cannot be divided among devices",
+            "trainer.strategy=one",
+        ),
+        ("trainer.jit", trainer.get("jit") is True, "XLA would compile for every size", "trainer.jit=false"),
+        ("measure", "xla" in measure, "XLA would compile for every size", f"measure=[{','.join(other_parts)}]"),
+    )
+    for setting, is_wrong, reason, instead in refused:
+        if is_wrong:
+            group, _, name = setting.partition(".")
+            received = values[group][name] if name else values[group]
+            raise ConfigError(
+                f"{setting}={_shown(received)}: image_size=null leaves images at their own sizes, and {reason}. "
+                f"Type {instead}, or image_size=[HEIGHT,WIDTH]."
+            )
+
+
+def _refuse_references_to_image_size(config: DictConfig) -> None:
+    """Refuses settings that are `${image_size}`, which is null, before their own types do."""
+    for where, value in _leaves(OmegaConf.to_container(config)):
+        if isinstance(value, str) and re.search(r"\$\{image_size\b", value):
+            group = where.partition(".")[0]
+            other = "augmentation=flip or augmentation=none" if group == "augmentation" else f"another {where}"
+            raise ConfigError(
+                f"{where}: is taken from image_size, and image_size=null leaves images at their own sizes. "
+                f"Type {other}, or image_size=[HEIGHT,WIDTH]."
+            )
+
+
+def _leaves(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields each value that holds no others, with the dotted name of where it stands."""
+    if not isinstance(value, Mapping | list):
+        yield where, value
+        return
+    for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
+        yield from _leaves(inner, f"{where}.{key}".lstrip("."))
 
 
 def _shown(value: Any) -> str:

@@ -1,6 +1,7 @@
 """Images a second of a run's parts and of the whole: the pipeline alone, the bare step, the loop around both."""
 
 import functools
+import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ import tensorflow as tf
 
 from segtrain.benchmarks.alternation import Figure, ratio, seconds_of, take_turns
 from segtrain.benchmarks.device import count_flops, measured_peak, peak_memory
-from segtrain.pipeline.batches import training_batches
+from segtrain.pipeline.batches import batch_spec, training_batches
 from segtrain.pipeline.samples import Samples
 from segtrain.training.trainer import Evaluator, Trainer, training_step
 
@@ -51,14 +52,16 @@ class Run:
 def measure_run(run: Run, rounds: int) -> dict[str, Figure]:
     """Trains a few epochs in the run's own loop; after each, the bare step and the bare pipeline take their turns.
 
-    The bare step is compiled without scores and fed one batch over and over. The first epoch, which compiles and
-    decodes, is left out.
+    The bare step is compiled without scores and fed one batch over and over; where images keep their own sizes, all
+    batches of an epoch, so that it computes on as many pixels as the loop. The first epoch, which compiles and decodes,
+    is left out.
     """
     bare_step = run.trainer.compile(
-        training_step(run.model, run.optimizer, run.loss, num_replicas=run.trainer.num_replicas)
+        training_step(run.model, run.optimizer, run.loss, num_replicas=run.trainer.num_replicas),
+        spec=batch_spec(run.training, run.batch_size),
     )
-    batch = next(run.trainer.batches(lambda: _first_batches(run)))
-    turns = _Turns({"step": lambda: _step_rate(bare_step, batch, run), "pipeline": lambda: _pipeline_rate(run)}, run)
+    batches = list(itertools.islice(run.trainer.batches(lambda: _first_batches(run)), _batches_of_all_sizes(run)))
+    turns = _Turns({"step": lambda: _step_rate(bare_step, batches, run), "pipeline": lambda: _pipeline_rate(run)}, run)
     run.trainer.fit(
         run.model,
         optimizer=run.optimizer,
@@ -74,7 +77,9 @@ def measure_run(run: Run, rounds: int) -> dict[str, Figure]:
     if run.trainer.num_replicas == 1:
         # Of the graph: the profiler does not look into what XLA has compiled.
         graph = tf.function(training_step(run.model, run.optimizer, run.loss, num_replicas=1))
-        flops_per_image = count_flops(graph, *batch) / run.batch_size
+        # Nearly all of them are of convolutions, which are proportional to the pixels.
+        pixels = [labels.shape.num_elements() for _, labels in batches]
+        flops_per_image = count_flops(graph, *batches[0]) / run.batch_size * (sum(pixels) / len(pixels) / pixels[0])
     achieved = [flops_per_image * rate for rate in step]
     peak = measured_peak()
     return {
@@ -99,7 +104,7 @@ def measure_xla(run: Run, rounds: int) -> dict[str, Figure]:
     for name, jit in (("graph", False), ("xla", True)):
         trainer = Trainer(strategy="one", jit=jit, precision=run.trainer.precision)
         step = trainer.compile(training_step(run.model, run.optimizer, run.loss, num_replicas=1))
-        rates[name] = functools.partial(_step_rate, step, next(trainer.batches(lambda: _first_batches(run))), run)
+        rates[name] = functools.partial(_step_rate, step, [next(trainer.batches(lambda: _first_batches(run)))], run)
         rates[name]()  # compiles
     return {"xla_over_graph": ratio(take_turns(rates, rounds), "graph", "xla")}  # of rates: the inverse of times'
 
@@ -150,10 +155,15 @@ def _steps(run: Run) -> tuple[int, int]:
     return steps - untimed, untimed
 
 
-def _step_rate(step, batch, run) -> float:
+def _batches_of_all_sizes(run: Run) -> int:
+    return 1 if run.training.image_size is not None else run.training.steps_per_epoch(run.batch_size)
+
+
+def _step_rate(step, batches, run) -> float:
     # The loop's pipeline fills its buffers up during the untimed steps.
     timed, untimed = _steps(run)
-    return timed * run.batch_size / seconds_of(lambda: step(*batch), timed, untimed=untimed, wait=float)
+    in_turn = itertools.cycle(batches)
+    return timed * run.batch_size / seconds_of(lambda: step(*next(in_turn)), timed, untimed=untimed, wait=float)
 
 
 def _pipeline_rate(run) -> float:

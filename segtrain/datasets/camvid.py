@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from segtrain.datasets.dataset import CacheChoice, SegmentationDataset
+from segtrain.datasets.dataset import CacheChoice, ResizeChoice, SegmentationDataset
 from segtrain.datasets.file_pairs import IMAGE_SUFFIXES, FilePairs, list_files, masks_by_stem, match_masks
 
 CLASS_NAMES = (
@@ -35,7 +35,7 @@ PALETTE = (
 VOID = 11
 
 
-def build_camvid(*, root: str, cache: CacheChoice = "auto") -> SegmentationDataset:
+def build_camvid(*, root: str, cache: CacheChoice = "auto", resize: ResizeChoice = "stretch") -> SegmentationDataset:
     """Returns CamVid: 367 training and 101 validation images of 360x480, 11 classes, label 11 is void.
 
     The test split is there when its folder is. The lists `train.txt`, `val.txt` and `test.txt` give the order and
@@ -45,6 +45,7 @@ def build_camvid(*, root: str, cache: CacheChoice = "auto") -> SegmentationDatas
     Args:
         root: folder with `train/`, `trainannot/`, `val/` and `valannot/`.
         cache: where decoded pixels are kept.
+        resize: how images reach the network's size, see `SegmentationDataset`.
 
     Raises:
         ValueError: the folder or a part of it is missing, or an image has no mask.
@@ -63,6 +64,7 @@ def build_camvid(*, root: str, cache: CacheChoice = "auto") -> SegmentationDatas
         ignore_label=VOID,
         palette=PALETTE,
         cache=cache,
+        resize=resize,
     )
 
 

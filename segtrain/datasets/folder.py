@@ -10,7 +10,7 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
-from segtrain.datasets.dataset import CacheChoice, SegmentationDataset, spread_evenly
+from segtrain.datasets.dataset import CacheChoice, ResizeChoice, SegmentationDataset, spread_evenly
 from segtrain.datasets.file_pairs import (
     IMAGE_SUFFIXES,
     FilePairs,
@@ -34,6 +34,7 @@ def build_folder(
     val_share: Annotated[float, Gt(0), Lt(1)] = 0.2,
     split_seed: Annotated[int, Ge(0)] = 0,
     cache: CacheChoice = "auto",
+    resize: ResizeChoice = "stretch",
 ) -> SegmentationDataset:
     """Returns the dataset in a folder `root` with `images/` and `masks/`.
 
@@ -49,6 +50,7 @@ def build_folder(
         val_share: share of the images for validation where there are no lists.
         split_seed: which images those are.
         cache: where decoded pixels are kept.
+        resize: how images reach the network's size, see `SegmentationDataset`.
 
     Raises:
         ValueError: a folder is missing or empty, a list names an unknown image, an image has no mask.
@@ -84,6 +86,7 @@ def build_folder(
         ignore_label=ignore_label,
         palette=voc_palette(len(class_names)),
         cache=cache,
+        resize=resize,
     )
 
 

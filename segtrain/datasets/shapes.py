@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from annotated_types import Ge
 
-from segtrain.datasets.dataset import CacheChoice, SegmentationDataset
+from segtrain.datasets.dataset import CacheChoice, ResizeChoice, SegmentationDataset
 
 CLASS_NAMES = ("ground", "disc", "ring", "triangle", "cross")
 GROUND, DISC, RING, TRIANGLE, CROSS = range(5)
@@ -28,6 +28,7 @@ def build_shapes(
     width: Annotated[int, Ge(16)] = 32,
     seed: Annotated[int, Ge(0)] = 0,
     cache: CacheChoice = "auto",
+    resize: ResizeChoice = "stretch",
 ) -> SegmentationDataset:
     """Returns coloured shapes with a thin tail each, over textured ground, with a void rim as Pascal VOC has it.
 
@@ -38,6 +39,7 @@ def build_shapes(
         width: of the images.
         seed: of the images; the run's own seed does not change them.
         cache: where the generated pixels are kept.
+        resize: how images reach the network's size, see `SegmentationDataset`.
     """
     counts = {"train": num_train, "val": num_val, "test": num_val}
     return SegmentationDataset(
@@ -50,6 +52,7 @@ def build_shapes(
         ignore_label=VOID,
         palette=PALETTE,
         cache=cache,
+        resize=resize,
     )
 
 

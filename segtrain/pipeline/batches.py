@@ -26,7 +26,7 @@ def training_batches(
 
     Returns:
         Elements of images, uint8 `(batch_size / num_parts, height, width, channels)`, and labels, uint8
-        `(batch_size / num_parts, height, width)`.
+        `(batch_size / num_parts, height, width)`; see `batch_spec`.
     """
     steps_per_epoch = samples.steps_per_epoch(batch_size)
     part_size = batch_size // num_parts
@@ -60,17 +60,26 @@ def evaluation_batches(samples: Samples, *, batch_size: int, num_parts: int) -> 
     return _read_in_parallel(tf.data.Dataset.range(num_steps * num_parts), read_part, samples, part_size)
 
 
+def batch_spec(samples: Samples, size: int) -> tuple[tf.TensorSpec, tf.TensorSpec]:
+    """Returns shape and type of the images and labels of a batch; where images keep their own sizes, without these."""
+    height, width = samples.image_size or (None, None)
+    images = tf.TensorSpec((size, height, width, samples.dataset.channels), tf.uint8)
+    return images, tf.TensorSpec((size, height, width), tf.uint8)
+
+
 def _read_in_parallel(
     numbers: tf.data.Dataset,
     read_part: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
     samples: Samples,
     part_size: int,
 ) -> tf.data.Dataset:
+    spec = batch_spec(samples, part_size)
+
     # One Python call for a whole batch, uint8 out: a call an image, or floats, halve the images a second.
     def read(number):
         images, labels = tf.numpy_function(read_part, [number], [tf.uint8, tf.uint8])
-        images.set_shape((part_size, *samples.image_size, samples.dataset.channels))
-        labels.set_shape((part_size, *samples.image_size))
+        images.set_shape(spec[0].shape)
+        labels.set_shape(spec[1].shape)
         return images, labels
 
     # What runs at once is fixed, so nothing is left to tune while training: the tuning takes a thread of its own.

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 from segtrain.augmentations.augmentation import Augmentation
-from segtrain.datasets.dataset import SegmentationDataset, spread_evenly
+from segtrain.datasets.dataset import SIZES_CHECKED, SegmentationDataset, spread_evenly
+from segtrain.pipeline.resizing import bring_to_size, crop, largest_part
 from segtrain.pipeline.sample_cache import open_cache
 
 # The pipeline calls from several threads already; OpenCV's own would only get in their way.
@@ -17,12 +18,16 @@ cv2.setNumThreads(0)
 class Samples:
     """The samples of one split at the network's size, decoded once and augmented anew each epoch.
 
+    The dataset says how they reach that size: see `SegmentationDataset.resize`. An augmentation that reads images at
+    their own size comes before that. It is given the part that `crop_square` keeps; `letterbox` pads nothing for it,
+    since it takes parts of the image at the network's size by itself, and padding would only be in its way.
+
     Every method may be called from several threads.
 
     Args:
         dataset: the dataset.
         split: name of the split.
-        image_size: `(height, width)` of the network.
+        image_size: `(height, width)` of the network; None leaves each image at its own.
         augmentation: random changes for training, or None.
         seed: seed of order and augmentation.
         max_samples: how many of the split's samples to use, spread evenly; all when None.
@@ -36,7 +41,7 @@ class Samples:
         dataset: SegmentationDataset,
         split: str,
         *,
-        image_size: tuple[int, int],
+        image_size: tuple[int, int] | None,
         augmentation: Augmentation | None = None,
         seed: int = 0,
         max_samples: int | None = None,
@@ -52,9 +57,10 @@ class Samples:
         # Every batch asks for its epoch's order; one epoch's last batches are read beside the next one's first.
         # The cache knows no `self`: in a circle with it, decoded images would stay until the collector comes by.
         self._order = functools.lru_cache(maxsize=2)(functools.partial(_draw_order, len(self), seed))
-        self._keeps_native_size = augmentation is not None and augmentation.reads == "native"
-        height, width = self._source.sizes(0)[0] if self._keeps_native_size else image_size
-        self._cache = open_cache(dataset.cache, len(self), height * width * (dataset.channels + 1))
+        reads_native = augmentation is not None and augmentation.reads == "native"
+        self._keeps_own_size = image_size is None or reads_native
+        self._crops = image_size is not None and dataset.resize == "crop_square"
+        self._cache = open_cache(dataset.cache, len(self), self._bytes_per_sample())
 
     def __len__(self) -> int:
         return len(self._chosen)
@@ -87,8 +93,7 @@ class Samples:
 
     def at_network_size(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns image and labels without augmentation, uint8 `(height, width, channels)` and `(height, width)`."""
-        image, labels = self._decoded(index)
-        return resize_image(image, self.image_size), resize_labels(labels, self.image_size)
+        return self._resized(*self._decoded(index))
 
     def augmented(self, index: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns image and labels as training sees them in that epoch.
@@ -99,7 +104,7 @@ class Samples:
         if self._augmentation is None:
             return self.at_network_size(index)
         image, labels = self._augmentation(*self._decoded(index), key=(self._seed, epoch, index))
-        if image.shape[:2] != tuple(self.image_size):
+        if self.image_size is not None and image.shape[:2] != tuple(self.image_size):
             raise ValueError(
                 f"The augmentation has to return images of the network's size {tuple(self.image_size)}. "
                 f"Received: {image.shape[:2]}. Give its cropping transform size=${{image_size}}, or set "
@@ -121,15 +126,22 @@ class Samples:
 
         Returns:
             Images, uint8 `(batch, height, width, channels)`, and labels, uint8 `(batch, height, width)`.
+
+        Raises:
+            ValueError: several images, each at its own size; or a sample that cannot be read or augmented.
         """
-        images = np.zeros((len(indices), *self.image_size, self.dataset.channels), np.uint8)
-        labels = np.full((len(indices), *self.image_size), self.dataset.ignore_label, np.uint8)
         try:
-            for place, index in enumerate(indices):
-                if index < 0:
-                    continue
-                sample = self.at_network_size(index) if epoch is None else self.augmented(index, epoch)
-                images[place], labels[place] = sample
+            if self.image_size is None and len(indices) != 1:
+                raise ValueError(
+                    f"Images at their own sizes are batches of one. Received: {len(indices)} images. Use batch_size=1."
+                )
+            samples = [None if index < 0 else self._sample(index, epoch) for index in indices]
+            size = self.image_size or samples[0][0].shape[:2]
+            images = np.zeros((len(indices), *size, self.dataset.channels), np.uint8)
+            labels = np.full((len(indices), *size), self.dataset.ignore_label, np.uint8)
+            for place, sample in enumerate(samples):
+                if sample is not None:
+                    images[place], labels[place] = sample
             if not self.dataset.holds_valid_labels(labels):
                 for index, mask in zip(indices, labels, strict=True):
                     source = self._source.source(int(self._chosen[index]))
@@ -140,31 +152,35 @@ class Samples:
             raise
         return images, labels
 
+    def _sample(self, index: int, epoch: int | None) -> tuple[np.ndarray, np.ndarray]:
+        return self.at_network_size(index) if epoch is None else self.augmented(index, epoch)
+
     def _decoded(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         return self._cache.get(index, self._decode)
 
     def _decode(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         image, labels = self.dataset.read(self.split, int(self._chosen[index]))
-        if self._keeps_native_size:
+        if self._crops:
+            part = largest_part(labels.shape, self.image_size)
+            image, labels = crop(image, part), crop(labels, part)
+        return (image, labels) if self._keeps_own_size else self._resized(image, labels)
+
+    def _resized(self, image: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self.image_size is None:
             return image, labels
-        return resize_image(image, self.image_size), resize_labels(labels, self.image_size)
+        return bring_to_size(image, labels, self.image_size, self.dataset.resize, self.dataset.ignore_label)
+
+    def _bytes_per_sample(self) -> int:
+        """Returns what a decoded sample takes; where sizes differ, the mean over files that are spread evenly."""
+        if self._keeps_own_size:
+            chosen = self._chosen[spread_evenly(len(self), SIZES_CHECKED)]
+            sizes = [self._source.sizes(int(index))[0] for index in chosen]
+            if self._crops:
+                sizes = [largest_part(size, self.image_size).size for size in sizes]
+        else:
+            sizes = [self.image_size]
+        return int(np.prod(sizes, axis=1).mean()) * (self.dataset.channels + 1)
 
 
 def _draw_order(count: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng((seed, epoch)).permutation(count)
-
-
-def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Returns the image at `(height, width)`: averaged over areas where it shrinks, linear where it grows."""
-    if image.shape[:2] == tuple(size):
-        return image
-    shrinks = size[0] < image.shape[0] or size[1] < image.shape[1]
-    resized = cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return resized.reshape(*size, image.shape[2])  # OpenCV drops a channel axis of 1
-
-
-def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Returns the labels at `(height, width)`, each the nearest one: anything smoother invents labels."""
-    if labels.shape == tuple(size):
-        return labels
-    return cv2.resize(labels, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)

@@ -7,12 +7,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from segtrain.datasets.dataset import SegmentationDataset
+from segtrain.pipeline.resizing import letterboxed, resize_image
 from segtrain.run_folder import RunFolder
 
 VOID_COLOUR = (224, 224, 224)
 RIGHT_COLOUR = (38, 50, 56)
 WRONG_COLOUR = (255, 82, 82)
 TILE_WIDTH = 224
+WIDEST_TILE = 640
 MARGIN = 8
 CAPTION_HEIGHT = 20
 
@@ -52,35 +54,34 @@ def error_map(labels: np.ndarray, predicted: np.ndarray, ignore_label: int) -> n
 
 
 def prediction_grid(
-    images: np.ndarray,
-    labels: np.ndarray,
-    predicted: np.ndarray,
+    images: Sequence[np.ndarray],
+    labels: Sequence[np.ndarray],
+    predicted: Sequence[np.ndarray],
     *,
     names: Sequence[str],
     dataset: SegmentationDataset,
 ) -> Image.Image:
     """Draws a row per image: input, truth, prediction, errors; the classes' colours stand below.
 
+    Images of different sizes are each brought to a common tile, in their own aspect ratio.
+
     Args:
-        images: uint8 `(images, height, width, channels)`.
-        labels: uint8 `(images, height, width)`, void included.
-        predicted: uint8 `(images, height, width)`.
+        images: uint8 `(height, width, channels)` each.
+        labels: uint8 `(height, width)` each, void included.
+        predicted: uint8 `(height, width)` each.
         names: caption of each row.
         dataset: says palette, names and void.
     """
     font = ImageFont.load_default(13)
-    height, width = labels.shape[1:]
-    # Small images are shown in whole multiples, so that a pixel stays a square.
-    scale = max(1, round(TILE_WIDTH / width))
-    tile = (width * scale, height * scale)
-    row_height = tile[1] + CAPTION_HEIGHT + MARGIN
-    sheet_width = 4 * (tile[0] + MARGIN) + MARGIN
+    tile_height, tile_width = _tile_size([mask.shape for mask in labels])
+    row_height = tile_height + CAPTION_HEIGHT + MARGIN
+    sheet_width = 4 * (tile_width + MARGIN) + MARGIN
     legend = _legend(dataset, sheet_width - 2 * MARGIN, font)
     sheet_height = MARGIN + CAPTION_HEIGHT + len(images) * row_height + legend.height + MARGIN
     sheet = Image.new("RGB", (sheet_width, sheet_height), "white")
     draw = ImageDraw.Draw(sheet)
     for column, title in enumerate(("input", "truth", "prediction", "errors (red)")):
-        draw.text((MARGIN + column * (tile[0] + MARGIN), MARGIN), title, fill="black", font=font)
+        draw.text((MARGIN + column * (tile_width + MARGIN), MARGIN), title, fill="black", font=font)
     for row, (image, truth, prediction, name) in enumerate(zip(images, labels, predicted, names, strict=True)):
         top = MARGIN + CAPTION_HEIGHT + row * row_height
         tiles = (
@@ -90,11 +91,27 @@ def prediction_grid(
             error_map(truth, prediction, dataset.ignore_label),
         )
         for column, pixels in enumerate(tiles):
-            picture = Image.fromarray(pixels).resize(tile, Image.Resampling.NEAREST)
-            sheet.paste(picture, (MARGIN + column * (tile[0] + MARGIN), top))
-        draw.text((MARGIN, top + tile[1] + 2), name, fill=(90, 90, 90), font=font)
+            place = letterboxed(pixels.shape[:2], (tile_height, tile_width))
+            left = MARGIN + column * (tile_width + MARGIN) + place.left
+            sheet.paste(Image.fromarray(_at_size(pixels, place.size)), (left, top + place.top))
+        draw.text((MARGIN, top + tile_height + 2), name, fill=(90, 90, 90), font=font)
     sheet.paste(legend, (MARGIN, sheet_height - legend.height - MARGIN // 2))
     return sheet
+
+
+def _tile_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Returns `(height, width)` in which the largest image fits: small ones enlarged, large ones made smaller."""
+    height, width = np.max(sizes, axis=0)
+    # Images of one size are enlarged in whole multiples, so that a pixel stays a square.
+    scale = max(1, round(TILE_WIDTH / width)) if width <= WIDEST_TILE else WIDEST_TILE / width
+    return max(1, round(height * scale)), round(width * scale)
+
+
+def _at_size(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Shows each pixel as a rectangle where there is room for it, else their mean colour."""
+    if size[0] < pixels.shape[0] or size[1] < pixels.shape[1]:
+        return resize_image(pixels, size)
+    return np.asarray(Image.fromarray(pixels).resize(size[::-1], Image.Resampling.NEAREST))
 
 
 def _legend(dataset: SegmentationDataset, width: int, font: ImageFont.FreeTypeFont) -> Image.Image:

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from segtrain.datasets.dataset import SegmentationDataset
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -56,12 +58,24 @@ class Scores:
         return np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
 
 
-def metric_contract(num_classes: int, ignore_label: int, image_size: tuple[int, int]) -> dict[str, Any]:
+# What `dataset.resize` makes of the images that are scored.
+_RESIZED = {
+    "stretch": "images stretched",
+    "crop_square": "images cropped to their largest centred part of that aspect ratio",
+    "letterbox": "images letterboxed",
+}
+
+
+def metric_contract(dataset: SegmentationDataset, image_size: tuple[int, int] | None) -> dict[str, Any]:
     """Returns what has to stand beside a score for it to mean something."""
+    evaluated_at = "each image's own size"
+    if image_size is not None:
+        height, width = image_size
+        evaluated_at = f"{height}x{width} (height x width), the network's size; {_RESIZED[dataset.resize]}"
     return {
-        "evaluated_at": f"{image_size[0]}x{image_size[1]} (height x width), the network's size",
-        "num_classes": num_classes,
-        "ignore_label": ignore_label,
+        "evaluated_at": evaluated_at,
+        "num_classes": dataset.num_classes,
+        "ignore_label": dataset.ignore_label,
         "rule": "one confusion matrix over the whole split; void pixels are left out, and classes absent from both "
         "truth and prediction are left out of the mean",
     }

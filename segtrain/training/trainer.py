@@ -9,7 +9,7 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
-from segtrain.pipeline.batches import evaluation_batches, training_batches
+from segtrain.pipeline.batches import batch_spec, evaluation_batches, training_batches
 from segtrain.pipeline.samples import Samples
 from segtrain.training.confusion import ConfusionMatrix
 from segtrain.training.replicas import StrategyChoice, choose_strategy, pays_to_compile, sum_over_replicas
@@ -108,7 +108,8 @@ class Trainer:
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
             optimizer.build(model.trainable_variables)
             tally = Tally(training.dataset.num_classes, training.dataset.ignore_label)
-        train_step = self.compile(training_step(model, optimizer, loss, self.num_replicas), tally)
+        step = training_step(model, optimizer, loss, self.num_replicas)
+        train_step = self.compile(step, tally, spec=batch_spec(training, batch_size))
         batches = self.batches(
             lambda: training_batches(
                 training, batch_size=batch_size, num_parts=self.num_replicas, first_epoch=0, last_epoch=epochs
@@ -165,13 +166,19 @@ class Trainer:
         }
 
     def compile(
-        self, step: Callable[[Any, Any], tuple[Any, Any]], tally: "Tally | None" = None
+        self,
+        step: Callable[[Any, Any], tuple[Any, Any]],
+        tally: "Tally | None" = None,
+        *,
+        spec: tuple[tf.TensorSpec, tf.TensorSpec] | None = None,
     ) -> Callable[[Any, Any], Any]:
         """Compiles a replica's step into one over all replicas.
 
         Args:
             step: `(images, labels) -> (loss share, logits)` of one replica.
             tally: what to add the step's labels, logits and loss up in, if anything.
+            spec: `batch_spec` of the global batches; where images have many sizes, it has one function made for all
+                of them and not one for each.
 
         Returns:
             A function of global images and labels that returns the loss: the sum of the shares.
@@ -185,7 +192,8 @@ class Trainer:
                 tally.update(labels, logits, loss_share)
             return loss_share
 
-        @tf.function
+        # Batches that are divided among replicas are no tensors, and have one size.
+        @tf.function(input_signature=spec if self.num_replicas == 1 else None)
         def run(images, labels):
             shares = self.strategy.run(replica_step, args=(images, labels))
             return self.strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
@@ -235,7 +243,8 @@ class Evaluator:
         self._batch_size = batch_size
         with trainer.scope():
             self._tally = Tally(samples.dataset.num_classes, samples.dataset.ignore_label)
-        self._step = trainer.compile(_evaluation_step(model, loss), self._tally)
+        spec = batch_spec(samples, batch_size)
+        self._step = trainer.compile(_evaluation_step(model, loss), self._tally, spec=spec)
 
     def run(self) -> Evaluation:
         """Returns loss and scores over the whole split. Memory does not grow with the number of images."""

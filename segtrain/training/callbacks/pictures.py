@@ -46,14 +46,18 @@ class Pictures(keras.callbacks.Callback):
     def _draw(self, epoch):
         if epoch not in self._epochs:
             return
-        images, labels = self._samples.batch(self._indices)
-        logits = self.model(images.astype(np.float32), training=False)
+        # One by one: they may differ in size, and six at once may be more than a step's memory has room for.
+        samples = [self._samples.at_network_size(index) for index in self._indices]
         grid = prediction_grid(
-            images,
-            labels,
-            keras.ops.convert_to_numpy(logits).argmax(axis=-1).astype(np.uint8),
+            [image for image, _ in samples],
+            [labels for _, labels in samples],
+            [self._predict(image) for image, _ in samples],
             names=[self._samples.name(index) for index in self._indices],
             dataset=self._samples.dataset,
         )
         with written_whole(picture_path(self._folder, epoch)) as temporary:
             grid.save(temporary)
+
+    def _predict(self, image):
+        logits = self.model(image[None].astype(np.float32), training=False)
+        return keras.ops.convert_to_numpy(logits)[0].argmax(axis=-1).astype(np.uint8)
