@@ -1,5 +1,7 @@
 """Fixtures for all rooms. Nothing here imports TensorFlow before a test needs it."""
 
+import dataclasses
+
 import pytest
 
 from segtrain.datasets.shapes import build_shapes
@@ -21,3 +23,37 @@ def two_devices():
 @pytest.fixture(scope="session")
 def shapes_dataset():
     return build_shapes(num_train=24, num_val=10)
+
+
+class EachOfItsSize:
+    """One generated scene of each size. Implements `Split`."""
+
+    def __init__(self, split, sizes):
+        self.scenes = [
+            build_shapes(num_train=1, num_val=1, height=height, width=width, seed=number).split(split)
+            for number, (height, width) in enumerate(sizes)
+        ]
+
+    def __len__(self):
+        return len(self.scenes)
+
+    def name(self, index):
+        return f"scene_{index}"
+
+    def source(self, index):
+        return f"generated scene_{index}"
+
+    def sizes(self, index):
+        return self.scenes[index].sizes(0)
+
+    def read(self, index):
+        return self.scenes[index].read(0)
+
+
+@pytest.fixture(scope="session")
+def shapes_of_many_sizes(shapes_dataset):
+    """Eight training and five validation images, no two of one size; odd ones and thin ones among them."""
+    train = [(16, 16), (20, 33), (33, 20), (16, 50), (41, 17), (24, 24), (24, 40), (19, 64)]
+    val = [(17, 31), (40, 16), (32, 32), (16, 64), (25, 23)]
+    splits = {"train": EachOfItsSize("train", train), "val": EachOfItsSize("val", val)}
+    return dataclasses.replace(shapes_dataset, splits=splits)

@@ -95,6 +95,27 @@ def test_elements_are_bytes_of_a_known_shape(shapes_dataset, channels):
     assert evaluation_batches(samples, **options).element_spec == expected
 
 
+def test_images_at_their_own_sizes_are_batches_of_one(shapes_of_many_sizes):
+    training, validation = (Samples(shapes_of_many_sizes, split, image_size=None, seed=3) for split in ("train", "val"))
+    batches = training_batches(training, batch_size=1, num_parts=1, first_epoch=0, last_epoch=2)
+    evaluation = evaluation_batches(validation, batch_size=1, num_parts=1)
+    spec = (tf.TensorSpec((1, None, None, 3), tf.uint8), tf.TensorSpec((1, None, None), tf.uint8))
+    assert batches.element_spec == evaluation.element_spec == spec
+    order = [int(index) for epoch in (0, 1) for index in training.order(epoch)]
+    assert_same(
+        list(batches.as_numpy_iterator()),
+        [training.batch([index], epoch=number // 8) for number, index in enumerate(order)],
+    )
+    assert_same(list(evaluation.as_numpy_iterator()), [validation.batch([index]) for index in range(5)])
+
+
+def test_a_batch_of_images_at_their_own_sizes_is_an_error(shapes_of_many_sizes):
+    samples = Samples(shapes_of_many_sizes, "train", image_size=None)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        list(training_batches(samples, batch_size=2, num_parts=1, first_epoch=0, last_epoch=1))
+    assert str(samples.failure).endswith("Use batch_size=1.")
+
+
 def test_the_original_error_is_kept(shapes_dataset):
     class Broken:
         def __getattr__(self, name):

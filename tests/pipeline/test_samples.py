@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from segtrain.augmentations.augmentation import Augmentation
 from segtrain.datasets.shapes import build_shapes
 from segtrain.pipeline.resizing import resize_image, resize_labels
+from segtrain.pipeline.sample_cache import MemoryCache
 from segtrain.pipeline.samples import Samples
 
 SIZE = (24, 20)
@@ -143,6 +144,103 @@ def test_the_augmentation_reads_the_size_it_asks_for(reads):
         np.testing.assert_array_equal(labels, mask[top : top + height, left : left + width])
         places.add((top, left))
     assert len(places) == (8 if reads == "native" else 1)
+
+
+class Places:
+    """Images of 48x96 whose pixels tell their row and column. Implements `Split`."""
+
+    def __len__(self):
+        return 1
+
+    def source(self, index):
+        return "places"
+
+    def sizes(self, index):
+        return (48, 96), (48, 96)
+
+    def read(self, index):
+        rows, columns = np.mgrid[:48, :96].astype(np.uint8)
+        return np.stack([rows, columns, rows], axis=-1), np.zeros((48, 96), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("resize", "first_columns"), [("stretch", (0, 72)), ("crop_square", (24, 48)), ("letterbox", (0, 72))]
+)
+def test_what_an_augmentation_that_reads_native_images_is_given(shapes_dataset, resize, first_columns):
+    """The square that is kept; of a letterboxed image all, without padding. A crop of it shows its very pixels."""
+    dataset = dataclasses.replace(shapes_dataset, splits={"train": Places()}, resize=resize)
+    window = Augmentation(ignore_label=255, transforms={"crop": albumentations.RandomCrop(24, 24)}, reads="native")
+    samples = Samples(dataset, "train", image_size=(24, 24), augmentation=window)
+    corners = set()
+    for epoch in range(400):
+        image, labels = samples.augmented(0, epoch)
+        rows, columns = np.mgrid[:24, :24] + image[0, 0, :2, None, None]
+        np.testing.assert_array_equal(image, np.stack([rows, columns, rows], axis=-1))
+        assert (labels == 0).all()
+        corners.add(tuple(image[0, 0, :2].tolist()))
+    rows, columns = zip(*corners, strict=True)
+    assert (min(rows), max(rows)) == (0, 24)
+    assert (min(columns), max(columns)) == first_columns
+
+
+@pytest.mark.parametrize("reads", ["resized", "native"])
+@pytest.mark.parametrize("resize", ["stretch", "crop_square", "letterbox"])
+@pytest.mark.parametrize("size", [(24, 20), (17, 40), (32, 32)])
+def test_validation_sees_a_sample_as_training_does(shapes_of_many_sizes, resize, reads, size):
+    """Whatever the cache holds for the augmentation, without it a sample is the same."""
+    dataset = dataclasses.replace(shapes_of_many_sizes, resize=resize)
+    training = Samples(dataset, "train", image_size=size, augmentation=flip(reads=reads))
+    validation = Samples(dataset, "train", image_size=size)
+    for index in range(8):
+        for expected, seen in zip(validation.at_network_size(index), training.at_network_size(index), strict=True):
+            np.testing.assert_array_equal(seen, expected)
+
+
+def test_at_its_own_size_a_sample_is_a_batch(shapes_of_many_sizes):
+    samples = Samples(shapes_of_many_sizes, "train", image_size=None)
+    for index in range(8):
+        images, labels = samples.batch([index])
+        image, mask = shapes_of_many_sizes.read("train", index)
+        np.testing.assert_array_equal(images, image[None])
+        np.testing.assert_array_equal(labels, mask[None])
+    with pytest.raises(ValueError, match=r"Received: 2 images\. Use batch_size=1\."):
+        samples.batch([0, 1])
+
+
+def test_an_augmentation_may_change_an_images_own_size(shapes_of_many_sizes):
+    samples = Samples(shapes_of_many_sizes, "train", image_size=None, augmentation=crop((12, 14), reads="native"))
+    assert {samples.batch([index], epoch=0)[1].shape for index in range(8)} == {(1, 12, 14)}
+    resized = Samples(shapes_of_many_sizes, "train", image_size=None, augmentation=flip())
+    assert len({resized.batch([index], epoch=0)[1].shape for index in range(8)}) == 8
+
+
+@pytest.mark.parametrize(
+    ("size", "augmentation", "resize"),
+    [
+        (None, None, "stretch"),
+        ((24, 20), None, "letterbox"),
+        ((24, 20), lambda: crop(reads="native"), "stretch"),
+        ((24, 20), lambda: crop(reads="native"), "crop_square"),
+    ],
+)
+@pytest.mark.parametrize("max_samples", [None, 3])
+def test_the_cache_is_told_what_all_samples_take(
+    shapes_of_many_sizes, monkeypatch, size, augmentation, resize, max_samples
+):
+    """Of eight images all are asked for their sizes, so that it is right but for the rounding of the mean."""
+    told = []
+    monkeypatch.setattr(
+        "segtrain.pipeline.samples.open_cache",
+        lambda choice, count, bytes_per_sample: told.append(count * bytes_per_sample) or MemoryCache(count),
+    )
+    dataset = dataclasses.replace(shapes_of_many_sizes, resize=resize)
+    augment = augmentation and augmentation()
+    samples = Samples(dataset, "train", image_size=size, augmentation=augment, max_samples=max_samples)
+    for index in range(len(samples)):
+        samples.augmented(index, epoch=0)
+    kept = sum(part.nbytes for sample in samples._cache._samples for part in sample)
+    assert kept > 1000
+    assert told == [pytest.approx(kept, abs=4 * len(samples))]
 
 
 def test_another_size_than_the_networks_is_an_error(shapes_dataset):

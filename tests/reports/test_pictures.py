@@ -102,6 +102,34 @@ def find(sheet, tile):
     return places[0]
 
 
+def test_images_of_many_sizes_share_a_tile(shapes_dataset):
+    """Each is enlarged to the tile with its own aspect ratio, and stands in its middle."""
+    rng = np.random.default_rng(0)
+    shapes = [(56, 112), (56, 28), (28, 112)]  # a tile is 112x224
+    images = [rng.integers(0, 256, (*shape, 3), np.uint8) for shape in shapes]
+    masks = [rng.integers(0, 5, shape, np.uint8) for shape in shapes]
+    grid = prediction_grid(images, masks, masks, names="abc", dataset=shapes_dataset)
+    places = [find(np.asarray(grid), image.repeat(2, axis=0).repeat(2, axis=1)) for image in images]
+    (first, left), (second, second_left), (third, third_left) = places
+    assert (second - first, third - second) == (140, 140 + 28)
+    assert (second_left - left, third_left - left) == ((224 - 56) // 2, 0)
+
+
+@pytest.mark.parametrize("shape", [(1000, 2000), (4000, 1500)])
+def test_large_images_are_shown_smaller(shapes_dataset, shape):
+    """Four tiles of a photo's own size would be a page of forty thousand pixels."""
+    left_half = np.zeros(shape, np.uint8)
+    left_half[:, : shape[1] // 2] = 3
+    image = np.full((*shape, 3), (10, 200, 90), np.uint8)
+    grid = np.asarray(prediction_grid([image], [left_half], [left_half], names="a", dataset=shapes_dataset))
+    height = round(shape[0] * 640 / shape[1])
+    assert grid.shape[:2] == (28 + height + 28 + 20 + 8, 4 * 648 + 8)
+    np.testing.assert_array_equal(grid[28 : 28 + height, 8:648], np.broadcast_to((10, 200, 90), (height, 640, 3)))
+    truth = grid[28 : 28 + height, 656:1296]
+    np.testing.assert_array_equal(truth[:, :320], np.broadcast_to(shapes_dataset.palette[3], (height, 320, 3)))
+    np.testing.assert_array_equal(truth[:, 320:], np.broadcast_to(shapes_dataset.palette[0], (height, 320, 3)))
+
+
 def test_the_grid_has_a_legend_of_all_classes(shapes_dataset):
     """Many classes go on in further lines; their colours are found below the last row."""
     palette = [(class_id, 255 - class_id, 77) for class_id in range(40)]

@@ -1,5 +1,6 @@
 """Scores, against scikit-learn's."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -64,10 +65,23 @@ def test_as_dict_is_plain_numbers_by_class_name():
     }
 
 
-def test_contract_states_what_the_number_depends_on():
-    contract = metric_contract(12, 11, (360, 480))
-    assert contract["num_classes"] == 12
-    assert contract["ignore_label"] == 11
-    assert "360x480" in contract["evaluated_at"]
+def test_contract_states_what_the_number_depends_on(shapes_dataset):
+    contract = metric_contract(shapes_dataset, (360, 480))
+    assert contract["num_classes"] == 5
+    assert contract["ignore_label"] == 255
     assert "void" in contract["rule"]
     assert "absent" in contract["rule"]
+
+
+@pytest.mark.parametrize(
+    ("size", "resize", "words"),
+    [
+        ((96, 128), "stretch", "96x128 (height x width), the network's size; images stretched"),
+        ((96, 128), "letterbox", "96x128 (height x width), the network's size; images letterboxed"),
+        ([96, 96], "crop_square", "96x96 (height x width), the network's size; images cropped to their largest"),
+        (None, "stretch", "each image's own size"),
+    ],
+)
+def test_contract_states_at_what_size(shapes_dataset, size, resize, words):
+    dataset = dataclasses.replace(shapes_dataset, resize=resize)
+    assert metric_contract(dataset, size)["evaluated_at"].startswith(words)

@@ -565,3 +565,52 @@ def test_the_memory_of_an_evaluation_does_not_grow_with_the_images():
     assert many_pixels > 9 * few_pixels
     # The logits of the other 1,800 images would take 147 MB, their pixels and labels 29 MB.
     assert many - few < 20e6
+
+
+# Images at their own sizes.
+
+
+def test_images_of_many_sizes_take_one_trace(shapes_of_many_sizes, build_network):
+    """A trace takes as long as many steps, and TensorFlow makes one for each size unless told that it is unknown."""
+    keras.utils.set_random_seed(1)
+    cross_entropy, traces = build_cross_entropy(ignore_label=VOID), []
+
+    def loss(labels, logits):
+        traces.append((labels.shape, logits.shape))
+        return cross_entropy(labels, logits)
+
+    trainer, model, history = Trainer(strategy="one"), build_network(), History()
+    training, validation = (Samples(shapes_of_many_sizes, split, image_size=None, seed=1) for split in ("train", "val"))
+    evaluator = Evaluator(trainer, model, loss, validation, batch_size=1)
+    trainer.fit(
+        model,
+        optimizer=keras.optimizers.SGD(0.1),
+        loss=loss,
+        training=training,
+        evaluator=evaluator,
+        batch_size=1,
+        epochs=2,
+        callbacks=[history],
+    )
+    # One of the training step, one of the evaluation.
+    assert traces == [((1, None, None), (1, None, None, 5))] * 2
+    assert len(history.epochs) == 2
+    assert history.epochs[1]["loss"] < history.epochs[0]["loss"]
+
+
+def test_images_of_many_sizes_are_scored_pixel_by_pixel(shapes_of_many_sizes, build_network):
+    """Each pixel counts once, so a large image more than a small one: in the scores as in the loss."""
+    keras.utils.set_random_seed(1)
+    model, samples = build_network(), Samples(shapes_of_many_sizes, "val", image_size=None)
+    evaluator = Evaluator(Trainer(strategy="one"), model, build_cross_entropy(ignore_label=VOID), samples, batch_size=1)
+    evaluation = evaluator.run()
+    pixels = []
+    for index in range(5):
+        image, labels = shapes_of_many_sizes.read("val", index)
+        logits = model.predict(image[None].astype(np.float32), verbose=0)[0]
+        pixels += zip(labels[labels != VOID], logits[labels != VOID], strict=True)
+    labels, logits = (np.array(part) for part in zip(*pixels, strict=True))
+    expected = sklearn.metrics.confusion_matrix(labels, logits.argmax(axis=-1), labels=range(5))
+    np.testing.assert_array_equal(evaluation.scores.confusion_matrix, expected)
+    assert np.count_nonzero(expected.sum(axis=0)) > 1
+    assert evaluation.loss == pytest.approx(cross_entropy_of_pixels(labels, logits).mean(), rel=1e-5)

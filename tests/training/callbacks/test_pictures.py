@@ -61,10 +61,30 @@ def test_before_training_and_after_every_epoch_the_network_of_that_moment(folder
 @pytest.mark.parametrize(("num_images", "indices"), [(1, [0]), (2, [0, 9]), (4, [0, 3, 6, 9]), (99, range(10))])
 def test_images_are_spread_over_the_split(folder, validation, drive, monkeypatch, num_images, indices):
     asked = []
-    batch = validation.batch
-    monkeypatch.setattr(validation, "batch", lambda indices: asked.append(list(indices)) or batch(indices))
+    read = validation.at_network_size
+    monkeypatch.setattr(validation, "at_network_size", lambda index: asked.append(index) or read(index))
     drive(Pictures(folder=folder, validation=validation, epochs=[0, 1], num_images=num_images), [{}])
-    assert asked == [list(indices)] * 2
+    assert asked == [*indices] * 2
+
+
+def test_images_of_their_own_sizes_are_drawn(folder, shapes_of_many_sizes, drive):
+    """The network sees class 3 everywhere: of each image a tile has that colour, in the image's aspect ratio."""
+
+    def see_class_3(model, epoch):
+        layer = model.get_layer("logits")
+        layer.kernel.assign(np.zeros(layer.kernel.shape))
+        layer.bias.assign(np.eye(5)[3])
+
+    validation = Samples(shapes_of_many_sizes, "val", image_size=None)
+    drive(Pictures(folder=folder, validation=validation, epochs=[1], num_images=9), [{}], see_class_3)
+    with Image.open(folder.predictions / "epoch_001.png") as picture:
+        is_class_3 = np.all(np.asarray(picture.convert("RGB")) == validation.dataset.palette[3], axis=-1)
+    # The third of four tiles a row, each of 40x64 (what all images fit in) enlarged four times, 160x256.
+    column = is_class_3[28:, 2 * 264 + 8 : 3 * 264]
+    rows = np.split(column[: 5 * 188], 5)
+    shown = [(int(row.any(axis=1).sum()), int(row.any(axis=0).sum())) for row in rows]
+    assert shown == [(140, 256), (160, 64), (160, 160), (64, 256), (160, 147)]
+    assert all(row.sum() == height * width for row, (height, width) in zip(rows, shown, strict=True))
 
 
 @pytest.mark.parametrize("strategy", ["one", "mirrored"])
