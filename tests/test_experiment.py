@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import html
 import importlib.metadata
 import io
 import json
@@ -579,6 +580,97 @@ def test_settings_that_cannot_be_trained_with_are_told(tmp_path, settings, words
         assert all(word in finished.errors for word in words)
     else:
         assert_failed(tmp_path / "out", finished, *words)
+
+
+# How images reach the network's size
+
+OWN_SIZES = ["image_size=null", "batch_size=1", "augmentation=flip"]
+
+
+@pytest.fixture
+def photos_of_many_sizes(tmp_path) -> Path:
+    """A folder `data` of ten scenes, no two of one size; the last three are for validation."""
+    root = tmp_path / "data"
+    shapes = [(32 + 5 * number, 60 - 4 * number) for number in range(10)]
+    for number, (height, width) in enumerate(shapes):
+        image, labels = build_shapes(num_train=1, height=height, width=width, seed=number).read("train", 0)
+        save(root / "images" / f"photo {number}.png", image)
+        save(root / "masks" / f"photo {number}.png", labels)
+    for split, numbers in (("train", range(7)), ("val", range(7, 10))):
+        (root / f"{split}.txt").write_text("\n".join(f"photo {number}" for number in numbers))
+    return root
+
+
+def test_images_at_their_own_sizes_go_through_a_whole_run(photos_of_many_sizes, tmp_path):
+    import keras
+    import sklearn.metrics
+
+    settings = [f"dataset.classes=[{','.join(CLASS_NAMES)}]", "model.batch_norm_momentum=0.5", "optimizer=adam"]
+    finished = segtrain(tmp_path, *own_data(*OWN_SIZES, *settings, "max_samples=null"))
+    assert (finished.status, finished.errors) == (0, "")
+    assert "7 train, 3 val, 5 classes, images at their own sizes, 2 epochs of 7 steps" in finished.output
+    results = read_results(tmp_path / "out")
+    assert (results["status"], results["image_size"], results["resize"]) == ("completed", None, None)
+    assert results["metric_contract"]["evaluated_at"] == "each image's own size"
+    assert "Scored at each image's own size;" in html.unescape(
+        (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    )
+    assert len([name for name in files_in(tmp_path / "out") if name.startswith("predictions/")]) == 3
+
+    # The score is that of every pixel of the files themselves.
+    model = keras.saving.load_model(tmp_path / "out" / "checkpoints" / "best.keras")
+    truth, predicted = [], {}
+    for number in range(7, 10):
+        image, mask = (
+            np.asarray(Image.open(photos_of_many_sizes / folder / f"photo {number}.png"))
+            for folder in ("images", "masks")
+        )
+        predicted[number] = model.predict(image[None].astype("float32"), verbose=0)[0].argmax(axis=-1)
+        truth.append(np.stack([mask, predicted[number]], axis=-1)[mask != 255])
+    labels, guesses = np.concatenate(truth).T
+    seen = np.union1d(labels, guesses)
+    expected = sklearn.metrics.jaccard_score(labels, guesses, labels=seen, average="macro")
+    assert results["val"]["mean_iou"] == pytest.approx(expected)
+
+    finished = segtrain(tmp_path, "evaluate", "out", "hydra.run.dir=again")
+    assert (finished.status, finished.errors) == (0, "")
+    again = read_results(tmp_path / "again")
+    assert (again["val"], again["metric_contract"]) == (results["val"], results["metric_contract"])
+    assert_refused(segtrain(tmp_path, "evaluate", "out", "batch_size=2"), "image_size=null", "Leave batch_size out.")
+
+    finished = segtrain(tmp_path, "predict", "out", "input=data/images", "output=masks")
+    assert (finished.status, finished.errors) == (0, "")
+    for number in range(7, 10):
+        mask = np.asarray(Image.open(tmp_path / "masks" / f"photo {number}.png"))
+        np.testing.assert_array_equal(mask, predicted[number])
+
+
+@pytest.mark.parametrize("resize", ["letterbox", "crop_square"])
+def test_a_run_tells_how_images_reached_its_size(photos_of_many_sizes, tmp_path, resize):
+    settings = ["dataset.classes=null", f"dataset.resize={resize}", "epochs=1", "callbacks=[checkpoint]"]
+    finished = segtrain(tmp_path, *own_data(*settings))
+    assert (finished.status, finished.errors) == (0, "")
+    assert f"32x48 ({resize})" in finished.output
+    results = read_results(tmp_path / "out")
+    assert results["resize"] == resize
+    words = {"letterbox": "images letterboxed", "crop_square": "images cropped to their largest centred part"}
+    assert words[resize] in results["metric_contract"]["evaluated_at"]
+    assert segtrain(tmp_path, "evaluate", "out", "hydra.run.dir=again").status == 0
+    assert read_results(tmp_path / "again")["val"] == results["val"]
+    assert segtrain(tmp_path, "predict", "out", "input=data/images", "output=masks").status == 0
+    sizes = {Image.open(path).size for path in (tmp_path / "masks").glob("*[0-9].png")}
+    assert sizes == {Image.open(path).size for path in (photos_of_many_sizes / "images").iterdir()}
+    assert len(sizes) == 10
+
+
+def test_images_at_their_own_sizes_are_benchmarked(photos_of_many_sizes, tmp_path):
+    settings = ["dataset.classes=null", *OWN_SIZES, "max_samples=null", "measure=[run]", "rounds=1"]
+    finished = segtrain(tmp_path, "benchmark", *own_data(*settings))
+    assert (finished.status, finished.errors) == (0, "")
+    assert "encoder_decoder_small on folder, images at their own sizes, batch 1, 1 rounds" in " ".join(finished.output.split())
+    found = json.loads((tmp_path / "out" / "benchmark.json").read_text(encoding="utf-8"))
+    assert found["image_size"] is None
+    assert all(found[f"{part}_images_per_second"] > 0 for part in ("pipeline", "step", "loop"))
 
 
 # A sweep

@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from segtrain.cli import config_folder
 from segtrain.settings import (
+    BenchmarkSettings,
     CompareSettings,
     ConfigError,
     EvaluateSettings,
@@ -30,13 +31,14 @@ SCHEMAS = {
     "evaluate": EvaluateSettings,
     "predict": PredictSettings,
     "compare": CompareSettings,
+    "benchmark": BenchmarkSettings,
 }
 
 
 @pytest.fixture(scope="module")
 def composed():
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        configs = {name: hydra.compose(name, OVERRIDES if name == "config" else []) for name in SCHEMAS}
+        configs = {name: hydra.compose(name, OVERRIDES if name in ("config", "benchmark") else []) for name in SCHEMAS}
     for config in configs.values():
         OmegaConf.set_struct(config, False)
     return configs
@@ -85,6 +87,7 @@ def test_right_settings_come_back_as_plain_values(read, composed):
         ("seed", 2**32 - 1),
         ("max_samples", 2),
         ("max_samples", None),
+        ("dataset.resize", "letterbox"),
         ("dataset.classes", None),
         ("dataset.classes", ["road", "sky"]),
         ("dataset.ignore_label", 255),
@@ -149,6 +152,7 @@ def test_what_is_right_is_accepted(read, key, value):
         # Choices.
         ("model.upsampling", "bilinea", "has to be nearest or bilinear. Did you mean 'bilinear'?"),
         ("model.upsampling", None, "model.upsampling=null: has to be nearest or bilinear."),
+        ("dataset.resize", "crop", "dataset.resize=crop: has to be stretch, crop_square or letterbox."),
         ("dataset.cache", "memry", "has to be auto, memory, disk or none. Did you mean 'memory'?"),
         ("trainer.strategy", "two", "trainer.strategy=two: has to be auto, one or mirrored."),
         ("callbacks.checkpoint.mode", "maximum", "has to be max or min. Did you mean 'max'?"),
@@ -263,6 +267,56 @@ def test_one_thing_alone_changes_the_learning_rate(read, refusal, schedule, acce
         assert read(changes).callbacks["reduce_on_plateau"]["patience"] == 2
     else:
         assert re.fullmatch(r"callbacks\.reduce_on_plateau .*schedule=constant.*", refusal(changes))
+
+
+OWN_SIZES = {
+    "image_size": None,
+    "batch_size": 1,
+    "augmentation": {
+        "_target_": "segtrain.augmentations.augmentation.Augmentation",
+        "transforms": {"flip": {"_target_": "albumentations.HorizontalFlip"}},
+    },
+}
+
+
+def test_images_may_keep_their_own_sizes(read):
+    settings = read(OWN_SIZES | {"trainer.strategy": "one", "trainer.jit": False, "epochs": 3})
+    assert (settings.image_size, settings.batch_size, settings.epochs) == (None, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "what", "instead"),
+    [
+        ({"batch_size": 8}, "batch_size=8", "batch_size=1"),
+        ({"dataset.resize": "letterbox"}, "dataset.resize=letterbox", "dataset.resize=stretch"),
+        ({"dataset.resize": "crop_square"}, "dataset.resize=crop_square", "dataset.resize=stretch"),
+        ({"trainer.strategy": "mirrored"}, "trainer.strategy=mirrored", "trainer.strategy=one"),
+        ({"trainer.jit": True}, "trainer.jit=true", "trainer.jit=false"),
+        (
+            {"augmentation.transforms.crop": {"_target_": "albumentations.RandomResizedCrop", "size": "${image_size}"}},
+            "augmentation.transforms.crop.size",
+            "augmentation=flip or augmentation=none",
+        ),
+        ({"model.width": "${image_size[0]}"}, "model.width", "another model.width"),
+        (
+            {"callbacks.pictures.epochs": [0, "${image_size.1}"]},
+            "callbacks.pictures.epochs.1",
+            "another callbacks.pictures.epochs.1",
+        ),
+    ],
+)
+def test_what_needs_a_size_is_refused_without_one(refusal, changes, what, instead):
+    message = refusal(OWN_SIZES | changes)
+    assert message.startswith(f"{what}: ")
+    assert "image_size=null" in message
+    assert re.search(rf"Type {re.escape(instead)}.*, or image_size=\[HEIGHT,WIDTH\]\.$", message)
+
+
+@pytest.mark.parametrize(
+    ("measure", "instead"), [(["xla"], "measure=[run]"), (["start_up", "xla", "run"], "measure=[start_up,run]")]
+)
+def test_a_benchmark_of_xla_needs_a_size(refusal, measure, instead):
+    assert f"Type {instead}, or image_size" in refusal(OWN_SIZES | {"measure": measure}, "benchmark")
 
 
 @pytest.mark.parametrize(
