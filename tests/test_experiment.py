@@ -18,14 +18,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
+import hydra
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
-from segtrain import cli
+from segtrain import cli, experiment
 from segtrain.datasets import dataset as dataset_module
 from segtrain.datasets.shapes import CLASS_NAMES, PALETTE, build_shapes
+from segtrain.run_folder import RunFolder
+from segtrain.settings import TrainSettings, read_settings
 
 # So that a handful of steps tell classes apart; the scores of a constant would agree with anything.
 SETTINGS = ["--config-name", "smoke", "model.width=4", "model.batch_norm_momentum=0.5", "optimizer=adam"]
@@ -663,11 +666,28 @@ def test_a_run_tells_how_images_reached_its_size(photos_of_many_sizes, tmp_path,
     assert len(sizes) == 10
 
 
+@pytest.mark.parametrize(
+    ("overrides", "jit", "strategy"), [(["image_size=[8,8]"], True, "auto"), (OWN_SIZES, False, "one")]
+)
+def test_images_of_many_sizes_are_not_compiled_for_each(tmp_path, monkeypatch, overrides, jit, strategy):
+    """As on a machine with GPUs, where `auto` would have XLA compile and would mirror."""
+    from segtrain.training import trainer
+
+    choose_strategy, chosen = trainer.choose_strategy, []
+    monkeypatch.setattr(trainer, "pays_to_compile", lambda num_replicas: True)
+    monkeypatch.setattr(trainer, "choose_strategy", lambda choice: chosen.append(choice) or choose_strategy("one"))
+    with hydra.initialize_config_dir(str(cli.config_folder()), version_base="1.3"):
+        settings = read_settings(hydra.compose("config", overrides), TrainSettings)
+    assert experiment._start_tensorflow(settings, RunFolder(tmp_path)).jit is jit
+    assert chosen == [strategy]
+
+
 def test_images_at_their_own_sizes_are_benchmarked(photos_of_many_sizes, tmp_path):
     settings = ["dataset.classes=null", *OWN_SIZES, "max_samples=null", "measure=[run]", "rounds=1"]
     finished = segtrain(tmp_path, "benchmark", *own_data(*settings))
     assert (finished.status, finished.errors) == (0, "")
-    assert "encoder_decoder_small on folder, images at their own sizes, batch 1, 1 rounds" in " ".join(finished.output.split())
+    output = " ".join(finished.output.split())  # a table's title goes on in a second line
+    assert "encoder_decoder_small on folder, images at their own sizes, batch 1, 1 rounds" in output
     found = json.loads((tmp_path / "out" / "benchmark.json").read_text(encoding="utf-8"))
     assert found["image_size"] is None
     assert all(found[f"{part}_images_per_second"] > 0 for part in ("pipeline", "step", "loop"))
