@@ -1,6 +1,8 @@
 """How images and masks reach the network's size, against Pillow and slow twins in exact fractions."""
 
+import tempfile
 from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageOps
 
 from segtrain.datasets.dataset import SegmentationDataset
+from segtrain.datasets.file_pairs import FilePairs
 from segtrain.pipeline.resizing import crop, describe_size, largest_part, letterboxed, pad, resize_image, resize_labels
 from segtrain.pipeline.samples import Samples
 
@@ -159,32 +162,23 @@ def test_a_crop_does_not_keep_the_whole_image():
 COLOURS = np.uint8([(255, 0, 0), (0, 255, 0), (0, 0, 255)])
 
 
-class Drawn:
-    """One sample: a mask of large blocks, and an image that has the colour of each label. Implements `Split`."""
-
-    def __init__(self, blocks: np.ndarray, shape: tuple[int, int]):
-        rows, columns = (np.arange(length) * count // length for length, count in zip(shape, blocks.shape, strict=True))
-        self.labels = blocks[rows[:, None], columns]
-        colours = np.zeros((256, 3), np.uint8)
-        colours[:3], colours[VOID] = COLOURS, (9, 9, 9)
-        self.image = colours[self.labels]
-
-    def __len__(self):
-        return 1
-
-    def source(self, index):
-        return "drawn"
-
-    def sizes(self, index):
-        return self.labels.shape, self.labels.shape
-
-    def read(self, index):
-        return self.image, self.labels
+def draw(blocks: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a mask of large blocks and an image that has the colour of each label; the image first."""
+    rows, columns = (np.arange(length) * count // length for length, count in zip(shape, blocks.shape, strict=True))
+    labels = blocks[rows[:, None], columns]
+    colours = np.zeros((256, 3), np.uint8)
+    colours[:3], colours[VOID] = COLOURS, (9, 9, 9)
+    return colours[labels], labels
 
 
-def samples_of(split, size, resize):
-    dataset = SegmentationDataset("drawn", {"train": split}, "abc", VOID, COLOURS, cache="none", resize=resize)
-    return Samples(dataset, "train", image_size=size)
+def decode_at(size, resize, image, labels):
+    """Writes image and mask as PNG files, and returns them as a run with that size has them."""
+    with tempfile.TemporaryDirectory() as folder:
+        Image.fromarray(image).save(f"{folder}/image.png")
+        Image.fromarray(labels).save(f"{folder}/mask.png")
+        split = FilePairs(Path(folder), Path(folder), [("image.png", "mask.png")])
+        dataset = SegmentationDataset("drawn", {"train": split}, "abc", VOID, COLOURS, cache="none", resize=resize)
+        return Samples(dataset, "train", image_size=size).at_network_size(0)
 
 
 def seen_part(shape, size, resize):
@@ -217,10 +211,10 @@ small_sizes = st.tuples(st.integers(1, 40), st.integers(1, 40))
 @settings(deadline=None)
 def test_the_mask_is_still_that_of_the_image(blocks, shape, size, resize):
     """Where all that a pixel may show has one label, it has that label and its colour; elsewhere none is invented."""
-    drawn = Drawn(blocks, shape)
-    image, labels = samples_of(drawn, size, resize).at_network_size(0)
+    own_image, own_labels = draw(blocks, shape)
+    image, labels = decode_at(size, resize, own_image, own_labels)
     assert (image.shape, labels.shape, image.dtype, labels.dtype) == ((*size, 3), size, np.uint8, np.uint8)
-    assert set(np.unique(labels)) <= set(np.unique(drawn.labels)) | ({VOID} if resize == "letterbox" else set())
+    assert set(np.unique(labels)) <= set(np.unique(own_labels)) | ({VOID} if resize == "letterbox" else set())
     (own_top, own_left, *own), (top, left, height, width) = seen_part(shape, size, resize)
     inside = np.zeros(size, bool)
     inside[top : top + height, left : left + width] = True
@@ -232,16 +226,15 @@ def test_the_mask_is_still_that_of_the_image(blocks, shape, size, resize):
                 neighbourhood(row, height, own_top, own[0]),
                 neighbourhood(column, width, own_left, own[1]),
             )
-            if len(np.unique(drawn.labels[window])) == 1:
-                assert labels[top + row, left + column] == drawn.labels[window][0, 0]
-                np.testing.assert_array_equal(image[top + row, left + column], drawn.image[window][0, 0])
+            if len(np.unique(own_labels[window])) == 1:
+                assert labels[top + row, left + column] == own_labels[window][0, 0]
+                np.testing.assert_array_equal(image[top + row, left + column], own_image[window][0, 0])
 
 
 @pytest.mark.parametrize("resize", ["stretch", "crop_square", "letterbox"])
 def test_most_pixels_of_a_photo_are_away_from_edges(resize):
     """Or the test before this one would look at nothing."""
-    drawn = Drawn(np.uint8([[0, 1], [2, 0]]), (90, 160))
-    image, labels = samples_of(drawn, (48, 48), resize).at_network_size(0)
+    image, labels = decode_at((48, 48), resize, *draw(np.uint8([[0, 1], [2, 0]]), (90, 160)))
     as_drawn = (image[..., None, :] == COLOURS).all(axis=-1)
     derived = np.where(as_drawn.any(axis=-1), as_drawn.argmax(axis=-1), VOID)
     agree = {"stretch": 48 * 48, "crop_square": 48 * 48, "letterbox": 27 * 48}[resize]
@@ -251,10 +244,10 @@ def test_most_pixels_of_a_photo_are_away_from_edges(resize):
 
 
 def test_at_its_own_size_nothing_is_changed():
-    drawn = Drawn(np.uint8([[0, 1], [2, 0]]), (31, 17))
-    image, labels = samples_of(drawn, None, "stretch").at_network_size(0)
-    np.testing.assert_array_equal(image, drawn.image)
-    np.testing.assert_array_equal(labels, drawn.labels)
+    own_image, own_labels = draw(np.uint8([[0, 1], [2, 0]]), (31, 17))
+    image, labels = decode_at(None, "stretch", own_image, own_labels)
+    np.testing.assert_array_equal(image, own_image)
+    np.testing.assert_array_equal(labels, own_labels)
 
 
 @pytest.mark.parametrize(
