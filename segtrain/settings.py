@@ -264,7 +264,6 @@ def _check_together(values: Mapping[str, Any]) -> None:
         raise ConfigError(
             "callbacks.reduce_on_plateau changes the learning rate itself. Type schedule=constant with it."
         )
-
     if values["image_size"] is None:
         _check_own_sizes(values)
 
