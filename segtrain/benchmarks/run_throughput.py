@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,15 @@ from segtrain.benchmarks.alternation import Figure, ratio, seconds_of, take_turn
 from segtrain.benchmarks.device import count_flops, measured_peak, peak_memory
 from segtrain.pipeline.batches import batch_spec, training_batches
 from segtrain.pipeline.samples import Samples
+from segtrain.pipeline.usable_cores import usable_cores
 from segtrain.training.trainer import Evaluator, Trainer, training_step
 
-STEPS_PER_ROUND = 50
+TIMED_STEPS = 50
 # A round of the run's parts takes seconds, and what it has to tell apart is a few percent: so there are more of them.
 PAIRS_PER_ROUND = 3
-# As many batches, and no more, a pipeline has ready when its turn comes.
-UNTIMED_STEPS = 2 * len(os.sched_getaffinity(0)) + 2
+# A pipeline has no more batches ready when its turn comes.
+UNTIMED_STEPS = 2 * usable_cores() + 2
+STEPS_PER_ROUND = UNTIMED_STEPS + TIMED_STEPS
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def measure_run(run: Run, rounds: int) -> dict[str, Figure]:
         spec=batch_spec(run.training, run.batch_size),
     )
     batches = list(itertools.islice(run.trainer.batches(lambda: _first_batches(run)), _batches_of_all_sizes(run)))
-    turns = _Turns({"step": lambda: _step_rate(bare_step, batches, run), "pipeline": lambda: _pipeline_rate(run)}, run)
+    # While the pipeline takes its turn, the loop's own fills its buffers up: the step has the machine to itself.
+    turns = _Turns({"pipeline": lambda: _pipeline_rate(run), "step": lambda: _step_rate(bare_step, batches, run)}, run)
     run.trainer.fit(
         run.model,
         optimizer=run.optimizer,
@@ -124,11 +126,12 @@ class _Turns(keras.callbacks.Callback):
         self.figures: dict[str, list[float]] = {name: [] for name in ("loop", "data_wait", *others)}
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._seconds, self._start = 0.0, time.perf_counter()
+        self._seconds, self._waited, self._start = 0.0, 0.0, time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._waited += logs["data_wait"]
         if batch + 1 == self._untimed_steps:
-            self._start = time.perf_counter()
+            self._waited, self._start = 0.0, time.perf_counter()
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._seconds += time.perf_counter() - self._start
@@ -138,9 +141,11 @@ class _Turns(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._seconds += time.perf_counter() - self._start
-        taken = {"loop": self._timed_steps * self._batch_size / self._seconds, "data_wait": logs["data_wait"]}
-        order = list(self._others) if epoch % 2 else list(reversed(self._others))
-        taken |= {name: self._others[name]() for name in order}
+        taken = {
+            "loop": self._timed_steps * self._batch_size / self._seconds,
+            "data_wait": self._waited / self._seconds,
+        }
+        taken |= {name: turn() for name, turn in self._others.items()}
         if epoch > 0:
             for name, figure in taken.items():
                 self.figures[name].append(figure)
@@ -160,7 +165,6 @@ def _batches_of_all_sizes(run: Run) -> int:
 
 
 def _step_rate(step, batches, run) -> float:
-    # The loop's pipeline fills its buffers up during the untimed steps.
     timed, untimed = _steps(run)
     in_turn = itertools.cycle(batches)
     return timed * run.batch_size / seconds_of(lambda: step(*next(in_turn)), timed, untimed=untimed, wait=float)
