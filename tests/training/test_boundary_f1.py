@@ -27,10 +27,7 @@ def slow_boundary(labels, class_id):
 def slow_f1(truth, predicted, num_classes, tolerance):
     """Every boundary pixel against every other."""
     radius = max(1, tolerance * math.hypot(*truth.shape))
-    predicted = [
-        [VOID if t == VOID else p for t, p in zip(*rows, strict=True)] for rows in zip(truth, predicted, strict=True)
-    ]
-    predicted = np.array(predicted)
+    predicted = np.where(truth == VOID, VOID, predicted)
     scores = []
     for class_id in range(num_classes):
         true, found = slow_boundary(truth, class_id), slow_boundary(predicted, class_id)
