@@ -245,8 +245,12 @@ def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:
             stage = f"measuring {name} ({number} of {len(chosen)}, {rounds} rounds)"
             if not console.is_terminal:
                 console.print(stage, highlight=False)
-            with console.status(stage), native_messages_to(folder.log):
-                figures |= parts[name]()
+            try:
+                with console.status(stage), native_messages_to(folder.log):
+                    figures |= parts[name]()
+            except Exception:
+                console.print(as_table(figures, f"before {name} failed"))
+                raise
             folder.write_benchmark(as_dict(figures))  # what has been measured stays if the next part fails
     facts = {
         "rounds": rounds,
@@ -276,7 +280,9 @@ def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:
 def _run_to_benchmark(settings: TrainSettings, folder: RunFolder, dataset: SegmentationDataset, trainer: Any) -> Any:
     """Returns the run as `train` builds it, on as many images as a round takes; without pictures and checkpoints."""
     from segtrain.benchmarks.run_throughput import STEPS_PER_ROUND, Run
+    from segtrain.training.callbacks.checkpoint import Checkpoint
     from segtrain.training.callbacks.display import Display
+    from segtrain.training.callbacks.pictures import Pictures
     from segtrain.training.trainer import Evaluator
 
     augmentation = build(settings.augmentation, ignore_label=dataset.ignore_label)
@@ -289,11 +295,8 @@ def _run_to_benchmark(settings: TrainSettings, folder: RunFolder, dataset: Segme
     training = Samples(dataset, "train", augmentation=augmentation, max_samples=most, **of_run)
     validation = Samples(dataset, "val", max_samples=settings.batch_size, **of_run)
     model, optimizer, loss = _build_network(settings, trainer, dataset, training.steps_per_epoch(settings.batch_size))
-    callbacks = [
-        build(option, folder=folder, validation=validation)
-        for name, option in settings.callbacks.items()
-        if name not in ("pictures", "checkpoint")
-    ]
+    callbacks = [build(option, folder=folder, validation=validation) for option in settings.callbacks.values()]
+    callbacks = [callback for callback in callbacks if not isinstance(callback, (Checkpoint, Pictures))]
     # The display draws as on a terminal, and nobody sees it.
     display = Display(Console(file=StringIO(), force_terminal=True), settings.batch_size, training.cache_kind)
     evaluator = Evaluator(trainer, model, loss, validation, settings.batch_size)

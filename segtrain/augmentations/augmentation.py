@@ -81,7 +81,7 @@ class _Copies:
             stream.restart(words, index)
         # Called one after another, as a Compose would: its checks of every sample cost more than a small transform.
         for transform, gains in zip(self._transforms, self._gains, strict=True):
-            through_fourth = gains and image.shape[2:] == (3,)
+            through_fourth = gains and image.shape[2:] == (3,) and image.dtype == np.uint8
             sample = transform(image=add_fourth(image) if through_fourth else image, mask=labels)
             image, labels = drop_fourth(sample["image"]) if through_fourth else sample["image"], sample["mask"]
         return image, labels

@@ -16,8 +16,10 @@ def gains_from_fourth(transform: Any) -> bool:
     """Returns whether a transform warps all channels alike, in an interpolation that a fourth makes quicker."""
     import albumentations  # whoever made the transform has: it takes a second, which a run without any is spared
 
+    warps = ("Affine", "Perspective", "Rotate", "SafeRotate", "ShiftScaleRotate")
     return (
-        isinstance(transform, (albumentations.Affine, albumentations.Perspective, albumentations.Rotate))
+        # The very class: one made of it may look at the channels.
+        type(transform) in {getattr(albumentations, name) for name in warps}
         and transform.interpolation in _QUICKER
         and np.isscalar(transform.fill)  # a colour has as many numbers as the image has channels
     )

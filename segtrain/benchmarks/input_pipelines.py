@@ -2,7 +2,8 @@
 
 The augmentation is that of a public U-Net recipe: rotation within 30 degrees, horizontal flip, and a random part of a
 360x480 image brought to 224x224. The images are in memory from the start, so augmentation and batching are what is
-timed. Each pipeline has a process of its own, `python -m segtrain.benchmarks.input_pipelines NAME`, as a script would.
+timed. Each pipeline has a process of its own, `python -m segtrain.benchmarks.input_pipelines NAME`, which uses no GPU.
+OpenCV's own threads are off in all of them, which speeds each one up.
 """
 
 import contextlib
@@ -24,23 +25,26 @@ from segtrain.datasets.dataset import SegmentationDataset
 from segtrain.datasets.shapes import build_shapes
 from segtrain.pipeline.batches import training_batches
 from segtrain.pipeline.samples import Samples
+from segtrain.pipeline.usable_cores import usable_cores
 
 IMAGE_SIZE = (360, 480)
 NETWORK_SIZE = (224, 224)
 NUM_IMAGES = 64
 BATCH_SIZE = 32
 # Batches that a pipeline has ready when its turn comes are not its speed. tf.data's tuning makes room for many.
-UNTIMED_BATCHES = 16
+UNTIMED_BATCHES = 12 + 2 * usable_cores()
 TIMED_BATCHES = 24
 
 
 def measure_input_pipelines(rounds: int, log: IO[str]) -> dict[str, Figure]:
     """Returns images per second as ratios: `pipeline_over_reference`, `pipeline_over_torch` where it is installed.
 
-    The reference makes a `tf.numpy_function` call an image; torch is a DataLoader with two workers. Beside them, what
-    `augmentation=rotate_flip_crop` reaches, which does the same in one warp: `fused_pipeline_over_reference`.
+    The reference makes a `tf.numpy_function` call an image; torch is a DataLoader with two workers, which deliver float
+    images and int64 labels, or (`pipeline_over_torch_uint8`) bytes that are converted a batch at a time, as ours are.
+    Beside them, what `augmentation=rotate_flip_crop` reaches, which does the same in one warp:
+    `fused_pipeline_over_reference`.
     """
-    names = ["segtrain", "fused", "reference", *(["torch"] if importlib.util.find_spec("torch") else [])]
+    names = ["segtrain", "fused", "reference", *(["torch", "torch_uint8"] if importlib.util.find_spec("torch") else [])]
     with contextlib.ExitStack() as stack:
         pipelines = {
             name: stack.enter_context(contextlib.closing(OtherProcess(__name__, name, log=log))) for name in names
@@ -48,7 +52,10 @@ def measure_input_pipelines(rounds: int, log: IO[str]) -> dict[str, Figure]:
         figures = take_turns(pipelines, rounds)
     return {
         "pipeline_over_reference": ratio(figures, "segtrain", "reference"),
-        "pipeline_over_torch": ratio(figures, "segtrain", "torch") if "torch" in figures else NOT_MEASURED,
+        **{
+            f"pipeline_over_{name}": ratio(figures, "segtrain", name) if name in figures else NOT_MEASURED
+            for name in ("torch", "torch_uint8")
+        },
         "fused_pipeline_over_reference": ratio(figures, "fused", "reference"),
     }
 
@@ -109,16 +116,25 @@ def _torch_batches(dataset: SegmentationDataset) -> Iterator[Any]:
     return torch_batches(_decoded(dataset), list(transforms().values()), BATCH_SIZE)
 
 
+def _torch_uint8_batches(dataset: SegmentationDataset) -> Iterator[Any]:
+    from segtrain.benchmarks.torch_loader import torch_batches
+
+    batches = torch_batches(_decoded(dataset), list(transforms().values()), BATCH_SIZE, as_bytes=True)
+    return ((images.float() / 255, labels.long()) for images, labels in batches)
+
+
 def _decoded(dataset: SegmentationDataset) -> list[tuple[np.ndarray, np.ndarray]]:
     return [dataset.read("train", index) for index in range(NUM_IMAGES)]
 
 
 if __name__ == "__main__":
+    tf.config.set_visible_devices([], "GPU")
     open_batches = {
         "segtrain": _segtrain_batches,
         "fused": _fused_batches,
         "reference": _reference_batches,
         "torch": _torch_batches,
+        "torch_uint8": _torch_uint8_batches,
     }
     shapes = build_shapes(num_train=NUM_IMAGES, num_val=1, height=IMAGE_SIZE[0], width=IMAGE_SIZE[1], cache="memory")
     answer_turns(_rate_of(open_batches[sys.argv[1]](shapes)))

@@ -9,6 +9,7 @@ from typing import IO, Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from segtrain.benchmarks.alternation import NOT_MEASURED, Figure, ratio, seconds_of, take_turns
 from segtrain.benchmarks.other_process import OtherProcess
@@ -27,7 +28,10 @@ def measure_networks(rounds: int, log: IO[str]) -> dict[str, Figure]:
     """Returns step times as ratios: `segnet_over_encoder_decoder` and, where torch is installed, `step_over_torch`."""
     steps = {build.__name__: timed_step(build) for build in (build_segnet_small, build_encoder_decoder_small)}
     ours, plain = steps
-    torch = OtherProcess("segtrain.benchmarks.torch_network", log=log) if importlib.util.find_spec("torch") else None
+    torch = None
+    if importlib.util.find_spec("torch"):
+        device = "cuda" if tf.config.list_logical_devices("GPU") else "cpu"
+        torch = OtherProcess("segtrain.benchmarks.torch_network", device, log=log)
     try:
         figures = take_turns(steps | ({"torch": torch} if torch else {}), rounds)
     finally:
@@ -46,7 +50,7 @@ def random_batch() -> tuple[np.ndarray, np.ndarray]:
 
 def timed_step(build: Callable[..., keras.Model]) -> Callable[[], float]:
     """Returns a function that takes training steps on one batch and returns seconds."""
-    trainer = Trainer(strategy="one", jit=False)
+    trainer = Trainer(strategy="one")
     model = build(num_classes=NUM_CLASSES, channels=3, width=WIDTH, dropout=DROPOUT)
     optimizer = build_sgd(learning_rate=0.01)
     optimizer.build(model.trainable_variables)

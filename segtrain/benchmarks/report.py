@@ -31,6 +31,7 @@ ROWS: dict[str, tuple[str, str, str]] = {
     "step_over_torch": ("segnet_small / PyTorch, time", ".3f", "<= 1"),
     "pipeline_over_reference": ("pipeline / a call an image", ".2f", ">= 1.8"),
     "pipeline_over_torch": ("pipeline / PyTorch DataLoader", ".2f", ">= 1.8"),
+    "pipeline_over_torch_uint8": ("the same, bytes from its workers", ".2f", ""),
     "fused_pipeline_over_reference": ("rotate_flip_crop / a call an image", ".2f", ""),
     "disk_cache_over_png": ("disk cache / decoding PNG", ".1f", ">= 5"),
     "start_up.help_seconds": ("segtrain --help, s", ".2f", "<= 1.0"),

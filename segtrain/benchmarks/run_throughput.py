@@ -1,7 +1,6 @@
 """Images a second of a run's parts and of the whole: the pipeline alone, the bare step, the loop around both."""
 
 import functools
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,13 +13,15 @@ from segtrain.benchmarks.alternation import Figure, ratio, seconds_of, take_turn
 from segtrain.benchmarks.device import count_flops, measured_peak, peak_memory
 from segtrain.pipeline.batches import training_batches
 from segtrain.pipeline.samples import Samples
+from segtrain.pipeline.usable_cores import usable_cores
 from segtrain.training.trainer import Evaluator, Trainer, training_step
 
-STEPS_PER_ROUND = 50
+TIMED_STEPS = 50
 # A round of the run's parts takes seconds, and what it has to tell apart is a few percent: so there are more of them.
 PAIRS_PER_ROUND = 3
-# As many batches, and no more, a pipeline has ready when its turn comes.
-UNTIMED_STEPS = 2 * len(os.sched_getaffinity(0)) + 2
+# A pipeline has no more batches ready when its turn comes.
+UNTIMED_STEPS = 2 * usable_cores() + 2
+STEPS_PER_ROUND = UNTIMED_STEPS + TIMED_STEPS
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ def measure_run(run: Run, rounds: int) -> dict[str, Figure]:
         training_step(run.model, run.optimizer, run.loss, num_replicas=run.trainer.num_replicas)
     )
     batch = next(run.trainer.batches(lambda: _first_batches(run)))
-    turns = _Turns({"step": lambda: _step_rate(bare_step, batch, run), "pipeline": lambda: _pipeline_rate(run)}, run)
+    # While the pipeline takes its turn, the loop's own fills its buffers up: the step has the machine to itself.
+    turns = _Turns({"pipeline": lambda: _pipeline_rate(run), "step": lambda: _step_rate(bare_step, batch, run)}, run)
     run.trainer.fit(
         run.model,
         optimizer=run.optimizer,
@@ -119,11 +121,12 @@ class _Turns(keras.callbacks.Callback):
         self.figures: dict[str, list[float]] = {name: [] for name in ("loop", "data_wait", *others)}
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._seconds, self._start = 0.0, time.perf_counter()
+        self._seconds, self._waited, self._start = 0.0, 0.0, time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._waited += logs["data_wait"]
         if batch + 1 == self._untimed_steps:
-            self._start = time.perf_counter()
+            self._waited, self._start = 0.0, time.perf_counter()
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._seconds += time.perf_counter() - self._start
@@ -133,9 +136,11 @@ class _Turns(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._seconds += time.perf_counter() - self._start
-        taken = {"loop": self._timed_steps * self._batch_size / self._seconds, "data_wait": logs["data_wait"]}
-        order = list(self._others) if epoch % 2 else list(reversed(self._others))
-        taken |= {name: self._others[name]() for name in order}
+        taken = {
+            "loop": self._timed_steps * self._batch_size / self._seconds,
+            "data_wait": self._waited / self._seconds,
+        }
+        taken |= {name: turn() for name, turn in self._others.items()}
         if epoch > 0:
             for name, figure in taken.items():
                 self.figures[name].append(figure)
@@ -151,7 +156,6 @@ def _steps(run: Run) -> tuple[int, int]:
 
 
 def _step_rate(step, batch, run) -> float:
-    # The loop's pipeline fills its buffers up during the untimed steps.
     timed, untimed = _steps(run)
     return timed * run.batch_size / seconds_of(lambda: step(*batch), timed, untimed=untimed, wait=float)
 

@@ -1,10 +1,10 @@
 """`segnet_small` in PyTorch, to time a step of it beside ours. Needs torch, which nothing but the benchmark does.
 
-Runs in a process of its own: `python -m segtrain.benchmarks.torch_network`.
+Runs in a process of its own: `python -m segtrain.benchmarks.torch_network DEVICE`.
 """
 
 import itertools
-import os
+import sys
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import nn
 from segtrain.benchmarks.networks import DROPOUT, NUM_CLASSES, WIDTH, random_batch, turns_of
 from segtrain.benchmarks.other_process import answer_turns
 from segtrain.models.mirrored_network import Stages, small_stages
+from segtrain.pipeline.usable_cores import usable_cores
 
 
 class TorchSegNet(nn.Module):
@@ -56,26 +57,24 @@ class TorchStep:
         network: the network.
         images: uint8 `(batch, height, width, channels)`.
         labels: uint8 `(batch, height, width)`; 255 is void.
-        threads: threads of PyTorch.
+        device: `cpu` or `cuda`.
     """
 
-    def __init__(self, network: nn.Module, images: np.ndarray, labels: np.ndarray, threads: int):
-        torch.set_num_threads(threads)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    def __init__(self, network: nn.Module, images: np.ndarray, labels: np.ndarray, device: str):
         self._network = network.to(device, memory_format=torch.channels_last).train()
         self._images = torch.from_numpy(images).permute(0, 3, 1, 2).to(device)
         self._labels = torch.from_numpy(labels).long().to(device)
         self._optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True)
         self._loss = nn.CrossEntropyLoss(ignore_index=255)
 
-    def __call__(self) -> float:
-        """Takes a step and returns its loss."""
+    def __call__(self) -> torch.Tensor:
+        """Takes a step and returns its loss, which is not waited for."""
         self._optimizer.zero_grad(set_to_none=True)
         images = self._images.float().contiguous(memory_format=torch.channels_last)
         loss = self._loss(self._network(images), self._labels)
         loss.backward()
         self._optimizer.step()
-        return loss.item()
+        return loss.detach()
 
 
 def _conv_units(channels: int, widths: tuple[int, ...]) -> nn.Sequential:
@@ -92,4 +91,5 @@ def _conv_units(channels: int, widths: tuple[int, ...]) -> nn.Sequential:
 
 if __name__ == "__main__":
     network = TorchSegNet(stages=small_stages(WIDTH), num_classes=NUM_CLASSES, channels=3, dropout=DROPOUT)
-    answer_turns(turns_of(TorchStep(network, *random_batch(), threads=len(os.sched_getaffinity(0)))))
+    torch.set_num_threads(usable_cores())
+    answer_turns(turns_of(TorchStep(network, *random_batch(), device=sys.argv[1])))

@@ -1,12 +1,12 @@
 """The tf.data side of the pipeline: which batches in which order, ahead of the device."""
 
-import os
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from segtrain.pipeline.samples import Samples
+from segtrain.pipeline.usable_cores import usable_cores
 
 
 def training_batches(
@@ -76,5 +76,5 @@ def _read_in_parallel(
     # What runs at once is fixed, so nothing is left to tune while training: the tuning takes a thread of its own.
     options = tf.data.Options()
     options.autotune.enabled = False
-    parallel = len(os.sched_getaffinity(0))
+    parallel = usable_cores()
     return numbers.map(read, num_parallel_calls=parallel, deterministic=True).prefetch(parallel).with_options(options)

@@ -78,6 +78,8 @@ class MemoryCache(SampleCache):
         return self._samples[index]
 
     def _keep(self, index, sample):
+        for part in sample:
+            part.setflags(write=False)  # a transform that writes to its input fails here, as it does from the disk
         self._samples[index] = sample
 
 

@@ -20,6 +20,10 @@ class ConfusionMatrix:
     def __init__(self, num_classes: int, ignore_label: int):
         self._num_classes = num_classes
         self._ignore_label = ignore_label
+        # On a CPU it takes half the time or less when it is compiled on its own: 4 ms, not 28, for 8x360x480 pixels of
+        # 11 classes on two cores.
+        on_cpu = not tf.config.list_logical_devices("GPU")
+        self._highest = tf.function(_highest, jit_compile=True) if on_cpu else _highest
         self._counts = tf.Variable(
             tf.zeros(num_classes * num_classes, tf.int64),
             trainable=False,
@@ -34,13 +38,16 @@ class ConfusionMatrix:
             labels: integer `(batch, height, width)`.
             logits: float `(batch, height, width, classes)`.
         """
-        predicted = _highest(logits)
-        truth = tf.cast(labels, tf.int32)
+        predicted = self._highest(logits)
+        truth = tf.cast(labels, tf.int64)
         size = self._num_classes * self._num_classes
         # Void is counted in one place more, which is then dropped: cheaper than selecting the valid pixels first.
-        place = tf.where(truth == self._ignore_label, size, truth * self._num_classes + predicted)
-        counts = tf.math.bincount(place, minlength=size + 1, maxlength=size + 1, dtype=tf.int64)
-        self._counts.assign_add(counts[:size])
+        place = tf.where(
+            truth == self._ignore_label, tf.constant(size, tf.int64), truth * self._num_classes + predicted
+        )
+        # A GPU counts in 32 bits, which is enough for a batch.
+        counts = tf.math.bincount(place, minlength=size + 1, maxlength=size + 1, dtype=tf.int32)
+        self._counts.assign_add(tf.cast(counts[:size], tf.int64))
 
     def reset(self) -> None:
         """Sets all counts to zero."""
@@ -51,7 +58,5 @@ class ConfusionMatrix:
         return self._counts.read_value().numpy().reshape(self._num_classes, self._num_classes)
 
 
-@tf.function(jit_compile=True)
 def _highest(logits):
-    # Compiled on its own it takes a quarter of the time, or less with more classes.
-    return tf.argmax(logits, axis=-1, output_type=tf.int32)
+    return tf.argmax(logits, axis=-1, output_type=tf.int64)

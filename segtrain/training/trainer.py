@@ -86,9 +86,10 @@ class Trainer:
     ) -> None:
         """Trains for `epochs`, driving the callbacks as `model.fit` would.
 
-        Epoch logs hold loss, pixel_accuracy and mean_iou of the training batches as they went by, the same with `val_`
-        for the validation split, learning_rate, images_per_second, data_wait (share of the time spent waiting for
-        batches, 0..1) and seconds (of the whole epoch, validation included).
+        Logs of a step hold its loss and data_wait, the seconds that its batch was waited for. Epoch logs hold loss,
+        pixel_accuracy and mean_iou of the training batches as they went by, the same with `val_` for the validation
+        split, learning_rate, images_per_second, data_wait (share of the time spent waiting for batches, 0..1) and
+        seconds (of the whole epoch, validation included).
 
         Args:
             model: from images 0..255 to logits.
@@ -151,10 +152,11 @@ class Trainer:
             asked = time.perf_counter()
             with _original_failure(training):
                 images, labels = next(batches)
-            waited += time.perf_counter() - asked
+            begun = time.perf_counter()
+            waited += begun - asked
             compiles = train_step.experimental_get_tracing_count() == 0
             loss = train_step(images, labels)
-            driver.on_train_batch_end(step, {"loss": float(loss)})
+            driver.on_train_batch_end(step, {"loss": float(loss), "data_wait": begun - asked})
             if compiles and steps > 1:
                 # The step that compiles takes longer than many; the rates are those of the others.
                 start, waited, timed_steps = time.perf_counter(), 0.0, steps - 1

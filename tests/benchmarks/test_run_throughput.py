@@ -1,3 +1,6 @@
+import dataclasses
+import time
+
 import keras
 import numpy as np
 import pytest
@@ -5,6 +8,7 @@ import pytest
 from segtrain.benchmarks.run_throughput import Run, measure_run, measure_xla
 from segtrain.datasets.shapes import build_shapes
 from segtrain.pipeline.samples import Samples
+from segtrain.pipeline.usable_cores import usable_cores
 from segtrain.training.losses.cross_entropy import build_cross_entropy
 from segtrain.training.trainer import Evaluator, Trainer
 
@@ -28,8 +32,32 @@ class StopsAtOnce(keras.callbacks.Callback):
         self.model.stop_training = True
 
 
-def make_run(callbacks=(), jit="auto"):
-    dataset = build_shapes(num_train=BATCH_SIZE * STEPS, num_val=BATCH_SIZE)
+class SlowSplit:
+    """Takes its time for every sample."""
+
+    def __init__(self, split, seconds):
+        self._split, self._seconds = split, seconds
+
+    def __getattr__(self, name):
+        return getattr(self._split, name)
+
+    def __len__(self):
+        return len(self._split)
+
+    def read(self, index):
+        time.sleep(self._seconds)
+        return self._split.read(index)
+
+
+class Sleeps(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        time.sleep(0.1)
+
+
+def make_run(callbacks=(), jit="auto", steps=STEPS, seconds_per_sample=0.0):
+    dataset = build_shapes(num_train=BATCH_SIZE * steps, num_val=BATCH_SIZE, cache="none")
+    slow = {name: SlowSplit(split, seconds_per_sample) for name, split in dataset.splits.items()}
+    dataset = dataclasses.replace(dataset, splits=slow)
     training, validation = (Samples(dataset, split, image_size=(32, 32)) for split in ("train", "val"))
     images = keras.Input((None, None, 3))
     x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(keras.layers.Rescaling(1 / 255)(images))
@@ -58,6 +86,30 @@ def test_all_parts_of_a_run_are_measured(jit):
     assert expected <= figures["flops_per_image"].median <= 1.2 * expected
     achieved = figures["flops_per_image"].median * figures["step_images_per_second"].median
     np.testing.assert_allclose(figures["achieved_flops_per_second"].median, achieved)
+
+
+def test_a_run_that_waits_for_its_data_goes_as_fast_as_they_come():
+    """A reader that sleeps gives its rate away: as many samples at once as there are cores, one sleep each."""
+    seconds, steps = 0.02, 24
+    figures = measure_run(make_run(steps=steps, seconds_per_sample=seconds), rounds=1)
+    fastest = usable_cores() / seconds
+    assert 0.5 * fastest < figures["pipeline_images_per_second"].median <= 1.02 * fastest
+    assert 0.5 * fastest < figures["loop_images_per_second"].median <= 1.02 * fastest
+    assert figures["step_images_per_second"].median > 2 * fastest
+    assert figures["data_wait"].median > 0.5
+
+
+def test_what_callbacks_take_counts_for_the_loop_and_not_for_the_step():
+    figures = measure_run(make_run([Sleeps()], steps=8), rounds=1)
+    assert figures["loop_images_per_second"].high <= BATCH_SIZE / 0.1
+    assert figures["step_images_per_second"].median > 2 * BATCH_SIZE / 0.1
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_epochs_of_a_step_or_two_are_measured_too(steps):
+    figures = measure_run(make_run(steps=steps), rounds=1)
+    assert 0 < figures["loop_images_per_second"].median < 1e6
+    assert figures["data_wait"].high < 1
 
 
 def test_xla_is_compared_with_the_graph():

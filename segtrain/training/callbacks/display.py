@@ -69,8 +69,9 @@ class Display(keras.callbacks.Callback):
             highlight=False,
             soft_wrap=True,
         )
-        if epoch == 0:
-            verdict = describe_data_wait(logs["data_wait"], self._cache_kind, first_epoch=True)
+        # An epoch of one step is all compiling.
+        if epoch == (0 if self.params["steps"] > 1 else 1):
+            verdict = describe_data_wait(logs["data_wait"], self._cache_kind, first_epoch=epoch == 0)
             self._console.print(verdict, highlight=False, soft_wrap=True)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
