@@ -44,12 +44,29 @@ class Scores:
         right, truth, _ = self._counts()
         return _mean(_ratio(right, truth))
 
+    @property
+    def frequency_weighted_iou(self) -> float:
+        """Mean of the IoU weighted by each class's share of the valid pixels; NaN when no pixel counted.
+
+        Source: Long et al. 2015, Fully Convolutional Networks, section 5, https://arxiv.org/abs/1411.4038.
+        """
+        _, truth, _ = self._counts()
+        return float(_ratio(np.nansum(self.per_class_iou * truth), truth.sum()))
+
+    @property
+    def mean_dice(self) -> float:
+        """Mean over the classes in truth or prediction of the Dice coefficient, `2 both / (truth + predicted)`."""
+        right, truth, predicted = self._counts()
+        return _mean(_ratio(2 * right, truth + predicted))
+
     def as_dict(self, class_names: list[str]) -> dict[str, Any]:
         """Returns the scores with plain numbers for JSON; what has no value is None."""
         return {
             "mean_iou": _plain(self.mean_iou),
             "pixel_accuracy": _plain(self.pixel_accuracy),
             "mean_class_accuracy": _plain(self.mean_class_accuracy),
+            "frequency_weighted_iou": _plain(self.frequency_weighted_iou),
+            "mean_dice": _plain(self.mean_dice),
             "per_class_iou": {name: _plain(value) for name, value in zip(class_names, self.per_class_iou, strict=True)},
         }
 

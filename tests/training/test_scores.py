@@ -37,6 +37,10 @@ def test_equal_scikit_learns(seed, true_classes, predicted_classes):
     assert scores.pixel_accuracy == pytest.approx(sklearn.metrics.accuracy_score(truth, predicted))
     recall = sklearn.metrics.recall_score(truth, predicted, labels=np.unique(truth), average="macro")
     assert scores.mean_class_accuracy == pytest.approx(recall)
+    dice = sklearn.metrics.f1_score(truth, predicted, labels=seen, average="macro")
+    assert scores.mean_dice == pytest.approx(dice)
+    weighted = sklearn.metrics.jaccard_score(truth, predicted, labels=np.unique(truth), average="weighted")
+    assert scores.frequency_weighted_iou == pytest.approx(weighted)
 
 
 def test_no_pixel_at_all_has_no_score():
@@ -44,7 +48,10 @@ def test_no_pixel_at_all_has_no_score():
     assert np.isnan([scores.mean_iou, scores.pixel_accuracy, scores.mean_class_accuracy, *scores.per_class_iou]).all()
     plain = scores.as_dict(NAMES)
     assert plain["per_class_iou"] == dict.fromkeys(NAMES)
-    assert plain["mean_iou"] is plain["pixel_accuracy"] is plain["mean_class_accuracy"] is None
+    del plain["per_class_iou"]
+    assert plain == dict.fromkeys(
+        ["mean_iou", "pixel_accuracy", "mean_class_accuracy", "frequency_weighted_iou", "mean_dice"]
+    )
 
 
 def test_counts_too_large_for_float32_are_exact():
@@ -61,6 +68,8 @@ def test_as_dict_is_plain_numbers_by_class_name():
         "mean_iou": pytest.approx((3 / 4 + 4 / 5) / 2),
         "pixel_accuracy": 7 / 8,
         "mean_class_accuracy": pytest.approx((3 / 4 + 1) / 2),
+        "frequency_weighted_iou": pytest.approx(3 / 4 / 2 + 4 / 5 / 2),
+        "mean_dice": pytest.approx((6 / 7 + 8 / 9) / 2),
         "per_class_iou": {"sky": 3 / 4, "road": 4 / 5, "never": None},
     }
 
