@@ -31,7 +31,7 @@ class CocoAnnotations:
 
     The file stays on the disk, and what is kept is where in it each annotation stands: COCO's own training set, 450 MB
     with 860,000 annotations of 118,000 images, takes 20 MB here and gigabytes as Python objects. Every annotation is
-    looked at once, at the start.
+    looked at once, at the start, and for so long the whole text is in memory.
     Source of the format: https://cocodataset.org/#format-data.
 
     Args:
@@ -49,39 +49,13 @@ class CocoAnnotations:
 
     def __init__(self, path: Path, tell: Tell = refuse):
         self._path = path
-        images, categories, annotations = {}, {}, _Annotations()
-        text = _text_of(path)
-        try:
-            for section, element, start, end in _elements(text):
-                if section == "annotations":
-                    problem = self._why_not(section, element) or _why_no_outline(element)
-                    if problem is None:
-                        annotations.append(element, start, end)
-                        continue
-                    self._tell(tell, problem, element)
-                else:
-                    element = json.loads(text[start:end].encode("latin-1"))
-                    problem = self._why_not(section, element)
-                    if problem is not None:
-                        raise ValueError(f"{path}: one of its {section} {problem}")
-                    found = images if section == "images" else categories
-                    if element["id"] in found:
-                        raise ValueError(f"{path}: the id {element['id']} stands twice in its {section}.")
-                    found[element["id"]] = element
-        except (json.JSONDecodeError, IndexError, UnicodeDecodeError) as error:
-            raise ValueError(
-                f"{path}: has to be a JSON file as COCO has it, an object with images, annotations and categories "
-                f"({error})."
-            ) from error
-        for section, found in (("images", images), ("categories", categories)):
-            if not found:
-                raise ValueError(f"{path}: lists no {section}. A COCO file has images, annotations and categories.")
-        self.categories = {number: categories[number]["name"] for number in sorted(categories)}
+        images, self.categories, found = self._look_at_all(tell)
         self._ids = np.array(sorted(images))
-        self._sizes = np.array([[images[number]["height"], images[number]["width"]] for number in self._ids.tolist()])
+        listed = [images[number] for number in self._ids.tolist()]
+        self._sizes = np.array([size for _, *size in listed])
         # Bytes of the file system, each of the longest one's length: a list of str takes four times as much.
-        self._names = np.array([os.fsencode(images[number]["file_name"]) for number in self._ids.tolist()])
-        self._keep(annotations.as_arrays(), tell)
+        self._names = np.array([os.fsencode(name) for name, *_ in listed])
+        self._keep_those_that_fit(found, tell)
 
     def __len__(self) -> int:
         """Returns how many images there are."""
@@ -129,41 +103,76 @@ class CocoAnnotations:
             labels[coco_mask.decode(outline) > 0] = label
         return labels
 
-    def _keep(self, found: Mapping[str, np.ndarray], tell: Tell) -> None:
+    def _look_at_all(self, tell: Tell) -> tuple[dict[int, tuple[str, int, int]], dict[int, str], dict[str, np.ndarray]]:
+        """Returns name, height and width by image id, names by category id, and what `_Annotations` keeps."""
+        images, categories, annotations = {}, {}, _Annotations()
+        text = _text_of(self._path)
+        try:
+            for section, element, start, end in _elements(text):
+                if section == "annotations":
+                    problem = _why_not(section, element) or _why_no_outline(element)
+                    if problem is None:
+                        annotations.append(element, start, end)
+                    else:
+                        self._tell(tell, problem, element)
+                    continue
+                element = json.loads(text[start:end].encode("latin-1"))
+                problem = _why_not(section, element)
+                if problem is not None:
+                    raise ValueError(f"{self._path}: one of its {section} {problem}")
+                listed = images if section == "images" else categories
+                if element["id"] in listed:
+                    raise ValueError(f"{self._path}: the id {element['id']} stands twice in its {section}.")
+                if section == "images":
+                    listed[element["id"]] = element["file_name"], element["height"], element["width"]
+                else:
+                    listed[element["id"]] = element["name"]
+        except (json.JSONDecodeError, IndexError, UnicodeDecodeError, OverflowError, RecursionError) as error:
+            raise ValueError(
+                f"{self._path}: has to be a JSON file as COCO has it, an object with images, annotations and "
+                f"categories ({error})."
+            ) from error
+        for section, listed in (("images", images), ("categories", categories)):
+            if not listed:
+                raise ValueError(
+                    f"{self._path}: lists no {section}. A COCO file has images, annotations and categories."
+                )
+        return images, dict(sorted(categories.items())), annotations.as_arrays()
+
+    def _keep_those_that_fit(self, found: Mapping[str, np.ndarray], tell: Tell) -> None:
         """Keeps where the annotations stand, by image, and tells of those that do not fit the file's own lists."""
         image = np.minimum(np.searchsorted(self._ids, found["image_id"]), len(self._ids) - 1)
-        left, top, right, bottom = found["extent"].T
         height, width = self._sizes[image].T
-        is_unknown_image = self._ids[image] != found["image_id"]
-        is_unknown_category = ~np.isin(found["category_id"], list(self.categories))
-        is_outside = ~is_unknown_image & (np.minimum(left, top) < -PIXELS_OUTSIDE)
-        is_outside |= ~is_unknown_image & ((right > width + PIXELS_OUTSIDE) | (bottom > height + PIXELS_OUTSIDE))
-        is_outside |= ~is_unknown_image & found["is_mask"] & ((right != width) | (bottom != height))
-        is_wrong = is_unknown_image | is_unknown_category | is_outside
-        for place in np.flatnonzero(is_wrong).tolist():
-            annotation = self._read_all(found["start"][[place]], found["length"][[place]])[0]
-            if is_unknown_image[place]:
-                problem = f"is of image {annotation['image_id']}, which the file does not list."
-            elif is_unknown_category[place]:
-                known = ", ".join(f"{number} ({name})" for number, name in list(self.categories.items())[:12])
-                problem = (
-                    f"is of category {annotation['category_id']}, which the file does not list. It lists: {known}."
-                )
-            elif found["is_mask"][place]:
-                problem = (
-                    f"is a mask of {right[place]:g}x{bottom[place]:g} pixels (width x height), and its image has "
-                    f"{width[place]}x{height[place]}, so the file says."
-                )
-            else:
-                problem = (
-                    f"reaches outside of its image, which the file says has {width[place]}x{height[place]} pixels "
-                    f"(width x height): x is {left[place]:g} to {right[place]:g}, y {top[place]:g} to "
-                    f"{bottom[place]:g}. Was the image resized after it was annotated?"
-                )
-            self._tell(tell, problem, annotation)
-        order = np.argsort(image[~is_wrong], kind="stable")
-        self._starts, self._lengths = (found[key][~is_wrong][order] for key in ("start", "length"))
-        self._first = np.searchsorted(image[~is_wrong][order], np.arange(len(self) + 1))
+        left, top, right, bottom = found["extent"].T
+        is_inside = np.minimum(left, top) >= -PIXELS_OUTSIDE
+        is_inside &= (right <= width + PIXELS_OUTSIDE) & (bottom <= height + PIXELS_OUTSIDE)
+        is_whole = (right == width) & (bottom == height)
+        fits = (self._ids[image] == found["image_id"]) & np.isin(found["category_id"], list(self.categories))
+        fits &= np.where(found["is_mask"], is_whole, is_inside)
+        for annotation in self._read_all(found["start"][~fits], found["length"][~fits]):
+            self._tell(tell, self._why_it_does_not_fit(annotation), annotation)
+        order = np.argsort(image[fits], kind="stable")
+        self._starts, self._lengths = found["start"][fits][order], found["length"][fits][order]
+        self._first = np.searchsorted(image[fits][order], np.arange(len(self) + 1))
+
+    def _why_it_does_not_fit(self, annotation: Mapping[str, Any]) -> str:
+        index = np.flatnonzero(self._ids == annotation["image_id"])
+        if len(index) == 0:
+            return f"is of image {annotation['image_id']}, which the file does not list."
+        if annotation["category_id"] not in self.categories:
+            known = ", ".join(f"{number} ({name})" for number, name in list(self.categories.items())[:12])
+            return f"is of category {annotation['category_id']}, which the file does not list. It lists: {known}."
+        height, width = self.size(index[0])
+        left, top, right, bottom = _extent(annotation["segmentation"])
+        if isinstance(annotation["segmentation"], dict):
+            return (
+                f"is a mask of {right}x{bottom} pixels (width x height), and its image has {width}x{height}, so the "
+                "file says."
+            )
+        return (
+            f"reaches outside of its image, which the file says has {width}x{height} pixels (width x height): x is "
+            f"{left:g} to {right:g}, y {top:g} to {bottom:g}. Was the image resized after it was annotated?"
+        )
 
     def _annotations_of(self, index: int) -> list[dict[str, Any]]:
         chosen = slice(self._first[index], self._first[index + 1])
@@ -187,7 +196,7 @@ class CocoAnnotations:
             if isinstance(outline, list):
                 return coco_mask.merge(coco_mask.frPyObjects(outline, height, width))
             if isinstance(outline["counts"], list):
-                if sum(outline["counts"]) != height * width:
+                if sum(outline["counts"]) != height * width or min(outline["counts"]) < 0:
                     raise ValueError(f"its runs have {sum(outline['counts'])} pixels and not {height * width}")
                 return coco_mask.frPyObjects(outline, height, width)
             coco_mask.decode(outline)  # refuses what is no mask, which area does not
@@ -195,19 +204,9 @@ class CocoAnnotations:
         except Exception as error:
             raise ValueError(f"{self._named(annotation)} cannot be drawn ({error}).") from error
 
-    def _why_not(self, section: str, element: Any) -> str | None:
-        if not isinstance(element, dict):
-            return "is no object with names and values."
-        for key, kind in _NEEDED[section].items():
-            if not isinstance(element.get(key), kind) or isinstance(element[key], bool):
-                noun = "an integer" if kind is int else "a text"
-                return f"needs {noun} as its {key}. Received: {_shortened(element)}"
-        return None
-
     def _named(self, annotation: Any) -> str:
-        is_object = isinstance(annotation, dict)
-        number = annotation.get("id", "without an id") if is_object else "without an id"
-        return f"{self._path}: annotation {number} of image {annotation.get('image_id') if is_object else '?'}"
+        known = annotation if isinstance(annotation, dict) else {}
+        return f"{self._path}: annotation {known.get('id', 'without id')} of image {known.get('image_id', 'unknown')}"
 
     def _tell(self, tell: Tell, problem: str, annotation: Any) -> None:
         detail = f"{self._named(annotation)} {problem} Correct the annotation or take it out."
@@ -222,15 +221,8 @@ class _Annotations:
 
     def append(self, annotation: dict[str, Any], start: int, end: int) -> None:
         self._integers.extend((annotation["image_id"], annotation["category_id"], start, end - start))
-        outline = annotation["segmentation"]
-        self._is_mask.append(isinstance(outline, dict))
-        if isinstance(outline, dict):
-            height, width = outline["size"]
-            self._extents.extend((0, 0, width, height))
-        else:
-            across, down = [part[::2] for part in outline], [part[1::2] for part in outline]
-            self._extents.extend((min(map(min, across)), min(map(min, down))))
-            self._extents.extend((max(map(max, across)), max(map(max, down))))
+        self._extents.extend(_extent(annotation["segmentation"]))
+        self._is_mask.append(isinstance(annotation["segmentation"], dict))
 
     def as_arrays(self) -> dict[str, np.ndarray]:
         image_id, category_id, start, length = np.array(self._integers).reshape(-1, 4).T
@@ -242,6 +234,27 @@ class _Annotations:
             "extent": np.array(self._extents).reshape(-1, 4),
             "is_mask": np.array(self._is_mask).astype(bool),
         }
+
+
+def _extent(outline: Mapping[str, Any] | list[list[float]]) -> tuple[float, float, float, float]:
+    """Returns how far an outline reaches, left, top, right and bottom, pixels; of a mask, all of it."""
+    if isinstance(outline, Mapping):
+        height, width = outline["size"]
+        return 0, 0, width, height
+    across, down = [polygon[::2] for polygon in outline], [polygon[1::2] for polygon in outline]
+    return min(map(min, across)), min(map(min, down)), max(map(max, across)), max(map(max, down))
+
+
+def _why_not(section: str, element: Any) -> str | None:
+    """Returns what an element of one of the file's lists lacks."""
+    if not isinstance(element, dict):
+        return "is no object with names and values."
+    for key, kind in _NEEDED[section].items():
+        value = element.get(key)
+        if type(value) is not kind or (kind is int and abs(value) >= 2**63):
+            noun = "an integer" if kind is int else "a text"
+            return f"needs {noun} as its {key}. Received: {_shortened(element)}."
+    return None
 
 
 def _why_no_outline(annotation: dict[str, Any]) -> str | None:

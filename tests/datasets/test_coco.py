@@ -356,6 +356,12 @@ MISTAKES = {
     ),
     "image without a size": (set_in("images", width=None), {}, ["needs an integer as its width", "train ü 0.png"]),
     "id that is a text": (set_in("annotations", image_id="1000"), {}, ["needs an integer as its image_id"]),
+    "endless id": (set_in("annotations", image_id=2**70), {}, ["needs an integer as its image_id"]),
+    "annotation that is none": (
+        lambda root: change(root, "train", lambda content: content["annotations"].append(3)),
+        {},
+        ["annotation without id", "no object"],
+    ),
     "id twice": (duplicated("images"), {}, ["train2017.json", "1000 stands twice in its images"]),
     "missing image": (
         lambda root: (root / "train2017" / "train ü 1.png").unlink(),
