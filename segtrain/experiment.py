@@ -80,7 +80,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
     # The data.
     dataset = build(settings.dataset)
     dataset.check()
-    augmentation = build(settings.augmentation, ignore_label=dataset.ignore_label)
+    augmentation = build(settings.augmentation, ignore_label=dataset.ignore_label, channels=dataset.channels)
     of_run = {"image_size": settings.image_size, "seed": settings.seed, "max_samples": settings.max_samples}
     training = Samples(dataset, "train", augmentation=augmentation, **of_run)
     validation = Samples(dataset, "val", **of_run)
@@ -292,7 +292,7 @@ def _run_to_benchmark(settings: TrainSettings, folder: RunFolder, dataset: Segme
     from segtrain.training.callbacks.pictures import Pictures
     from segtrain.training.trainer import Evaluator
 
-    augmentation = build(settings.augmentation, ignore_label=dataset.ignore_label)
+    augmentation = build(settings.augmentation, ignore_label=dataset.ignore_label, channels=dataset.channels)
     of_run = {"image_size": settings.image_size, "seed": settings.seed}
     # Fewer images would fit into memory where all of them do not.
     whole = Samples(dataset, "train", augmentation=augmentation, max_samples=settings.max_samples, **of_run)

@@ -26,8 +26,8 @@ Option = dict[str, Any]
 # with another home (the dataset knows its classes), so a config may not set them.
 GIVEN_BY_RUN = {
     "model": {"num_classes", "channels"},
-    "dataset": set(),
-    "augmentation": {"ignore_label"},
+    "dataset": {"tell"},
+    "augmentation": {"ignore_label", "channels"},
     "optimizer": set(),
     "schedule": {"learning_rate", "steps_per_epoch", "epochs"},
     "loss": {"ignore_label"},
@@ -171,7 +171,9 @@ def _check_option(where: str, option: Any, given: set[str]) -> None:
         )
     if not signature.takes_any:
         settable = [name for name in signature.parameters if name not in given]
-        _refuse_unknown(arguments, settable, prefix=f"{where}.")
+        # Of a library's, the name is what to look up in its manual.
+        owner = "here" if option["_target_"].startswith("segtrain.") else f"of {option['_target_']}"
+        _refuse_unknown(arguments, settable, prefix=f"{where}.", owner=owner)
     _check_arguments(where, arguments, signature)
 
 
@@ -181,7 +183,8 @@ def _check_arguments(where: str, arguments: Mapping[str, Any], signature: Signat
         _check_value(f"{where}.{key}", value, expected)
         # A parameter that is a mapping takes further options by names of the user's choice.
         takes_options = get_origin(expected) is Mapping
-        for name, nested in value.items() if isinstance(value, Mapping) else ():
+        named = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+        for name, nested in named:
             if takes_options or (isinstance(nested, Mapping) and "_target_" in nested):
                 _check_option(f"{where}.{key}.{name}", nested, given=set())
 
@@ -239,12 +242,12 @@ def _choices(detail: Mapping[str, Any]) -> str:
     return detail["ctx"]["expected"].replace("'", "") if is_choice else detail["msg"]
 
 
-def _refuse_unknown(values: Iterable[str], known: Iterable[str], prefix: str) -> None:
+def _refuse_unknown(values: Iterable[str], known: Iterable[str], prefix: str, owner: str = "here") -> None:
     for key in values:
         if key not in known:
             raise ConfigError(
                 f"{prefix}{key}: there is no such setting.{suggest(key, known)} "
-                f"Settings here: {', '.join(known) or 'none'}."
+                f"Settings {owner}: {', '.join(known) or 'none'}."
             )
 
 

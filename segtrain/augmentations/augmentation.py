@@ -24,6 +24,10 @@ class Augmentation:
         transforms: albumentations transforms by a name of your choice, applied in this order.
         reads: `resized` sees the image at the network's size; `native` sees it at its own and has to bring it to the
             network's, as a random crop does.
+        channels: of the images.
+
+    Raises:
+        ValueError: a transform is for images of 3 channels, and these have another number.
     """
 
     def __init__(
@@ -32,8 +36,11 @@ class Augmentation:
         ignore_label: int,
         transforms: Mapping[str, Any],
         reads: Literal["resized", "native"] = "resized",
+        channels: int = 3,
     ):
         self.reads = reads
+        for name, transform in transforms.items():
+            _require_channels(name, transform, channels)
         self._transforms = list(transforms.values())
         for transform in self._transforms:
             _fill_with(transform, ignore_label)
@@ -141,6 +148,34 @@ def _nodes(transform: Any) -> Iterator[Any]:
     yield transform
     for child in getattr(transform, "transforms", ()):
         yield from _nodes(child)
+
+
+def _require_channels(name: str, transform: Any, channels: int) -> None:
+    """Refuses a transform that works with 3 channels and not with so many: it would fail in the middle of training.
+
+    What fails with 3 as well, on a blank image, may need data that only a real sample has.
+    """
+    if channels == 3:
+        return
+    import albumentations  # whoever made the transform has: it takes a second, which a run without any is spared
+
+    for node in (node for node in _nodes(transform) if isinstance(node, albumentations.BasicTransform)):
+        failure = _failure_of(node, channels)
+        if failure is not None and _failure_of(node, 3) is None:
+            raise ValueError(
+                f"augmentation.transforms.{name}: {type(node).__name__} cannot change images of {channels} channels "
+                f"({failure}) Take it out, or type augmentation=flip or augmentation=flip_crop, which take any."
+            )
+
+
+def _failure_of(transform: Any, channels: int) -> Exception | None:
+    trial = copy.deepcopy(transform)
+    trial.p = 1.0
+    try:
+        trial(image=np.full((64, 64, channels), 128, np.uint8), mask=np.zeros((64, 64), np.uint8))
+    except Exception as error:  # a transform of anybody's may raise anything
+        return error
+    return None
 
 
 def _fill_with(transform: Any, ignore_label: int) -> None:

@@ -72,7 +72,7 @@ class FilePairs:
 
     def sizes(self, index: int) -> tuple[tuple[int, int], tuple[int, int]]:
         image_name, mask_name = self._names[index]
-        return _header_size(self._image_folder / image_name), _header_size(self._mask_folder / mask_name)
+        return image_size(self._image_folder / image_name), image_size(self._mask_folder / mask_name)
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         image_name, mask_name = self._names[index]
@@ -185,6 +185,16 @@ def read_image(path: Path) -> np.ndarray:
         return np.asarray(picture.convert("RGB"))
 
 
+def image_size(path: Path) -> tuple[int, int]:
+    """Returns `(height, width)` from the file's header.
+
+    Raises:
+        ValueError: the file cannot be read as an image.
+    """
+    with _opened(path) as picture:
+        return picture.height, picture.width
+
+
 def read_labels(path: Path) -> np.ndarray:
     """Returns the label of each pixel as uint8 `(height, width)`: grey values, or a palette image's indices.
 
@@ -204,11 +214,6 @@ def read_labels(path: Path) -> np.ndarray:
 def _stem(name: str) -> str:
     # A start with 100,000 pairs asks a million times, and a Path or splitext each time is most of it.
     return name.rpartition(".")[0] or name
-
-
-def _header_size(path):
-    with _opened(path) as picture:
-        return picture.height, picture.width
 
 
 @contextlib.contextmanager

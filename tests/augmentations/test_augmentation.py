@@ -43,8 +43,9 @@ def scenes_for(augmentation, count=20):
 
 
 def test_all_options_are_looked_at():
-    assert len(OPTIONS) == 5
-    assert {"none", "flip", "flip_crop", "photometric", "rotate_flip_crop"} == set(OPTIONS)
+    assert len(OPTIONS) == 8
+    rotating = {"rotate_flip_crop", "r3", "strong", "domain_aerial"}
+    assert {"none", "flip", "flip_crop", "photometric"} | rotating == set(OPTIONS)
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -71,8 +72,10 @@ def test_image_and_mask_stay_together(name):
                 agreeing += (np.abs(colours - seen[-1]).max(axis=1) <= 3).sum()
         assert len(set(seen)) == len(seen)
     assert inner > 20 * 0.4 * SIZE[0] * SIZE[1]
-    assert agreeing / inner > 0.95
-    assert changed == {"none": 0, "flip_crop": 20, "photometric": 20, "rotate_flip_crop": 20}.get(name, changed)
+    # Noise, blur and holes change pixels of one colour differently; test_options.py has a comparison for these.
+    assert agreeing / inner > (0.6 if name == "strong" else 0.95)
+    crops = {"flip_crop", "photometric", "rotate_flip_crop", "r3", "strong", "domain_aerial"}
+    assert changed == {"none": 0, **dict.fromkeys(crops, 20)}.get(name, changed)
 
 
 def test_a_flip_is_exact():
@@ -87,7 +90,7 @@ def test_a_flip_is_exact():
     assert 10 <= flipped <= 30
 
 
-@pytest.mark.parametrize("name", ["flip_crop", "photometric", "rotate_flip_crop"])
+@pytest.mark.parametrize("name", ["flip_crop", "photometric", "rotate_flip_crop", "r3", "strong", "domain_aerial"])
 def test_a_sample_is_a_function_of_its_key(name):
     """Not of what came before, nor of the thread, nor of anybody's global random state."""
     augmentation = build_option(name)
