@@ -3,7 +3,7 @@
 import functools
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from segtrain.datasets.tfds_preparation import prepared, tfds_folder
+from segtrain.datasets.tfds_preparation import prepared, prepared_by_name, tfds_folder
 
-__all__ = ["TfdsSplit", "decode_image", "decode_mask", "prepared", "tfds_folder"]
+__all__ = ["TfdsSplit", "decode_image", "decode_mask", "prepared", "prepared_by_name", "tfds_folder"]
 
 # A sample is asked for its pixels and then for its name: the bytes of the last few stay.
 EXAMPLES_KEPT = 8
@@ -79,8 +79,10 @@ class TfdsSplit:
         return f"{self._split}, {self.name(index)}"
 
     def sizes(self, index: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        example = self._example(int(self._chosen[index]))
-        return tuple(_size(example[key], self.source(index)) for key in (self._image_key, self._mask_key))
+        example, source = self._example(int(self._chosen[index])), self.source(index)
+        image, mask = example[self._image_key], example[self._mask_key]
+        image_size = _size_in_header(image) or decode_image(image, source).shape[:2]
+        return image_size, _size_in_header(mask) or decode_mask(mask, source).shape
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         example, source = self._example(int(self._chosen[index])), self.source(index)
@@ -137,33 +139,51 @@ def decode_mask(file: bytes, source: str) -> np.ndarray:
     return values.astype(np.uint8) if values.dtype == bool else values
 
 
-def _parser(features: Mapping[str, Any], keys: Sequence[str], as_stored: Sequence[str]) -> Any:
-    """Returns a function from a serialized example to a dict of the features `keys`; `a/b` is `b` in `a`."""
+def feature_paths(features: tfds.features.FeaturesDict) -> dict[str, tuple[str, ...]]:
+    """Returns the names that lead to each feature, by the key it is chosen with: `a/b` is `b` in the feature `a`."""
+    paths = {}
+    for name, feature in features.items():
+        inner = feature_paths(feature) if isinstance(feature, tfds.features.FeaturesDict) else {"": ()}
+        paths |= {"/".join((name, *path)): (name, *path) for path in inner.values()}
+    return paths
+
+
+def feature_at(features: tfds.features.FeaturesDict, path: Sequence[str]) -> tfds.features.FeatureConnector:
+    """Returns the feature that a path of names leads to."""
+    return functools.reduce(lambda inner, name: inner[name], path, features)
+
+
+def _parser(
+    features: tfds.features.FeaturesDict, keys: Sequence[str], as_stored: Sequence[str]
+) -> Callable[[bytes], dict[str, Any]]:
+    """Returns a function from a serialized example to the features `keys` of it."""
+    paths = {key: feature_paths(features)[key] for key in keys}
     wanted, decoders = {}, {}
-    for key in keys:
-        *parents, last = key.split("/")
-        feature, inner, inner_decoders = features, wanted, decoders
-        for parent in parents:
-            feature = feature[parent]
-            inner, inner_decoders = inner.setdefault(parent, {}), inner_decoders.setdefault(parent, {})
-        inner[last] = feature[last]
+    for key, path in paths.items():
+        _set_at(wanted, path, feature_at(features, path))
         if key in as_stored:
-            inner_decoders[last] = tfds.decode.SkipDecoding()
+            _set_at(decoders, path, tfds.decode.SkipDecoding())
     wanted = tfds.features.FeaturesDict(wanted)
 
     def parse(record: bytes) -> dict[str, Any]:
-        nested = wanted.deserialize_example_np(record, decoders=decoders)
-        return {key: functools.reduce(lambda inner, part: inner[part], key.split("/"), nested) for key in keys}
+        example = wanted.deserialize_example_np(record, decoders=decoders)
+        return {key: feature_at(example, path) for key, path in paths.items()}
 
     return parse
 
 
-def _size(file: bytes, source: str) -> tuple[int, int]:
+def _set_at(nested: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    *parents, last = path
+    functools.reduce(lambda inner, name: inner.setdefault(name, {}), parents, nested)[last] = value
+
+
+def _size_in_header(file: bytes) -> tuple[int, int] | None:
+    """Returns `(height, width)`, or None where Pillow does not know the file; OpenCV may."""
     try:
         with Image.open(io.BytesIO(file)) as picture:
             return picture.height, picture.width
-    except Exception as error:
-        raise _unreadable(source, "image", error) from error
+    except Exception:
+        return None
 
 
 def _unreadable(source: str, what: str, error: Exception) -> ValueError:
