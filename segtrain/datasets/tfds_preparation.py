@@ -120,12 +120,12 @@ def _prepare(builder: tfds.core.DatasetBuilder, download_and_prepare: dict[str, 
         ) from error
     except (ValueError, TypeError):
         raise
-    except AssertionError as error:
-        # How TFDS says that files are to be fetched by hand.
-        instructions = " ".join((builder.MANUAL_DOWNLOAD_INSTRUCTIONS or "").split())
+    except AssertionError as error:  # TFDS's way to say that files have to be fetched by hand
+        instructions = " ".join((builder.MANUAL_DOWNLOAD_INSTRUCTIONS or _one_line(error)).split())
+        received = f" Received: dataset.manual_folder={manual_folder}; {_one_line(error)}" if manual_folder else ""
         raise ValueError(
             f"{builder.info.full_name} needs files that TFDS does not download. {instructions} Put them into a folder "
-            f"and type dataset.manual_folder=FOLDER. ({_one_line(error)})"
+            f"as they are and type dataset.manual_folder=FOLDER.{received}"
         ) from error
     except Exception as error:  # TFDS's own errors, TensorFlow's, those of archives: all of them about the data
         what = f"{type(error).__name__}: {_one_line(error)}"
