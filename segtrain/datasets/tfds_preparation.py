@@ -31,19 +31,23 @@ def tfds_folder() -> str:
 
 
 def prepared_by_name(name: str, manual_folder: str | None) -> tfds.core.DatasetBuilder:
-    """Returns one of TFDS's own datasets, prepared.
+    """Returns one of TFDS's own datasets, prepared; see `builder_by_name` and `prepared`.
 
     Args:
-        name: as TFDS writes it: `dataset/config:version`; without the latter two the defaults.
+        name: `dataset/config:version`.
         manual_folder: where files that were fetched by hand are, under the names TFDS has registered.
+    """
+    return prepared(builder_by_name(name), download_config=tfds.download.DownloadConfig(manual_dir=manual_folder))
+
+
+def builder_by_name(name: str) -> tfds.core.DatasetBuilder:
+    """Returns the builder of one of TFDS's own datasets, as TFDS writes its name: `dataset/config:version`.
 
     Raises:
-        ValueError: see `prepared`; or TFDS has no such dataset, config or version.
-        OSError: see `prepared`.
+        ValueError: TFDS has no such dataset, config or version.
     """
     with quiet_tfds():
-        builder = tfds.builder(name, data_dir=tfds_folder(), file_format="array_record", try_gcs=False)
-    return prepared(builder, download_config=tfds.download.DownloadConfig(manual_dir=manual_folder))
+        return tfds.builder(name, data_dir=tfds_folder(), file_format="array_record", try_gcs=False)
 
 
 def prepared(builder: tfds.core.DatasetBuilder, **download_and_prepare: Any) -> tfds.core.DatasetBuilder:
