@@ -79,6 +79,15 @@ def prepared(builder: tfds.core.DatasetBuilder, **download_and_prepare: Any) -> 
     return builder
 
 
+def answers(address: str) -> bool:
+    """Returns whether a server can be reached, whatever it says."""
+    try:
+        requests.head(address, timeout=SECONDS_FOR_AN_ANSWER)
+    except requests.RequestException:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def quiet_tfds() -> Iterator[None]:
     """Keeps TFDS's notices off the terminal; its progress bars stay where there is one to draw on."""
@@ -102,7 +111,7 @@ def _prepare(builder: tfds.core.DatasetBuilder, download_and_prepare: dict[str, 
     missing = _files_to_download(builder, manual_folder)
     hosts = sorted({"{0.scheme}://{0.netloc}".format(urlsplit(url)) for url in missing if url.startswith("http")})
     # TFDS tries for minutes before it gives up. Of several hosts, one may be an old one that nothing is taken from.
-    if hosts and not any(map(_answers, hosts)):
+    if hosts and not any(map(answers, hosts)):
         raise ValueError(_told_to_fetch(builder, missing, f"no answer from {' and '.join(hosts)}"))
     size = sum(info.size for info in missing.values())
     download = f", after a download of {size / 1e6:,.0f} MB" if missing else ""
@@ -157,14 +166,6 @@ def _files_to_download(builder: tfds.core.DatasetBuilder, manual_folder: os.Path
         if not (downloads / get_dl_fname(url, info.checksum)).is_file()
         and not (manual_folder and info.filename and (Path(manual_folder).expanduser() / info.filename).is_file())
     }
-
-
-def _answers(address: str) -> bool:
-    try:
-        requests.head(address, timeout=SECONDS_FOR_AN_ANSWER)
-    except requests.RequestException:
-        return False
-    return True
 
 
 def _told_to_fetch(builder: tfds.core.DatasetBuilder, missing: dict[str, UrlInfo], reason: str) -> str:

@@ -51,3 +51,12 @@ def know_archives(monkeypatch) -> Callable:
             monkeypatch.setitem(registered, names[path.name], compute_url_info(path))
 
     return know
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Sends every request to a port of this machine where nobody listens."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)

@@ -113,15 +113,6 @@ def test_preparing_says_so_in_one_line(start, data, tmp_path):
     assert again == ("read [0, 1, 2]\n", "")
 
 
-@pytest.fixture
-def no_network(monkeypatch):
-    """Sends every request to a port of this machine where nobody listens."""
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.mark.usefixtures("no_network")
 def test_without_a_network_the_files_are_named(data):
     with pytest.raises(ValueError, match="no answer from https://thor.robots.ox.ac.uk") as raised:
