@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import absl.logging
 import requests
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.checksums import UrlInfo
@@ -92,14 +91,14 @@ def answers(address: str) -> bool:
 def quiet_tfds() -> Iterator[None]:
     """Keeps TFDS's notices off the terminal; its progress bars stay where there is one to draw on."""
     tfds.display_progress_bar(sys.stderr.isatty())
-    of_absl, of_urllib3 = absl.logging.get_verbosity(), logging.getLogger("urllib3").level
-    absl.logging.set_verbosity(absl.logging.ERROR)
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    levels = {logging.getLogger(name): logging.getLogger(name).level for name in ("absl", "urllib3")}
+    for logger in levels:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        absl.logging.set_verbosity(of_absl)
-        logging.getLogger("urllib3").setLevel(of_urllib3)
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
 def _prepare(builder: tfds.core.DatasetBuilder, download_and_prepare: dict[str, Any]) -> None:

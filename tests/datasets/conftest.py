@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 from PIL import Image
 
 
@@ -40,6 +39,7 @@ def data(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def know_archives(monkeypatch) -> Callable:
     """Has TFDS take the archives in a folder, by their names, for those it knows; it checks sizes and checksums."""
+    import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download.checksums import compute_url_info
 
     def know(dataset: str, folder: Path) -> None:

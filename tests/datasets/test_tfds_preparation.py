@@ -1,3 +1,5 @@
+import json
+import logging
 import os
 import signal
 import subprocess
@@ -188,15 +190,32 @@ def test_what_goes_wrong_is_told_in_a_line(monkeypatch, error, kind, words):
     assert "\n" not in str(raised.value)
 
 
-def test_notices_come_back_afterwards():
-    import absl.logging
-
-    before = absl.logging.get_verbosity()
+@pytest.mark.parametrize("name", ["absl", "urllib3.connectionpool"])
+def test_notices_are_kept_off_only_meanwhile(name):
+    logger = logging.getLogger(name)
+    assert logger.isEnabledFor(logging.WARNING)
     with quiet_tfds():
-        assert absl.logging.get_verbosity() == absl.logging.ERROR != before
-    assert absl.logging.get_verbosity() == before
+        assert not logger.isEnabledFor(logging.WARNING)
+        assert logger.isEnabledFor(logging.ERROR)
+    assert logger.isEnabledFor(logging.WARNING)
 
 
 def test_the_folder_is_in_the_data_folder(monkeypatch):
     monkeypatch.setenv("SEGTRAIN_DATA", "~/elsewhere")
     assert tfds_folder() == str(Path.home() / "elsewhere" / "tensorflow_datasets")
+
+
+@pytest.mark.usefixtures("data", "no_network")
+def test_the_command_ends_without_a_traceback(tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-m", "segtrain", "dataset=oxford_iiit_pet", "hydra.run.dir=run"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(tfds_preparation.__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert run.stderr.startswith("segtrain: error: oxford_iiit_pet/4.0.0 cannot be downloaded (no answer from https://")
+    assert len(run.stderr.splitlines()) == 3  # and the two files
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["status"] == "failed"
