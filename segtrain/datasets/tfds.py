@@ -68,7 +68,7 @@ def build_tfds(
         "image_key": _image_feature(features, "image_key", image_key, [np.uint8]),
         "mask_key": _image_feature(features, "mask_key", mask_key, [np.uint8, np.uint16]),
     }
-    prepared(builder, download_config=tfds.download.DownloadConfig(manual_dir=manual_folder))
+    prepared(builder, manual_folder)
     label_of = _labels_of_values(ignore_label, label_offset)
     splits = {
         split: _open_split(builder, option, place, label_of=label_of, **keys)

@@ -8,7 +8,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -30,13 +29,8 @@ def tfds_folder() -> str:
 
 
 def prepared_by_name(name: str, manual_folder: str | None) -> tfds.core.DatasetBuilder:
-    """Returns one of TFDS's own datasets, prepared; see `builder_by_name` and `prepared`.
-
-    Args:
-        name: `dataset/config:version`.
-        manual_folder: where files that were fetched by hand are, under the names TFDS has registered.
-    """
-    return prepared(builder_by_name(name), download_config=tfds.download.DownloadConfig(manual_dir=manual_folder))
+    """Returns one of TFDS's own datasets, prepared; see `builder_by_name` and `prepared`."""
+    return prepared(builder_by_name(name), manual_folder)
 
 
 def builder_by_name(name: str) -> tfds.core.DatasetBuilder:
@@ -49,15 +43,15 @@ def builder_by_name(name: str) -> tfds.core.DatasetBuilder:
         return tfds.builder(name, data_dir=tfds_folder(), file_format="array_record", try_gcs=False)
 
 
-def prepared(builder: tfds.core.DatasetBuilder, **download_and_prepare: Any) -> tfds.core.DatasetBuilder:
+def prepared(builder: tfds.core.DatasetBuilder, manual_folder: str | None = None) -> tfds.core.DatasetBuilder:
     """Downloads and prepares a builder's data unless it is there; one process does, the others wait.
 
     TFDS writes to a folder of another name and renames it when all is written. What a process that was killed has
-    left is taken away.
+    left is taken away. Archives that were downloaded stay, what was unpacked from them does not.
 
     Args:
         builder: made with `file_format="array_record"`, which can be read in any order.
-        **download_and_prepare: arguments of the builder's method of that name.
+        manual_folder: where files that were fetched by hand are, under the names TFDS has registered.
 
     Returns:
         The builder.
@@ -74,7 +68,7 @@ def prepared(builder: tfds.core.DatasetBuilder, **download_and_prepare: Any) -> 
             if builder.is_prepared():  # by a process that was waited for; the builder began without it
                 builder.info.read_from_directory(builder.data_dir)
             else:
-                _prepare(builder, download_and_prepare)
+                _prepare(builder, Path(manual_folder).expanduser() if manual_folder else None)
     return builder
 
 
@@ -101,13 +95,12 @@ def quiet_tfds() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _prepare(builder: tfds.core.DatasetBuilder, download_and_prepare: dict[str, Any]) -> None:
-    config = download_and_prepare.get("download_config")
-    manual_folder = config.manual_dir if config else None
-    if manual_folder is not None and not Path(manual_folder).expanduser().is_dir():
+def _prepare(builder: tfds.core.DatasetBuilder, manual_folder: Path | None) -> None:
+    """Downloads and prepares; called under the dataset's lock."""
+    if manual_folder and not manual_folder.is_dir():
         raise ValueError(f"dataset.manual_folder={manual_folder}: there is no such folder.")
-    _take_away_leftovers(builder)
-    missing = _files_to_download(builder, manual_folder)
+    downloads = Path(builder.data_dir_root) / "downloads" / builder.name
+    missing = _files_to_download(builder, downloads, manual_folder)
     hosts = sorted({"{0.scheme}://{0.netloc}".format(urlsplit(url)) for url in missing if url.startswith("http")})
     # TFDS tries for minutes before it gives up. Of several hosts, one may be an old one that nothing is taken from.
     if hosts and not any(map(answers, hosts)):
@@ -118,17 +111,52 @@ def _prepare(builder: tfds.core.DatasetBuilder, download_and_prepare: dict[str, 
     # TFDS imports TensorFlow for downloads and for some datasets, and TensorFlow greets on the terminal.
     with native_messages_to(Path(os.devnull)):
         import tensorflow  # noqa: F401
+    # TFDS takes what has been unpacked from an archive of the same name, of whichever dataset, so each has its own.
+    unpacked = downloads / "unpacked"
+    config = tfds.download.DownloadConfig(manual_dir=manual_folder, extract_dir=unpacked)
+    _take_away_leftovers(builder, downloads, unpacked)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            builder.download_and_prepare(**download_and_prepare)
+        with _told_in_words(builder, missing, manual_folder), contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare(download_config=config)
+    finally:
+        shutil.rmtree(unpacked, ignore_errors=True)
+
+
+def _files_to_download(
+    builder: tfds.core.DatasetBuilder, downloads: Path, manual_folder: Path | None
+) -> dict[str, UrlInfo]:
+    """Returns the files TFDS has registered for the dataset, by address, without those that are there."""
+    return {
+        url: info
+        for url, info in (builder.url_infos or {}).items()
+        if not (downloads / get_dl_fname(url, info.checksum)).is_file()
+        and not (manual_folder and info.filename and (manual_folder / info.filename).is_file())
+    }
+
+
+def _take_away_leftovers(builder: tfds.core.DatasetBuilder, downloads: Path, unpacked: Path) -> None:
+    """Deletes what killed processes have left."""
+    data = Path(builder.data_dir)
+    for leftover in (*data.parent.glob(f"incomplete.*_{data.name}"), *downloads.glob("*.tmp.*"), unpacked):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _told_in_words(
+    builder: tfds.core.DatasetBuilder, missing: dict[str, UrlInfo], manual_folder: Path | None
+) -> Iterator[None]:
+    """Raises what TFDS raises as ValueErrors and OSErrors that say what to do."""
+    name = builder.info.full_name
+    try:
+        yield
     except NonMatchingChecksumError as error:
         raise ValueError(f"{_one_line(error)} Download the file again, or take it away.") from error
     except requests.RequestException as error:
         raise ValueError(_told_to_fetch(builder, missing, _one_line(error))) from error
     except OSError as error:
         raise OSError(
-            f"{builder.info.full_name} cannot be prepared in {builder.data_dir}: {_one_line(error)}. Where the disk is "
-            "full or may not be written to, type SEGTRAIN_DATA=/another/folder in front of the command."
+            f"{name} cannot be prepared in {builder.data_dir}: {_one_line(error)}. Where the disk is full or may not "
+            "be written to, type SEGTRAIN_DATA=/another/folder in front of the command."
         ) from error
     except (ValueError, TypeError):
         raise
@@ -136,35 +164,14 @@ def _prepare(builder: tfds.core.DatasetBuilder, download_and_prepare: dict[str, 
         instructions = " ".join((builder.MANUAL_DOWNLOAD_INSTRUCTIONS or _one_line(error)).split())
         received = f" Received: dataset.manual_folder={manual_folder}; {_one_line(error)}" if manual_folder else ""
         raise ValueError(
-            f"{builder.info.full_name} needs files that TFDS does not download. {instructions} Put them into a folder "
-            f"as they are and type dataset.manual_folder=FOLDER.{received}"
+            f"{name} needs files that TFDS does not download. {instructions} Put them into a folder as they are and "
+            f"type dataset.manual_folder=FOLDER.{received}"
         ) from error
     except Exception as error:  # TFDS's own errors, TensorFlow's, those of archives: all of them about the data
         what = f"{type(error).__name__}: {_one_line(error)}"
         if missing:
             raise ValueError(_told_to_fetch(builder, missing, what)) from error
-        raise ValueError(f"{builder.info.full_name} cannot be prepared: {what}") from error
-
-
-def _take_away_leftovers(builder: tfds.core.DatasetBuilder) -> None:
-    """Deletes what killed processes have left under temporary names; called under the dataset's lock."""
-    data = Path(builder.data_dir)
-    for leftover in (
-        *data.parent.glob(f"incomplete.*_{data.name}"),
-        *(Path(tfds_folder()) / "downloads" / builder.name).glob("*.tmp.*"),
-    ):
-        shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _files_to_download(builder: tfds.core.DatasetBuilder, manual_folder: os.PathLike | None) -> dict[str, UrlInfo]:
-    """Returns the files TFDS has registered for the dataset, by address, without those that are there."""
-    downloads = Path(tfds_folder()) / "downloads" / builder.name
-    return {
-        url: info
-        for url, info in (builder.url_infos or {}).items()
-        if not (downloads / get_dl_fname(url, info.checksum)).is_file()
-        and not (manual_folder and info.filename and (Path(manual_folder).expanduser() / info.filename).is_file())
-    }
+        raise ValueError(f"{name} cannot be prepared: {what}") from error
 
 
 def _told_to_fetch(builder: tfds.core.DatasetBuilder, missing: dict[str, UrlInfo], reason: str) -> str:

@@ -1,4 +1,5 @@
 import io
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def write_archives(tmp_path, know_archives):
 
     def write(train=TRAIN, test=TEST) -> Path:
         folder = tmp_path / "fetched"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         with tarfile.open(folder / "images.tar.gz", "w:gz") as images:
             for name, content in (train | test).items():
                 add(images, f"images/{name}.jpg", content)
@@ -146,6 +147,16 @@ def test_a_file_of_which_nothing_can_be_read_is_named(write_archives):
     dataset = build_oxford_iiit_pet(manual_folder=str(folder))
     with pytest.raises(ValueError, match="^oxford_iiit_pet/4.0.0 train, keeshond_12: cannot be read as image"):
         dataset.check()
+
+
+def test_nothing_is_taken_from_other_archives_of_the_same_names(write_archives, data):
+    build_oxford_iiit_pet(manual_folder=str(write_archives()))
+    folder = data / "tensorflow_datasets"
+    assert [path for path in folder.rglob("*") if path.suffix in (".jpg", ".png")] == []  # nothing unpacked is left
+    shutil.rmtree(folder / "oxford_iiit_pet")
+    others = dict.fromkeys(("Persian_1", "Persian_2"), TRAIN["Bombay_4"])
+    dataset = build_oxford_iiit_pet(manual_folder=str(write_archives(train=others)))
+    assert set(by_name(dataset.split("train"))) == set(others)
 
 
 def test_a_second_build_needs_the_archives_no_more(build):

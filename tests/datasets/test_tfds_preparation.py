@@ -1,9 +1,15 @@
+import contextlib
+import functools
+import http.server
 import json
 import logging
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
+import threading
 import time
 from pathlib import Path
 
@@ -12,7 +18,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from segtrain.datasets import tfds_preparation
-from segtrain.datasets.tfds_preparation import prepared, prepared_by_name, quiet_tfds, tfds_folder
+from segtrain.datasets.tfds_preparation import answers, prepared, prepared_by_name, quiet_tfds, tfds_folder
 
 # A builder that notes in the folder `notes` that it generates, and goes on when there is a file `go` there.
 PREPARES = """
@@ -115,6 +121,25 @@ def test_preparing_says_so_in_one_line(start, data, tmp_path):
     assert again == ("read [0, 1, 2]\n", "")
 
 
+def test_progress_is_drawn_on_a_terminal(data, tmp_path):
+    (tmp_path / "prepares.py").write_text(PREPARES, encoding="utf-8")
+    (tmp_path / "go").touch()
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    environment = os.environ | {"PYTHONPATH": str(Path(tfds_preparation.__file__).parents[2])}
+    command = [sys.executable, "prepares.py", str(tmp_path)]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        drawn = b""
+        with contextlib.suppress(OSError):  # how a terminal says that nobody writes to it any more
+            while piece := os.read(ours, 1 << 16):
+                drawn += piece
+        os.close(ours)
+        assert process.stdout.read() == b"read [0, 1, 2]\n"
+    assert drawn.startswith(f"segtrain: preparing waiting/1.2.0 in {data}".encode())
+    assert b"Generating" in drawn
+
+
 @pytest.mark.usefixtures("no_network")
 def test_without_a_network_the_files_are_named(data):
     with pytest.raises(ValueError, match="no answer from https://thor.robots.ox.ac.uk") as raised:
@@ -155,6 +180,53 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("SEGTRAIN_DATA", str(tmp_path / "file"))
     with pytest.raises(OSError, match="SEGTRAIN_DATA=/another/folder"):
         prepared(Broken(data_dir=tfds_folder(), file_format="array_record"))
+
+
+class Downloads(tfds.core.GeneratorBasedBuilder):
+    """Downloads from an address that is set on the class."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    address: str
+
+    def _info(self):
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict({"number": np.int64}))
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(dl_manager.download(self.address))}
+
+    def _generate_examples(self, path):
+        yield "one", {"number": int(Path(path).read_text())}
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A server of this machine that gives out what is in a folder."""
+    (tmp_path / "served").mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "served")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.usefixtures("data")
+def test_a_file_that_the_server_does_not_have_is_told(server, monkeypatch):
+    monkeypatch.setattr(Downloads, "address", f"{server}/gone.txt", raising=False)
+    with pytest.raises(ValueError, match=rf"^downloads/1.0.0 cannot be prepared: .*{server}/gone.txt. HTTP code: 404"):
+        prepared(Downloads(data_dir=tfds_folder(), file_format="array_record"))
+    assert answers(server)
+
+
+def test_what_was_left_of_downloads_is_taken_away(server, data, tmp_path, monkeypatch):
+    (tmp_path / "served" / "number.txt").write_text("7")
+    monkeypatch.setattr(Downloads, "address", f"{server}/number.txt", raising=False)
+    downloads = data / "tensorflow_datasets" / "downloads" / "downloads"
+    for left in ("number.txt.tmp.0123", "unpacked"):
+        (downloads / left).mkdir(parents=True)
+        (downloads / left / "half").write_text("7777")
+    builder = prepared(Downloads(data_dir=tfds_folder(), file_format="array_record"))
+    assert [example["number"] for example in builder.as_data_source("train")] == [7]
+    assert [path.name for path in downloads.iterdir() if path.is_dir()] == []
 
 
 class Broken(tfds.core.GeneratorBasedBuilder):
