@@ -1,6 +1,7 @@
 """Any dataset of TensorFlow Datasets that has an image and a mask of it."""
 
 import difflib
+import itertools
 import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated
@@ -70,10 +71,12 @@ def build_tfds(
     }
     prepared(builder, manual_folder)
     label_of = _labels_of_values(ignore_label, label_offset)
+    chosen = _chosen_splits(list(builder.info.splits), train_split, val_split)
     splits = {
         split: _open_split(builder, option, place, label_of=label_of, **keys)
-        for split, (option, place) in _chosen_splits(list(builder.info.splits), train_split, val_split).items()
+        for split, (option, place) in chosen.items()
     }
+    _require_apart(builder, train_split=chosen["train"][1], val_split=chosen["val"][1])
     class_names = classes or _names_from_masks(splits["train"], name)
     return SegmentationDataset(
         name=re.split("[/:]", name)[0],
@@ -147,11 +150,6 @@ def _chosen_splits(there: list[str], train_split: str, val_split: str | None) ->
                 f"{', '.join(there)}. Type dataset.val_split=SPLIT, which may be a slice such as {there[0]}[80%:]."
             )
         train_split, val_split = f"{train_split}[:80%]", f"{train_split}[80%:]"
-    if train_split == val_split:
-        raise ValueError(
-            f"dataset.train_split and dataset.val_split are both {train_split}. A score on images that were trained on "
-            f"says nothing; type dataset.train_split={there[0]}[:80%] dataset.val_split={there[0]}[80%:]."
-        )
     chosen = {"train": ("train_split", train_split), "val": ("val_split", val_split)}
     if "test" in there and "test" not in (re.split(r"[\[+]", each)[0] for each in (train_split, val_split)):
         chosen["test"] = ("test", "test")
@@ -164,6 +162,21 @@ def _open_split(builder: tfds.core.DatasetBuilder, option: str, place: str, **ar
     except ValueError as error:
         there = ", ".join(f"{name} ({info.num_examples})" for name, info in builder.info.splits.items())
         raise ValueError(f"dataset.{option}={place}: {error} TFDS has: {there}.") from error
+
+
+def _require_apart(builder: tfds.core.DatasetBuilder, *, train_split: str, val_split: str) -> None:
+    def parts_of(place: str) -> list[tuple[str, int, int]]:
+        parts = builder.info.splits[place].file_instructions
+        return [(str(part.filename), part.skip, part.skip + part.take) for part in parts]
+
+    for (file, start, end), (other_file, other_start, other_end) in itertools.product(
+        parts_of(train_split), parts_of(val_split)
+    ):
+        if file == other_file and max(start, other_start) < min(end, other_end):
+            raise ValueError(
+                f"dataset.train_split={train_split} and dataset.val_split={val_split} have images in common. A score "
+                "on images that were trained on says nothing; take slices apart, such as train[:80%] and train[80%:]."
+            )
 
 
 def _names_from_masks(split: TfdsSplit, name: str) -> list[str]:
