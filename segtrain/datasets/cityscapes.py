@@ -3,9 +3,10 @@
 import numpy as np
 
 from segtrain.datasets.dataset import CacheChoice, ResizeChoice, SegmentationDataset
-from segtrain.datasets.tfds_split import TfdsSplit, prepared_by_name
+from segtrain.datasets.tfds_split import TfdsSplit, builder_by_name, prepared
 
 NAME = "cityscapes/semantic_segmentation:1.0.0"
+ARCHIVES = ("leftImg8bit_trainvaltest.zip", "gtFine_trainvaltest.zip")
 # Class names, the ids that stand for them in the label files, and their colours. All other ids are void.
 CLASSES = (
     ("road", 7, (128, 64, 128)),
@@ -54,7 +55,7 @@ def build_cityscapes(
         ValueError: the archives are not there.
         OSError: the data folder cannot be written to.
     """
-    builder = prepared_by_name(NAME, manual_folder)
+    builder = prepared(builder_by_name(NAME), manual_folder, by_hand=ARCHIVES)
     names, ids, palette = zip(*CLASSES, strict=True)
     label_of = np.full(256, VOID, np.uint8)
     label_of[list(ids)] = range(len(ids))

@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -43,7 +43,9 @@ def builder_by_name(name: str) -> tfds.core.DatasetBuilder:
         return tfds.builder(name, data_dir=tfds_folder(), file_format="array_record", try_gcs=False)
 
 
-def prepared(builder: tfds.core.DatasetBuilder, manual_folder: str | None = None) -> tfds.core.DatasetBuilder:
+def prepared(
+    builder: tfds.core.DatasetBuilder, manual_folder: str | None = None, by_hand: Sequence[str] = ()
+) -> tfds.core.DatasetBuilder:
     """Downloads and prepares a builder's data unless it is there; one process does, the others wait.
 
     TFDS writes to a folder of another name and renames it when all is written. What a process that was killed has
@@ -52,6 +54,7 @@ def prepared(builder: tfds.core.DatasetBuilder, manual_folder: str | None = None
     Args:
         builder: made with `file_format="array_record"`, which can be read in any order.
         manual_folder: where files that were fetched by hand are, under the names TFDS has registered.
+        by_hand: names of files that TFDS does not download and that have to be there.
 
     Returns:
         The builder.
@@ -68,7 +71,9 @@ def prepared(builder: tfds.core.DatasetBuilder, manual_folder: str | None = None
             if builder.is_prepared():  # by a process that was waited for; the builder began without it
                 builder.info.read_from_directory(builder.data_dir)
             else:
-                _prepare(builder, Path(manual_folder).expanduser() if manual_folder else None)
+                folder = Path(manual_folder).expanduser() if manual_folder else None
+                _require_files(builder, folder, by_hand)
+                _prepare(builder, folder)
     return builder
 
 
@@ -95,17 +100,29 @@ def quiet_tfds() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _prepare(builder: tfds.core.DatasetBuilder, manual_folder: Path | None) -> None:
-    """Downloads and prepares; called under the dataset's lock."""
+def _require_files(builder: tfds.core.DatasetBuilder, manual_folder: Path | None, by_hand: Sequence[str]) -> None:
     if manual_folder and not manual_folder.is_dir():
         raise ValueError(f"dataset.manual_folder={manual_folder}: there is no such folder.")
+    missing = [name for name in by_hand if not (manual_folder and (manual_folder / name).is_file())]
+    if missing:
+        received = f" Not in {manual_folder}: {', '.join(missing)}." if manual_folder else ""
+        raise ValueError(
+            f"{builder.info.full_name} is made of {' and '.join(by_hand)}, which have to be fetched by hand from "
+            f"{builder.info.homepage}. Put them into a folder as they are and type dataset.manual_folder=FOLDER."
+            f"{received}"
+        )
+
+
+def _prepare(builder: tfds.core.DatasetBuilder, manual_folder: Path | None) -> None:
+    """Downloads and prepares; called under the dataset's lock."""
     downloads = Path(builder.data_dir_root) / "downloads" / builder.name
     missing = _files_to_download(builder, downloads, manual_folder)
     hosts = sorted({"{0.scheme}://{0.netloc}".format(urlsplit(url)) for url in missing if url.startswith("http")})
     # TFDS tries for minutes before it gives up. Of several hosts, one may be an old one that nothing is taken from.
     if hosts and not any(map(answers, hosts)):
         raise ValueError(_told_to_fetch(builder, missing, f"no answer from {' and '.join(hosts)}"))
-    size = sum(info.size for info in missing.values())
+    # Some files are registered under several addresses.
+    size = sum({info.checksum: info.size for info in missing.values()}.values())
     download = f", after a download of {size / 1e6:,.0f} MB" if missing else ""
     print(f"segtrain: preparing {builder.info.full_name} in {builder.data_dir}, once{download}.", file=sys.stderr)
     # TFDS imports TensorFlow for downloads and for some datasets, and TensorFlow greets on the terminal.
@@ -175,10 +192,11 @@ def _told_in_words(
 
 
 def _told_to_fetch(builder: tfds.core.DatasetBuilder, missing: dict[str, UrlInfo], reason: str) -> str:
-    files = [
-        f"  {info.filename or url.rpartition('/')[2]}: {info.size:,} bytes, sha256 {info.checksum}, {url}"
-        for url, info in missing.items()
-    ]
+    addresses = {}
+    for url, info in missing.items():
+        file = f"  {info.filename or url.rpartition('/')[2]}: {info.size:,} bytes, sha256 {info.checksum}"
+        addresses.setdefault(file, []).append(url)
+    files = [f"{file}, {' or '.join(urls)}" for file, urls in addresses.items()]
     more = [f"  and {len(files) - FILES_LISTED} more"] if len(files) > FILES_LISTED else []
     return "\n".join(
         [

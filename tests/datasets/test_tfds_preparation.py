@@ -154,6 +154,15 @@ def test_without_a_network_the_files_are_named(data):
 
 
 @pytest.mark.usefixtures("data", "no_network")
+def test_a_file_with_two_addresses_is_named_once():
+    with pytest.raises(ValueError, match="no answer from https://data.caltech.edu and https://drive.") as raised:
+        prepared_by_name("caltech_birds2011", None)
+    _, *files = str(raised.value).splitlines()
+    assert sorted(line.split(":")[0] for line in files) == ["  CUB_200_2011.tgz", "  segmentations.tgz"]
+    assert all(" or https://" in line for line in files)
+
+
+@pytest.mark.usefixtures("data", "no_network")
 def test_only_files_that_are_not_there_are_asked_for(tmp_path):
     (tmp_path / "annotations.tar.gz").touch()
     with pytest.raises(ValueError, match="images.tar.gz") as raised:
