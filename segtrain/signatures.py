@@ -175,9 +175,10 @@ def _type_aliases(path: Path) -> dict[str, typing.Any]:
         imported_from = _module_file(node.module)
         text = imported_from.read_text(encoding="utf-8") if imported_from and imported_from != path else ""
         for alias in node.names:
-            match = re.search(rf"^{alias.name} = (?:Literal|Annotated)\[.*\]$", text, re.MULTILINE)
-            if match:
-                aliases[alias.name] = _resolve(ast.parse(match[0]).body[0].value, {})
+            name = r"\w+" if alias.name == "*" else re.escape(alias.name)
+            for line in re.findall(rf"^{name} = (?:Literal|Annotated)\[.*\]$", text, re.MULTILINE):
+                assignment = ast.parse(line).body[0]
+                aliases[assignment.targets[0].id] = _resolve(assignment.value, {})
     return aliases
 
 

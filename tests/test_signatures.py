@@ -221,6 +221,13 @@ def test_what_exists_and_cannot_be_read_is_unknown(module, name):
     assert read_signature(f"{module}.{name}") is None
 
 
+def test_types_that_come_with_a_star_are_known(tmp_path, monkeypatch):
+    source = "from segtrain.datasets.dataset import *\n\ndef build(*, cache: CacheChoice = 'auto', size: int = 1): ..."
+    (tmp_path / "starred.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert_agrees("starred.build")
+
+
 @pytest.mark.parametrize("target", ["math.hypot", "builtins.dict", "os.system"])
 def test_what_is_compiled_is_unknown(target):
     assert read_signature(target) is None

@@ -27,3 +27,36 @@ def write_pairs(tmp_path) -> Callable:
         return written
 
     return write
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch) -> Path:
+    """The folder that is `SEGTRAIN_DATA` in the test."""
+    monkeypatch.setenv("SEGTRAIN_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def know_archives(monkeypatch) -> Callable:
+    """Has TFDS take the archives in a folder, by their names, for those it knows; it checks sizes and checksums."""
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download.checksums import compute_url_info
+
+    def know(dataset: str, folder: Path) -> None:
+        registered = tfds.builder_cls(dataset).url_infos
+        names = {info.filename: url for url, info in registered.items()}
+        archives = [path for path in folder.iterdir() if path.name in names]
+        assert archives
+        for path in archives:
+            monkeypatch.setitem(registered, names[path.name], compute_url_info(path))
+
+    return know
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Sends every request to a port of this machine where nobody listens."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
