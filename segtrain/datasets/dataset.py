@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 CacheChoice = Literal["auto", "memory", "disk", "none"]
+ResizeChoice = Literal["stretch", "crop_square", "letterbox"]
 
 # The check before training opens this many files at most, spread evenly, so that 100,000 pairs start as fast as 100.
 SIZES_CHECKED = 200
@@ -46,6 +47,9 @@ class SegmentationDataset:
         channels: channels of the images.
         cache: where decoded pixels are kept; `auto` takes memory where they fit, else the disk where they fit, else
             decodes anew in every epoch.
+        resize: how images of another shape than the network's reach its size. `stretch` changes the aspect ratio;
+            `crop_square` takes the largest centred part of the network's aspect ratio; `letterbox` keeps all of the
+            image and pads it with void.
     """
 
     name: str
@@ -55,6 +59,7 @@ class SegmentationDataset:
     palette: Sequence[tuple[int, int, int]]
     channels: int = 3
     cache: CacheChoice = "auto"
+    resize: ResizeChoice = "stretch"
 
     def __post_init__(self):
         if len(self.class_names) < 2:
