@@ -1,53 +1,42 @@
 """Splits of a TensorFlow Datasets builder, read in any order and from any thread, without TensorFlow."""
 
+import functools
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from segtrain.datasets.data_folder import data_folder, only_process
+from segtrain.datasets.tfds_preparation import prepared, tfds_folder
 
+__all__ = ["TfdsSplit", "decode_image", "decode_mask", "prepared", "tfds_folder"]
 
-def prepared(builder: tfds.core.DatasetBuilder, **download_and_prepare: Any) -> tfds.core.DatasetBuilder:
-    """Downloads and prepares a builder's data unless it is there; one process does, the others wait.
-
-    TFDS writes to a folder of another name and renames it when all is written.
-
-    Args:
-        builder: made with `file_format="array_record"`, which can be read in any order.
-        **download_and_prepare: arguments of the builder's method of that name.
-
-    Returns:
-        The builder.
-    """
-    if not builder.is_prepared():
-        with only_process(builder.info.full_name.replace("/", "-")):
-            # By a process that was waited for, it may have been by now.
-            if not builder.is_prepared():
-                builder.download_and_prepare(**download_and_prepare)
-    return builder
-
-
-def tfds_folder() -> str:
-    """Returns the `data_dir` of builders."""
-    return str(data_folder() / "tensorflow_datasets")
+# A sample is asked for its pixels and then for its name: the bytes of the last few stay.
+EXAMPLES_KEPT = 8
 
 
 class TfdsSplit:
     """One split of a prepared builder. Implements `Split`.
 
+    Nothing is decoded but the image and the mask of the sample that is read, whatever else the dataset holds.
+
     Args:
         builder: see `prepared`.
         split: TFDS's name of the split, slices such as `train[:80%]` included.
-        image_key: feature with the image.
-        mask_key: feature with the mask, an image of one channel; of several, the first counts.
-        name_key: feature with the sample's name, or None for its number.
+        image_key: feature with the image; `a/b` is feature `b` in feature `a`.
+        mask_key: feature with the mask, an image of one channel; of several, the first (red) counts. Of an image with
+            a palette it is the indices.
+        name_key: feature with the sample's name, a text, or None for its number.
         label_of: uint8 `(256,)`, the label of each value in the mask.
         chosen: places in the split that are used, in this order; all when None.
+
+    Raises:
+        ValueError: TFDS knows no such split; or the data was prepared in a format that is read from its beginning
+            only.
     """
 
     def __init__(
@@ -61,38 +50,121 @@ class TfdsSplit:
         label_of: np.ndarray,
         chosen: Sequence[int] | None = None,
     ):
-        as_stored = {key: tfds.decode.SkipDecoding() for key in (image_key, mask_key)}
-        self._source = builder.as_data_source(split=split, decoders=as_stored)
+        try:
+            records = builder.as_data_source(split=split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
+        except NotImplementedError as error:
+            raise ValueError(
+                f"{builder.data_dir} was not prepared as ArrayRecord files, the format that is read in any order. "
+                "Take that folder away, or type SEGTRAIN_DATA=/another/folder in front of the command."
+            ) from error
+        keys = [key for key in (image_key, mask_key, name_key) if key is not None]
+        read_example = _parser(builder.info.features, keys, as_stored=(image_key, mask_key))
+        # These know no `self`: in a circle with it, the examples would stay until the collector comes by.
+        self._example = functools.lru_cache(EXAMPLES_KEPT)(lambda place: read_example(records[place]))
         self._split = f"{builder.info.full_name} {split}"
         self._image_key, self._mask_key, self._name_key = image_key, mask_key, name_key
         self._label_of = label_of
-        self._chosen = range(len(self._source)) if chosen is None else chosen
+        self._chosen = range(len(records)) if chosen is None else chosen
 
     def __len__(self) -> int:
         return len(self._chosen)
 
     def name(self, index: int) -> str:
-        return self._name(self._chosen[index], self._example(index))
+        place = int(self._chosen[index])
+        if self._name_key is None:
+            return f"{place:06}"
+        return os.path.splitext(self._example(place)[self._name_key].decode())[0]
 
     def source(self, index: int) -> str:
         return f"{self._split}, {self.name(index)}"
 
     def sizes(self, index: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        example = self._example(index)
-        with self._opened(example, self._image_key) as image, self._opened(example, self._mask_key) as mask:
-            return (image.height, image.width), (mask.height, mask.width)
+        example = self._example(int(self._chosen[index]))
+        return tuple(_size(example[key], self.source(index)) for key in (self._image_key, self._mask_key))
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        example = self._example(index)
-        with self._opened(example, self._image_key) as image, self._opened(example, self._mask_key) as mask:
-            values = np.asarray(mask)
-            return np.asarray(image.convert("RGB")), self._label_of[values if values.ndim == 2 else values[..., 0]]
+        example, source = self._example(int(self._chosen[index])), self.source(index)
+        values = decode_mask(example[self._mask_key], source)
+        if values.max(initial=0) >= len(self._label_of):
+            raise ValueError(
+                f"{source}: value {values.max()} in the mask. Labels are held in 8 bits, so values have to be 0..255."
+            )
+        return decode_image(example[self._image_key], source), self._label_of[values]
 
-    def _example(self, index):
-        return self._source[int(self._chosen[index])]
 
-    def _name(self, place, example):
-        return f"{place:06}" if self._name_key is None else os.path.splitext(example[self._name_key].decode())[0]
+def decode_image(file: bytes, source: str) -> np.ndarray:
+    """Decodes an image file whatever its name says it is: JPEG (grey and CMYK too), PNG, GIF or BMP.
 
-    def _opened(self, example, key):
-        return Image.open(io.BytesIO(example[key]))
+    Published datasets have JPEG files that end early or go on after their end. Pillow refuses the former; OpenCV's
+    decoder returns what there is of them, and grey for the rest.
+
+    Args:
+        file: what is in the file.
+        source: what to call it in errors.
+
+    Returns:
+        uint8 `(height, width, 3)`, RGB in 0..255. Transparency is left out, and the first picture of several is taken.
+
+    Raises:
+        ValueError: nothing of it can be decoded; names `source`.
+    """
+    try:
+        with Image.open(io.BytesIO(file)) as picture:
+            return np.asarray(picture.convert("RGB"))
+    except Exception as error:
+        # As the file has it: Pillow does not turn images either.
+        pixels = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+        if pixels is None:
+            raise _unreadable(source, "image", error) from error
+        return pixels
+
+
+def decode_mask(file: bytes, source: str) -> np.ndarray:
+    """Decodes a mask file.
+
+    Returns:
+        Unsigned integers `(height, width)`: grey values, palette indices, or the first of several channels.
+
+    Raises:
+        ValueError: it cannot be decoded to its end; names `source`.
+    """
+    try:
+        with Image.open(io.BytesIO(file)) as picture:
+            values = np.asarray(picture)
+    except Exception as error:
+        raise _unreadable(source, "mask", error) from error
+    values = values if values.ndim == 2 else values[..., 0]
+    return values.astype(np.uint8) if values.dtype == bool else values
+
+
+def _parser(features: Mapping[str, Any], keys: Sequence[str], as_stored: Sequence[str]) -> Any:
+    """Returns a function from a serialized example to a dict of the features `keys`; `a/b` is `b` in `a`."""
+    wanted, decoders = {}, {}
+    for key in keys:
+        *parents, last = key.split("/")
+        feature, inner, inner_decoders = features, wanted, decoders
+        for parent in parents:
+            feature = feature[parent]
+            inner, inner_decoders = inner.setdefault(parent, {}), inner_decoders.setdefault(parent, {})
+        inner[last] = feature[last]
+        if key in as_stored:
+            inner_decoders[last] = tfds.decode.SkipDecoding()
+    wanted = tfds.features.FeaturesDict(wanted)
+
+    def parse(record: bytes) -> dict[str, Any]:
+        nested = wanted.deserialize_example_np(record, decoders=decoders)
+        return {key: functools.reduce(lambda inner, part: inner[part], key.split("/"), nested) for key in keys}
+
+    return parse
+
+
+def _size(file: bytes, source: str) -> tuple[int, int]:
+    try:
+        with Image.open(io.BytesIO(file)) as picture:
+            return picture.height, picture.width
+    except Exception as error:
+        raise _unreadable(source, "image", error) from error
+
+
+def _unreadable(source: str, what: str, error: Exception) -> ValueError:
+    return ValueError(f"{source}: cannot be read as {what} ({error}). Take the sample out of the dataset.")
