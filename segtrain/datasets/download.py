@@ -54,7 +54,7 @@ def downloaded(file: RemoteFile, folder: Path, option: str) -> Path:
         option: what a user types to name the file instead, such as `dataset.archive`.
 
     Raises:
-        OSError: no address gave the right content, or the disk has no room for it.
+        OSError: no address gave the right content, the disk has no room for it, or another file has its name there.
     """
     path = folder / file.name
     if not path.exists():
@@ -62,6 +62,11 @@ def downloaded(file: RemoteFile, folder: Path, option: str) -> Path:
             if not path.exists():  # the process that was waited for may have brought it
                 folder.mkdir(parents=True, exist_ok=True)
                 _download(file, path, option)
+    elif not _is_right(file, path):
+        raise OSError(
+            f"{path} is another file than the published one ({file.size:,} bytes, sha256 {file.sha256}). Take it away, "
+            f"so that it is downloaded, or type {option}={path} to use it as it is."
+        )
     return path
 
 
@@ -164,8 +169,10 @@ def _require_same_size(response: requests.Response, offset: int, file: RemoteFil
         raise _NotGivenError(f"it has {offset + int(length):,} bytes where {file.size:,} are expected")
 
 
-def _is_right(file: RemoteFile, part: Path) -> bool:
-    with part.open("rb") as content:
+def _is_right(file: RemoteFile, path: Path) -> bool:
+    if _size(path) != file.size:
+        return False
+    with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
 
 

@@ -30,6 +30,22 @@ def tfds_folder() -> str:
     return str(data_folder() / "tensorflow_datasets")
 
 
+def prepared_by_name(name: str, manual_folder: str | None) -> tfds.core.DatasetBuilder:
+    """Returns one of TFDS's own datasets, prepared.
+
+    Args:
+        name: as TFDS writes it: `dataset/config:version`; without the latter two the defaults.
+        manual_folder: where files that were fetched by hand are, under the names TFDS has registered.
+
+    Raises:
+        ValueError: see `prepared`; or TFDS has no such dataset, config or version.
+        OSError: see `prepared`.
+    """
+    with quiet_tfds():
+        builder = tfds.builder(name, data_dir=tfds_folder(), file_format="array_record", try_gcs=False)
+    return prepared(builder, download_config=tfds.download.DownloadConfig(manual_dir=manual_folder))
+
+
 def prepared(builder: tfds.core.DatasetBuilder, **download_and_prepare: Any) -> tfds.core.DatasetBuilder:
     """Downloads and prepares a builder's data unless it is there; one process does, the others wait.
 
@@ -52,8 +68,9 @@ def prepared(builder: tfds.core.DatasetBuilder, **download_and_prepare: Any) -> 
         if builder.is_prepared():
             return builder
         with only_process(builder.name):
-            # By a process that was waited for, it may have been by now.
-            if not builder.is_prepared():
+            if builder.is_prepared():  # by a process that was waited for; the builder began without it
+                builder.info.read_from_directory(builder.data_dir)
+            else:
                 _prepare(builder, download_and_prepare)
     return builder
 
@@ -75,6 +92,8 @@ def quiet_tfds() -> Iterator[None]:
 def _prepare(builder: tfds.core.DatasetBuilder, download_and_prepare: dict[str, Any]) -> None:
     config = download_and_prepare.get("download_config")
     manual_folder = config.manual_dir if config else None
+    if manual_folder is not None and not Path(manual_folder).expanduser().is_dir():
+        raise ValueError(f"dataset.manual_folder={manual_folder}: there is no such folder.")
     _take_away_leftovers(builder)
     missing = _files_to_download(builder, manual_folder)
     hosts = sorted({"{0.scheme}://{0.netloc}".format(urlsplit(url)) for url in missing if url.startswith("http")})
@@ -132,7 +151,7 @@ def _files_to_download(builder: tfds.core.DatasetBuilder, manual_folder: os.Path
         url: info
         for url, info in (builder.url_infos or {}).items()
         if not (downloads / get_dl_fname(url, info.checksum)).is_file()
-        and not (manual_folder and info.filename and (Path(manual_folder) / info.filename).is_file())
+        and not (manual_folder and info.filename and (Path(manual_folder).expanduser() / info.filename).is_file())
     }
 
 

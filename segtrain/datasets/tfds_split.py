@@ -3,20 +3,22 @@
 import functools
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from segtrain.datasets.tfds_preparation import prepared, tfds_folder
+from segtrain.datasets.tfds_preparation import prepared, prepared_by_name, tfds_folder
 
-__all__ = ["TfdsSplit", "decode_image", "decode_mask", "prepared", "tfds_folder"]
+__all__ = ["TfdsSplit", "decode_image", "decode_mask", "prepared", "prepared_by_name", "tfds_folder"]
 
 # A sample is asked for its pixels and then for its name: the bytes of the last few stay.
 EXAMPLES_KEPT = 8
+# Pillow refuses a JPEG file without its end, but its decoder makes the best of one where the end comes too early.
+START_OF_JPEG, END_OF_JPEG = b"\xff\xd8", b"\xff\xd9"
+GREY_OF_WHAT_IS_MISSING, MOST_MISSING = 128, 0.9
 
 
 class TfdsSplit:
@@ -79,8 +81,10 @@ class TfdsSplit:
         return f"{self._split}, {self.name(index)}"
 
     def sizes(self, index: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        example = self._example(int(self._chosen[index]))
-        return tuple(_size(example[key], self.source(index)) for key in (self._image_key, self._mask_key))
+        example, source = self._example(int(self._chosen[index])), self.source(index)
+        image, mask = example[self._image_key], example[self._mask_key]
+        image_size = _size_in_header(image) or decode_image(image, source).shape[:2]
+        return image_size, _size_in_header(mask) or decode_mask(mask, source).shape
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         example, source = self._example(int(self._chosen[index])), self.source(index)
@@ -95,28 +99,36 @@ class TfdsSplit:
 def decode_image(file: bytes, source: str) -> np.ndarray:
     """Decodes an image file whatever its name says it is: JPEG (grey and CMYK too), PNG, GIF or BMP.
 
-    Published datasets have JPEG files that end early or go on after their end. Pillow refuses the former; OpenCV's
-    decoder returns what there is of them, and grey for the rest.
+    Published datasets have JPEG files that end early. What there is of them is read, and the rest is grey.
 
     Args:
         file: what is in the file.
         source: what to call it in errors.
 
     Returns:
-        uint8 `(height, width, 3)`, RGB in 0..255. Transparency is left out, and the first picture of several is taken.
+        uint8 `(height, width, 3)`, RGB in 0..255. Transparency is left out, the first picture of several is taken,
+        and none is turned as its camera was held: masks are drawn on the pixels as they are.
 
     Raises:
-        ValueError: nothing of it can be decoded; names `source`.
+        ValueError: nine tenths of it or more cannot be decoded; names `source`.
     """
     try:
-        with Image.open(io.BytesIO(file)) as picture:
-            return np.asarray(picture.convert("RGB"))
+        return _rgb_of(file)
     except Exception as error:
-        # As the file has it: Pillow does not turn images either.
-        pixels = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
-        if pixels is None:
+        if not file.startswith(START_OF_JPEG):
+            raise _unreadable(source, "image", error) from error
+        try:
+            pixels = _rgb_of(file + END_OF_JPEG)
+        except Exception:
+            raise _unreadable(source, "image", error) from error
+        if (pixels == GREY_OF_WHAT_IS_MISSING).all(axis=-1).mean() > MOST_MISSING:
             raise _unreadable(source, "image", error) from error
         return pixels
+
+
+def _rgb_of(file: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(file)) as picture:
+        return np.asarray(picture.convert("RGB"))
 
 
 def decode_mask(file: bytes, source: str) -> np.ndarray:
@@ -137,33 +149,51 @@ def decode_mask(file: bytes, source: str) -> np.ndarray:
     return values.astype(np.uint8) if values.dtype == bool else values
 
 
-def _parser(features: Mapping[str, Any], keys: Sequence[str], as_stored: Sequence[str]) -> Any:
-    """Returns a function from a serialized example to a dict of the features `keys`; `a/b` is `b` in `a`."""
+def feature_paths(features: tfds.features.FeaturesDict) -> dict[str, tuple[str, ...]]:
+    """Returns the names that lead to each feature, by the key it is chosen with: `a/b` is `b` in the feature `a`."""
+    paths = {}
+    for name, feature in features.items():
+        inner = feature_paths(feature) if isinstance(feature, tfds.features.FeaturesDict) else {"": ()}
+        paths |= {"/".join((name, *path)): (name, *path) for path in inner.values()}
+    return paths
+
+
+def feature_at(features: tfds.features.FeaturesDict, path: Sequence[str]) -> tfds.features.FeatureConnector:
+    """Returns the feature that a path of names leads to."""
+    return functools.reduce(lambda inner, name: inner[name], path, features)
+
+
+def _parser(
+    features: tfds.features.FeaturesDict, keys: Sequence[str], as_stored: Sequence[str]
+) -> Callable[[bytes], dict[str, Any]]:
+    """Returns a function from a serialized example to the features `keys` of it."""
+    paths = {key: feature_paths(features)[key] for key in keys}
     wanted, decoders = {}, {}
-    for key in keys:
-        *parents, last = key.split("/")
-        feature, inner, inner_decoders = features, wanted, decoders
-        for parent in parents:
-            feature = feature[parent]
-            inner, inner_decoders = inner.setdefault(parent, {}), inner_decoders.setdefault(parent, {})
-        inner[last] = feature[last]
+    for key, path in paths.items():
+        _set_at(wanted, path, feature_at(features, path))
         if key in as_stored:
-            inner_decoders[last] = tfds.decode.SkipDecoding()
+            _set_at(decoders, path, tfds.decode.SkipDecoding())
     wanted = tfds.features.FeaturesDict(wanted)
 
     def parse(record: bytes) -> dict[str, Any]:
-        nested = wanted.deserialize_example_np(record, decoders=decoders)
-        return {key: functools.reduce(lambda inner, part: inner[part], key.split("/"), nested) for key in keys}
+        example = wanted.deserialize_example_np(record, decoders=decoders)
+        return {key: feature_at(example, path) for key, path in paths.items()}
 
     return parse
 
 
-def _size(file: bytes, source: str) -> tuple[int, int]:
+def _set_at(nested: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    *parents, last = path
+    functools.reduce(lambda inner, name: inner.setdefault(name, {}), parents, nested)[last] = value
+
+
+def _size_in_header(file: bytes) -> tuple[int, int] | None:
+    """Returns `(height, width)`, or None where Pillow does not know the file; OpenCV may."""
     try:
         with Image.open(io.BytesIO(file)) as picture:
             return picture.height, picture.width
-    except Exception as error:
-        raise _unreadable(source, "image", error) from error
+    except Exception:
+        return None
 
 
 def _unreadable(source: str, what: str, error: Exception) -> ValueError:

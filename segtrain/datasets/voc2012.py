@@ -14,7 +14,7 @@ from segtrain.datasets.download import RemoteFile, downloaded
 from segtrain.datasets.palette import voc_palette
 from segtrain.datasets.tfds_preparation import prepared, quiet_tfds, tfds_folder
 from segtrain.datasets.tfds_split import TfdsSplit
-from segtrain.datasets.voc2012_builder import ARCHIVE_NAME, VOID, Voc2012Config, Voc2012Segmentation, config_of
+from segtrain.datasets.voc2012_builder import ARCHIVE_NAME, VOID, Voc2012Segmentation, config_of
 
 CLASS_NAMES = (
     "background",
@@ -119,17 +119,11 @@ def prepared_voc2012(archive: str | None, masks: Path | None = None) -> tfds.cor
     downloads = data_folder() / "downloads"
     path = downloads / ARCHIVE.name if archive is None else _existing("dataset.archive", archive)
     config = config_of(path, masks, is_published=archive is None)
-    builder = _builder(config)
+    with quiet_tfds():
+        builder = Voc2012Segmentation(config=config, data_dir=tfds_folder(), file_format="array_record")
     if archive is None and not builder.is_prepared():
         downloaded(ARCHIVE, downloads, option="dataset.archive")
-    prepared(builder)
-    # A builder reads what is there when it is made, and another process may have prepared it since.
-    return _builder(config)
-
-
-def _builder(config: Voc2012Config) -> Voc2012Segmentation:
-    with quiet_tfds():
-        return Voc2012Segmentation(config=config, data_dir=tfds_folder(), file_format="array_record")
+    return prepared(builder)
 
 
 def voc2012_split(

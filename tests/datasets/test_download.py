@@ -114,6 +114,15 @@ def test_a_file_is_downloaded_once(tmp_path, serve, says_length):
     assert mirror.asked == [None]
 
 
+@pytest.mark.parametrize("other", [b"x", bytes(len(CONTENT))])
+def test_another_file_of_that_name_is_told_and_left(tmp_path, serve, other):
+    path = part_of(tmp_path).with_suffix("")
+    path.write_bytes(other)
+    with pytest.raises(OSError, match=r"file\.tar is another file than the published one.*Take it away"):
+        fetch(tmp_path, serve(Mirror()).address)
+    assert path.read_bytes() == other
+
+
 def test_what_an_earlier_process_left_is_gone_on_with(tmp_path, serve):
     mirror = serve(Mirror())
     part_of(tmp_path).write_bytes(CONTENT[:1_000_000])
