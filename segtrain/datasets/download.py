@@ -130,7 +130,7 @@ def _receive(address: str, file: RemoteFile, part: Path, tell: Callable[[int], N
     if _size(part) > file.size:
         part.unlink()
     furthest = _size(part)
-    while _size(part) != file.size:
+    while _size(part) < file.size:
         try:
             _receive_once(address, file, part, tell)
             reason = "it ended too early"

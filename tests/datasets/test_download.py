@@ -1,3 +1,4 @@
+import gzip
 import hashlib
 import http.server
 import os
@@ -26,6 +27,7 @@ class Mirror:
         has_range: whether it can begin in the middle.
         cut_after: it closes the connection after so many bytes of an answer.
         says_length: whether an answer says how long it is.
+        compresses: whether it compresses what it sends to those who take that.
         status: what it answers in place of the file.
         asked: the Range header of each request, in order.
     """
@@ -34,6 +36,7 @@ class Mirror:
     has_range: bool = True
     cut_after: int | None = None
     says_length: bool = True
+    compresses: bool = False
     status: int | None = None
     address: str = ""
     asked: list = field(default_factory=list)
@@ -57,6 +60,9 @@ def serve(monkeypatch, tmp_path):
                 begin = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and mirror.has_range else 0
                 body = mirror.content[begin:]
                 self.send_response(206 if begin else 200)
+                if mirror.compresses and "gzip" in self.headers.get("Accept-Encoding", ""):
+                    body = gzip.compress(body)
+                    self.send_header("Content-Encoding", "gzip")
                 if mirror.says_length:
                     self.send_header("Content-Length", str(len(body)))
                 if begin:
@@ -106,9 +112,9 @@ def require_whole(folder):
     assert (folder / "downloads" / "file.tar").read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("says_length", [True, False])
-def test_a_file_is_downloaded_once(tmp_path, serve, says_length):
-    mirror = serve(Mirror(says_length=says_length))
+@pytest.mark.parametrize("kind", [{}, {"says_length": False}, {"compresses": True}], ids=str)
+def test_a_file_is_downloaded_once(tmp_path, serve, kind):
+    mirror = serve(Mirror(**kind))
     assert fetch(tmp_path, mirror.address) == fetch(tmp_path, mirror.address) == tmp_path / "downloads" / "file.tar"
     require_whole(tmp_path)
     assert mirror.asked == [None]
@@ -197,13 +203,15 @@ def test_a_damaged_part_is_thrown_away(tmp_path, serve, damaged):
 
 def test_one_message_says_what_to_type_where_nothing_answers(tmp_path, serve, nobody):
     wrong, gone = serve(Mirror(content=bytes(len(CONTENT)))), serve(Mirror(status=404))
+    page = serve(Mirror(content=b"<html>It has moved.</html>"))
     with pytest.raises(OSError, match=r"file\.tar could not be downloaded") as error:
-        fetch(tmp_path, nobody, wrong.address, gone.address)
+        fetch(tmp_path, nobody, wrong.address, gone.address, page.address)
     told = str(error.value)
     assert f"{nobody} (no connection)" in told
     assert f"{wrong.address} (its content is another: the checksum differs)" in told
     assert f"{gone.address} (it answers 404 Not Found)" in told
-    assert f"{len(CONTENT):,} bytes" in told
+    assert f"{page.address} (it has 26 bytes where 3,000,017 are expected)" in told
+    assert "(3,000,017 bytes, sha256" in told
     assert SHA256 in told
     assert "dataset.archive=PATH/file.tar" in told
     assert list((tmp_path / "downloads").iterdir()) == []
