@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import absl.logging
 import requests
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.checksums import UrlInfo
@@ -31,19 +30,23 @@ def tfds_folder() -> str:
 
 
 def prepared_by_name(name: str, manual_folder: str | None) -> tfds.core.DatasetBuilder:
-    """Returns one of TFDS's own datasets, prepared.
+    """Returns one of TFDS's own datasets, prepared; see `builder_by_name` and `prepared`.
 
     Args:
-        name: as TFDS writes it: `dataset/config:version`; without the latter two the defaults.
+        name: `dataset/config:version`.
         manual_folder: where files that were fetched by hand are, under the names TFDS has registered.
+    """
+    return prepared(builder_by_name(name), download_config=tfds.download.DownloadConfig(manual_dir=manual_folder))
+
+
+def builder_by_name(name: str) -> tfds.core.DatasetBuilder:
+    """Returns the builder of one of TFDS's own datasets, as TFDS writes its name: `dataset/config:version`.
 
     Raises:
-        ValueError: see `prepared`; or TFDS has no such dataset, config or version.
-        OSError: see `prepared`.
+        ValueError: TFDS has no such dataset, config or version.
     """
     with quiet_tfds():
-        builder = tfds.builder(name, data_dir=tfds_folder(), file_format="array_record", try_gcs=False)
-    return prepared(builder, download_config=tfds.download.DownloadConfig(manual_dir=manual_folder))
+        return tfds.builder(name, data_dir=tfds_folder(), file_format="array_record", try_gcs=False)
 
 
 def prepared(builder: tfds.core.DatasetBuilder, **download_and_prepare: Any) -> tfds.core.DatasetBuilder:
@@ -75,18 +78,27 @@ def prepared(builder: tfds.core.DatasetBuilder, **download_and_prepare: Any) -> 
     return builder
 
 
+def answers(address: str) -> bool:
+    """Returns whether a server can be reached, whatever it says."""
+    try:
+        requests.head(address, timeout=SECONDS_FOR_AN_ANSWER)
+    except requests.RequestException:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def quiet_tfds() -> Iterator[None]:
     """Keeps TFDS's notices off the terminal; its progress bars stay where there is one to draw on."""
     tfds.display_progress_bar(sys.stderr.isatty())
-    of_absl, of_urllib3 = absl.logging.get_verbosity(), logging.getLogger("urllib3").level
-    absl.logging.set_verbosity(absl.logging.ERROR)
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    levels = {logging.getLogger(name): logging.getLogger(name).level for name in ("absl", "urllib3")}
+    for logger in levels:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        absl.logging.set_verbosity(of_absl)
-        logging.getLogger("urllib3").setLevel(of_urllib3)
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
 def _prepare(builder: tfds.core.DatasetBuilder, download_and_prepare: dict[str, Any]) -> None:
@@ -98,7 +110,7 @@ def _prepare(builder: tfds.core.DatasetBuilder, download_and_prepare: dict[str, 
     missing = _files_to_download(builder, manual_folder)
     hosts = sorted({"{0.scheme}://{0.netloc}".format(urlsplit(url)) for url in missing if url.startswith("http")})
     # TFDS tries for minutes before it gives up. Of several hosts, one may be an old one that nothing is taken from.
-    if hosts and not any(map(_answers, hosts)):
+    if hosts and not any(map(answers, hosts)):
         raise ValueError(_told_to_fetch(builder, missing, f"no answer from {' and '.join(hosts)}"))
     size = sum(info.size for info in missing.values())
     download = f", after a download of {size / 1e6:,.0f} MB" if missing else ""
@@ -120,12 +132,12 @@ def _prepare(builder: tfds.core.DatasetBuilder, download_and_prepare: dict[str, 
         ) from error
     except (ValueError, TypeError):
         raise
-    except AssertionError as error:
-        # How TFDS says that files are to be fetched by hand.
-        instructions = " ".join((builder.MANUAL_DOWNLOAD_INSTRUCTIONS or "").split())
+    except AssertionError as error:  # TFDS's way to say that files have to be fetched by hand
+        instructions = " ".join((builder.MANUAL_DOWNLOAD_INSTRUCTIONS or _one_line(error)).split())
+        received = f" Received: dataset.manual_folder={manual_folder}; {_one_line(error)}" if manual_folder else ""
         raise ValueError(
             f"{builder.info.full_name} needs files that TFDS does not download. {instructions} Put them into a folder "
-            f"and type dataset.manual_folder=FOLDER. ({_one_line(error)})"
+            f"as they are and type dataset.manual_folder=FOLDER.{received}"
         ) from error
     except Exception as error:  # TFDS's own errors, TensorFlow's, those of archives: all of them about the data
         what = f"{type(error).__name__}: {_one_line(error)}"
@@ -153,14 +165,6 @@ def _files_to_download(builder: tfds.core.DatasetBuilder, manual_folder: os.Path
         if not (downloads / get_dl_fname(url, info.checksum)).is_file()
         and not (manual_folder and info.filename and (Path(manual_folder).expanduser() / info.filename).is_file())
     }
-
-
-def _answers(address: str) -> bool:
-    try:
-        requests.head(address, timeout=SECONDS_FOR_AN_ANSWER)
-    except requests.RequestException:
-        return False
-    return True
 
 
 def _told_to_fetch(builder: tfds.core.DatasetBuilder, missing: dict[str, UrlInfo], reason: str) -> str:

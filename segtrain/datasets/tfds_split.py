@@ -10,9 +10,19 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from segtrain.datasets.tfds_preparation import prepared, prepared_by_name, tfds_folder
+from segtrain.datasets.tfds_preparation import builder_by_name, prepared, prepared_by_name, tfds_folder
 
-__all__ = ["TfdsSplit", "decode_image", "decode_mask", "prepared", "prepared_by_name", "tfds_folder"]
+__all__ = [
+    "TfdsSplit",
+    "builder_by_name",
+    "decode_image",
+    "decode_mask",
+    "feature_at",
+    "feature_paths",
+    "prepared",
+    "prepared_by_name",
+    "tfds_folder",
+]
 
 # A sample is asked for its pixels and then for its name: the bytes of the last few stay.
 EXAMPLES_KEPT = 8

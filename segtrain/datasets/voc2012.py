@@ -89,12 +89,10 @@ def build_voc2012(
     builder = prepared_voc2012(archive)
     ids = builder.info.metadata
     warn_of_counts("voc2012", ids, PUBLISHED_COUNTS)
-    label_of = np.arange(256, dtype=np.uint8)
-    class_names = CLASS_NAMES
-    palette = voc_palette(256)
+    label_of, class_names, palette = np.arange(256, dtype=np.uint8), list(CLASS_NAMES), voc_palette(256)
     if void_as_class:
-        label_of[VOID] = len(CLASS_NAMES)
-        class_names, palette[len(CLASS_NAMES)] = (*CLASS_NAMES, "void"), palette[VOID]
+        label_of[VOID], palette[len(class_names)] = len(class_names), palette[VOID]
+        class_names.append("void")
     return SegmentationDataset(
         name="voc2012",
         splits={

@@ -61,7 +61,7 @@ def test_archive_and_folder_are_read_in_the_order_of_the_lists(tmp_path, devkit,
 
 def test_classes_and_colours_are_the_published_ones(devkit):
     dataset = build_voc2012(archive=str(devkit.folder))
-    assert dataset.class_names == ("background", *_VOC_LABELS)
+    assert dataset.class_names == ["background", *_VOC_LABELS]
     assert (dataset.num_classes, dataset.ignore_label, len(dataset.palette)) == (21, 255, 21)
     colours = dict(zip(dataset.class_names, dataset.palette, strict=True))
     assert colours["background"] == (0, 0, 0)
@@ -71,7 +71,7 @@ def test_classes_and_colours_are_the_published_ones(devkit):
 
 def test_void_can_be_a_class(devkit):
     dataset = build_voc2012(archive=str(devkit.folder), void_as_class=True)
-    assert dataset.class_names == (*CLASS_NAMES, "void")
+    assert dataset.class_names == [*CLASS_NAMES, "void"]
     assert dataset.palette[21] == (224, 224, 192)
     assert len(dataset.palette) == len(set(dataset.palette)) == 22
     masks = devkit.masks["train"] | devkit.masks["val"]
