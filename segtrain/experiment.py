@@ -388,8 +388,9 @@ def _facts(dataset: SegmentationDataset) -> dict[str, Any]:
 
 
 def _with_absolute_root(config: DictConfig) -> DictConfig:
-    """Resolves interpolations, and a dataset's relative root, so that the config runs from any folder."""
+    """Resolves interpolations, and a dataset's relative paths, so that the config runs from any folder."""
     resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
-    if isinstance(resolved.dataset.get("root"), str):
-        resolved.dataset.root = str(Path(resolved.dataset.root).expanduser().resolve())
+    for key in ("root", "archive", "masks", "manual_folder"):
+        if isinstance(resolved.dataset.get(key), str):
+            resolved.dataset[key] = str(Path(resolved.dataset[key]).expanduser().resolve())
     return resolved

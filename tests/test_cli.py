@@ -353,7 +353,18 @@ def test_a_path_arrives_as_typed(segtrain, asked, path):
 
 
 @pytest.mark.parametrize(
-    "key", ["run", "input", "output", "hydra.run.dir", "hydra.sweep.dir", "dataset.root", "dataset.manual_folder"]
+    "key",
+    [
+        "run",
+        "input",
+        "output",
+        "hydra.run.dir",
+        "hydra.sweep.dir",
+        "dataset.root",
+        "dataset.archive",
+        "dataset.masks",
+        "dataset.manual_folder",
+    ],
 )
 @pytest.mark.parametrize("prefix", ["", "+", "++"])
 def test_every_setting_that_is_a_path_is_quoted(prefix, key):
