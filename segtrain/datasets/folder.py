@@ -108,6 +108,7 @@ def build_folder(
         ignore_label=ignore_label,
         palette=read_as.palette,
         channels=channels,
+        white=white,
         cache=cache,
     )
 
