@@ -195,6 +195,8 @@ def _for_values(summary: ValueSummary, class_names: Sequence[str] | None, ignore
         return Suggestion(f"{seen}, as one object on background has them", {"mask": "binary"})
     # Void is 255 by custom, in files whose user was told of another label too.
     void = ignore_label if ignore_label in values or values[-1] != 255 else 255
+    if class_names and values[:-1] == list(range(len(class_names))) and values[-1] > len(class_names):
+        void = values[-1]  # the very next id may be a class that was forgotten
     classes = [value for value in values if value != void]
     if len(classes) < 2:  # which is void and which is not cannot be known: both are named
         return Suggestion(f"{seen} alone", {"mask": "ids", "classes": _value_map(values, class_names)})

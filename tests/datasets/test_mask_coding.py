@@ -51,6 +51,7 @@ CASES = {
         ["dataset.classes=[ground,cat,class_2]"],
     ),
     "void of another value than told": (holding(0, 1, 2, 255), {"ignore_label": 9}, ["dataset.ignore_label=255"]),
+    "void of any value": (holding(0, 1, 200), {"class_names": ["a", "b"]}, ["dataset.ignore_label=200"]),
     "void of another value, from 1": (
         holding(1, 2, 255),
         {"ignore_label": 9},
