@@ -15,9 +15,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 # Pillow's modes whose pixels are told by a colour that has to be worked out: a palette, inks, luma and chroma.
 _MODES_OF_OTHER_COLOURS = {"P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB"}
-# It reports what is wrong with a file before it raises, and that is told once already.
+# tifffile logs what is wrong with a file before it raises, and an error is told once here.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-_DEEP_PNG = 16  # bits of a channel; Pillow keeps the upper 8 of them where there are colours
+_JPEG_COMPRESSIONS = (6, 7)  # of TIFF: the old and the new way to have JPEG in it
 _TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -29,13 +29,15 @@ class StoredImage:
         values: `(height, width, bands)` in the file's own type.
         mode: Pillow's name of what the bands are, or `bands` where Pillow has none.
         palette: RGB colours 0..255 by index, `(colours, 3)`, where the one band holds indices.
-        format: the file's format, as its content says and not its ending.
+        format: the file's format, as its content says and not its ending; `JPEG` too of a TIFF with JPEG in it.
+        pages: number of images in the file, of which this is the first.
     """
 
     values: np.ndarray
     mode: str
     palette: np.ndarray | None
     format: str
+    pages: int = 1
 
 
 def read_image(path: Path, *, channels: int = 3, white: int | None = None) -> np.ndarray:
@@ -61,7 +63,7 @@ def read_image(path: Path, *, channels: int = 3, white: int | None = None) -> np
             "integers of 8 or 16 bits; dataset.white=VALUE says which of those is white."
         )
     values = stored.values * np.uint8(255) if stored.mode == "1" else stored.values
-    return _with_channels(_in_eight_bits(values, white), stored.mode, channels, path)
+    return _with_channels(_in_eight_bits(values, white), stored, channels, path)
 
 
 def read_stored(path: Path) -> StoredImage:
@@ -139,17 +141,16 @@ def _read(path: Path, *, as_colours: bool) -> StoredImage:
         if picture is None or _is_tiff_beyond_pillow(picture):
             return _read_tiff(file)
         orientation = 1 if picture.format == "TIFF" else _orientation(picture)  # Pillow turns TIFF when it decodes
-        format_name = picture.format
+        format_name = "JPEG" if _is_jpeg_in_tiff(picture) else picture.format
         picture.load()  # all of it, which finds a file that was cut
-        if format_name == "PNG" and _png_depth(file) == _DEEP_PNG and picture.mode in ("RGB", "RGBA", "LA"):
-            values, mode, palette = _read_deep_png(file), "bands", None
-            mode = {3: "RGB", 4: "RGBA"}[values.shape[2]]
+        if format_name == "PNG" and (deep := _mode_of_deep_png(file)):
+            values, mode, palette = _read_deep_png(file), deep, None
+            values = values[..., [0, 3]] if mode == "LA" else values  # OpenCV makes four channels of the two
         else:
             if as_colours and picture.mode in _MODES_OF_OTHER_COLOURS:
                 transparent = picture.mode == "P" and "transparency" in picture.info
                 picture = picture.convert("RGBA" if transparent else _MODES_OF_OTHER_COLOURS[picture.mode])
-            mode, palette = picture.mode, _palette(picture)
-            values = np.asarray(picture)
+            values, mode, palette = np.asarray(picture), picture.mode, _palette(picture)
     if values.dtype == bool:
         values = values.astype(np.uint8)
     values = values if values.ndim == 3 else values[..., None]
@@ -162,9 +163,11 @@ def _palette(picture: Image.Image) -> np.ndarray | None:
     return np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
 
 
-def _png_depth(file: BinaryIO) -> int:
-    file.seek(24)  # signature, length and name of the first chunk, width, height: then bits of a channel
-    return file.read(1)[0]
+def _mode_of_deep_png(file: BinaryIO) -> str | None:
+    """Returns what the channels of a PNG are where they have 16 bits, of which Pillow keeps 8; of one it keeps all."""
+    file.seek(24)  # signature, length and name of the first chunk, width, height
+    depth, colour_type = file.read(2)
+    return {2: "RGB", 4: "LA", 6: "RGBA"}.get(colour_type) if depth == 16 else None
 
 
 def _read_deep_png(file: BinaryIO) -> np.ndarray:
@@ -184,6 +187,10 @@ def _is_tiff_beyond_pillow(picture: Image.Image) -> bool:
     return max(bits) > 8 or (samples not in (1, 3) and photometric in (0, 1, 2))
 
 
+def _is_jpeg_in_tiff(picture: Image.Image) -> bool:
+    return picture.format == "TIFF" and picture.tag_v2.get(259) in _JPEG_COMPRESSIONS
+
+
 def _read_tiff(file: BinaryIO) -> StoredImage:
     file.seek(0)
     with tifffile.TiffFile(file) as tiff:
@@ -198,7 +205,8 @@ def _read_tiff(file: BinaryIO) -> StoredImage:
         is_rgb = page.photometric == tifffile.PHOTOMETRIC.RGB
         by_bands = {1: "L", 2: "LA" if has_alpha else "bands", 3: "RGB" if is_rgb else "bands"}
         mode = by_bands.get(values.shape[2], "RGBA" if has_alpha and is_rgb and values.shape[2] == 4 else "bands")
-        return StoredImage(_upright(values, _tiff_orientation(page)), mode, None, "TIFF")
+        format_name = "JPEG" if page.compression in _JPEG_COMPRESSIONS else "TIFF"
+        return StoredImage(_upright(values, _tiff_orientation(page)), mode, None, format_name, len(tiff.pages))
 
 
 def _tiff_orientation(page: tifffile.TiffPage) -> int:
@@ -232,15 +240,16 @@ def _in_eight_bits(values: np.ndarray, white: int | None) -> np.ndarray:
     return np.rint(np.clip(values, 0, white) * (255 / white)).astype(np.uint8)
 
 
-def _with_channels(pixels: np.ndarray, mode: str, channels: int, path: Path) -> np.ndarray:
+def _with_channels(pixels: np.ndarray, stored: StoredImage, channels: int, path: Path) -> np.ndarray:
     bands = pixels.shape[2]
-    if mode in ("LA", "RGBA") and bands != channels:
+    if stored.mode in ("LA", "RGBA") and bands != channels:
         pixels = pixels[..., :-1]
     if pixels.shape[2] == 1 and channels == 3:
         return pixels.repeat(3, axis=2)
     if pixels.shape[2] != channels:
+        pages = f" Of its {stored.pages} pages only the first is read; channels have to be in one." * (stored.pages > 1)
         raise ValueError(
-            f"{path}: holds {bands} channels, where dataset.channels={channels} asks for {channels}. Type "
+            f"{path}: holds {bands} channels, where dataset.channels={channels} asks for {channels}.{pages} Type "
             f"dataset.channels={bands}, or take out or convert the file."
         )
     return np.ascontiguousarray(pixels)

@@ -1,6 +1,8 @@
 """Files are written by Pillow, OpenCV and tifffile; what is read is compared with the pixels they were given."""
 
 import re
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -80,6 +82,30 @@ def test_sixteen_bits_keep_their_upper_and_their_lower_bits(tmp_path, suffix, ch
     clipped = np.round(np.minimum(pixels / 4095, 1) * 255).astype(np.uint8)
     np.testing.assert_array_equal(read_image(path, channels=channels, white=4095), clipped)
     assert image_size(path) == (40, 50)
+
+
+def test_a_deep_png_of_grey_and_alpha(tmp_path):
+    """Neither Pillow nor OpenCV writes one, so the chunks are put together by hand."""
+    pixels = DEEP[..., :2]
+    parts = {
+        b"IHDR": struct.pack(">IIBBBBB", 50, 40, 16, 4, 0, 0, 0),
+        b"IDAT": zlib.compress(b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)),
+        b"IEND": b"",
+    }
+    chunks = (
+        struct.pack(">I", len(part)) + name + part + struct.pack(">I", zlib.crc32(name + part))
+        for name, part in parts.items()
+    )
+    (tmp_path / "deep.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    for channels, expected in ((1, DEEP_IN_EIGHT[..., :1]), (2, DEEP_IN_EIGHT[..., :2])):
+        np.testing.assert_array_equal(read_image(tmp_path / "deep.png", channels=channels), expected)
+    np.testing.assert_array_equal(read_image(tmp_path / "deep.png"), DEEP_IN_EIGHT[..., :1].repeat(3, axis=2))
+
+
+def test_pages_of_a_tiff_are_no_channels(tmp_path):
+    tifffile.imwrite(tmp_path / "pages.tif", np.moveaxis(DEEP, -1, 0), photometric="minisblack")
+    with pytest.raises(ValueError, match="Of its 3 pages only the first is read"):
+        read_image(tmp_path / "pages.tif", channels=5)
 
 
 def test_white_is_for_images_of_more_than_eight_bits(tmp_path):

@@ -39,6 +39,12 @@ def test_a_jpeg_is_no_mask_whatever_its_name(tmp_path, suffix):
         read_mask(tmp_path / f"mask{suffix}")
 
 
+def test_a_tiff_with_jpeg_in_it_is_no_mask(tmp_path):
+    Image.fromarray(COLOURS[..., 0]).save(tmp_path / "mask.tif", compression="jpeg")
+    with pytest.raises(ValueError, match=r"mask\.tif: JPEG changes pixel values"):
+        read_mask(tmp_path / "mask.tif")
+
+
 @pytest.mark.parametrize("mode", ["CMYK", "RGB of 16 bits", "two bands"])
 def test_other_masks_are_refused(tmp_path, mode):
     path = tmp_path / "mask.tif"
