@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 
 from segtrain.datasets.dataset import SegmentationDataset
-from segtrain.datasets.file_pairs import read_image
+from segtrain.datasets.image_files import read_image
 from segtrain.instantiate import build
 from segtrain.pipeline.resizing import describe_size
 from segtrain.pipeline.samples import Samples
@@ -206,7 +206,7 @@ def predict(settings: PredictSettings, invocation: Invocation) -> None:
 
         predictor = Predictor(run)
     for file in track(files, description="predicting", console=console, disable=not console.is_terminal):
-        image = read_image(file)
+        image = read_image(file, channels=predictor.channels, white=predictor.white)
         write_prediction(image, predictor.predict(image), predictor.palette, file, output)
     console.print(f"{len(files)} masks and overlays in {output}", markup=False, highlight=False, soft_wrap=True)
 
@@ -384,6 +384,7 @@ def _facts(dataset: SegmentationDataset) -> dict[str, Any]:
         "ignore_label": dataset.ignore_label,
         "palette": [list(colour) for colour in dataset.palette],
         "channels": dataset.channels,
+        "white": dataset.white,
     }
 
 

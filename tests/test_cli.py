@@ -362,14 +362,15 @@ def test_a_path_arrives_as_typed(segtrain, asked, path):
         "hydra.sweep.dir",
         "dataset.root",
         "dataset.archive",
+        "dataset.images",
         "dataset.masks",
         "dataset.manual_folder",
     ],
 )
 @pytest.mark.parametrize("prefix", ["", "+", "++"])
 def test_every_setting_that_is_a_path_is_quoted(prefix, key):
-    (argument,) = given_to_hydra(f"{prefix}{key}=it's, (a=b)")
-    assert value_for_hydra(argument) == (key, "it's, (a=b)")
+    (argument,) = given_to_hydra(f"{prefix}{key}=it's, (a=b)/{{split}}")
+    assert value_for_hydra(argument) == (key, "it's, (a=b)/{split}")
 
 
 @pytest.mark.parametrize(

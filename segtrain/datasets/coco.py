@@ -3,14 +3,15 @@
 import difflib
 import os
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from segtrain.datasets.coco_annotations import BACKGROUND, VOID, CocoAnnotations
 from segtrain.datasets.dataset import CacheChoice, SegmentationDataset
-from segtrain.datasets.file_pairs import image_size, read_image
+from segtrain.datasets.file_pairs import flat_name
+from segtrain.datasets.image_files import image_size, read_image
 from segtrain.datasets.palette import voc_palette
 from segtrain.datasets.problems import Problem, Tell, refuse
 
@@ -118,7 +119,7 @@ class CocoSplit:
         return len(self._chosen)
 
     def name(self, index: int) -> str:
-        return _sample_name(self._annotations.file_name(self._chosen[index]))
+        return flat_name(self._annotations.file_name(self._chosen[index]))
 
     def source(self, index: int) -> str:
         return self._annotations.source(self._chosen[index])
@@ -139,7 +140,7 @@ class CocoSplit:
         usable, first_of = [], {}
         for index in range(len(self._annotations)):
             file_name = self._annotations.file_name(index)
-            path, name = self._image_folder / file_name, _sample_name(file_name)
+            path, name = self._image_folder / file_name, flat_name(file_name)
             if file_name not in there and not path.is_file():  # the second for names with a folder in them
                 detail = (
                     f"{self._annotations.source(index)}: there is no {path}. Add the image, or take it out of the JSON."
@@ -155,10 +156,6 @@ class CocoSplit:
                 first_of[name] = index
                 usable.append(index)
         return usable
-
-
-def _sample_name(file_name: str) -> str:
-    return PurePosixPath(file_name).with_suffix("").as_posix().replace("/", "-")
 
 
 def _chosen_categories(listed: Mapping[int, str], wanted: list[str] | None) -> dict[int, str]:

@@ -45,6 +45,7 @@ class SegmentationDataset:
         ignore_label: label of void pixels, left out of loss and score; may not be the id of a class.
         palette: RGB colours 0..255 by class id.
         channels: channels of the images.
+        white: the value that became 255 in images of more than 8 bits; None where it is the file type's highest.
         cache: where decoded pixels are kept; `auto` takes memory where they fit, else the disk where they fit, else
             decodes anew in every epoch.
         resize: how images of another shape than the network's reach its size. `stretch` changes the aspect ratio;
@@ -58,6 +59,7 @@ class SegmentationDataset:
     ignore_label: int
     palette: Sequence[tuple[int, int, int]]
     channels: int = 3
+    white: int | None = None
     cache: CacheChoice = "auto"
     resize: ResizeChoice = "stretch"
 
@@ -140,9 +142,9 @@ class SegmentationDataset:
                 read = list(pool.map(functools.partial(self.read, name), spread_evenly(len(samples), MASKS_CHECKED)))
             if read and all((labels == self.ignore_label).all() for _, labels in read):
                 raise ValueError(
-                    f"{self.name}: the masks looked at in the split '{name}' ({len(read)} of {len(samples)}) hold "
-                    f"nothing but {self.ignore_label}, the void label, so there is nothing to learn or to score. Set "
-                    "dataset.ignore_label to the label that is void in them."
+                    f"{self.name}: the masks looked at in the split '{name}' ({len(read)} of {len(samples)}, such "
+                    f"as {samples.source(0)}) hold nothing but {self.ignore_label}, the void label, so there is "
+                    "nothing to learn or to score. Set dataset.ignore_label to the label that is void in them."
                 )
 
 

@@ -1,8 +1,8 @@
-"""Which images of a folder are for training, validation and test: by lists beside them, or drawn."""
+"""Which files of a folder are for training and which for validation: lists, a share drawn by a seed, folds."""
 
 import bisect
 import itertools
-import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,21 +13,23 @@ LISTED_SPLITS = ("train", "val", "test")
 
 
 def lists_in(folder: Path) -> list[str]:
-    """Returns the splits that the folder has a list of: `train` where there is a `train.txt`, and so on."""
+    """Returns which of train, val and test have a list `<split>.txt` in the folder."""
     return [name for name in LISTED_SPLITS if (folder / f"{name}.txt").is_file()]
 
 
 def listed_splits(folder: Path, image_folder: Path, image_names: NamesByStem) -> dict[str, np.ndarray]:
-    """Returns the places in `image_names.names` of each split's images, in the order of its list.
+    """Returns each listed split's images, as places in `image_names.names`, in the order of the lists.
+
+    A line is a file's name or path, with or without its ending. Of a path, as much counts as there is below
+    `image_folder`: lists often hold paths on their author's disk.
 
     Args:
-        folder: where `train.txt`, `val.txt` and perhaps `test.txt` are, with an image name on each line, with or
-            without its ending; folders in front of it do not count.
-        image_folder: where the images are, for messages.
-        image_names: the images.
+        folder: folder with `train.txt`, `val.txt` and maybe `test.txt`.
+        image_folder: folder of the images, for messages.
+        image_names: file names in it.
 
     Raises:
-        ValueError: there is no list for training or validation, a list names an image that is not there, or two name
+        ValueError: the list of train or val is missing, one is empty or names an image that is not there, or two name
             the same.
     """
     lists = lists_in(folder)
@@ -48,29 +50,65 @@ def listed_splits(folder: Path, image_folder: Path, image_names: NamesByStem) ->
     return chosen
 
 
-def drawn_split(num_images: int, val_share: float, seed: int) -> dict[str, np.ndarray]:
-    """Returns the places of a random share for validation, at least one image, and of the rest for training."""
-    order = np.random.default_rng(seed).permutation(num_images)
-    num_val = min(max(round(val_share * num_images), 1), num_images - 1)
+def drawn_split(count: int, val_share: float, seed: int) -> dict[str, np.ndarray]:
+    """Returns train and val as places among `count` images, ascending; `val_share` of them, drawn, are val.
+
+    Each split has one image at least; `count` has to be 2 or more.
+    """
+    order = np.random.default_rng(seed).permutation(count)
+    num_val = min(max(round(val_share * count), 1), count - 1)
     return {"train": np.sort(order[num_val:]), "val": np.sort(order[:num_val])}
 
 
-def _listed_places(listing: Path, image_folder: Path, image_names: NamesByStem) -> np.ndarray:
+def fold_split(count: int, folds: int | None, fold: int | None, seed: int) -> dict[str, np.ndarray]:
+    """Returns train and val as places among `count` images, ascending: of equal parts drawn by `seed`, one is val.
+
+    The validation parts of the folds 0..folds-1 hold every image once, and differ in size by one at most.
+
+    Raises:
+        ValueError: only one of `folds` and `fold` is given, there is no such fold, or there are fewer images.
+    """
+    if folds is None:
+        raise ValueError(f"dataset.fold={fold} needs the number of folds. Type dataset.folds=5 with it.")
+    if fold is None:
+        raise ValueError(
+            f"dataset.folds={folds} needs the fold to validate on. Type dataset.fold=0, or all of them in a sweep: "
+            f"-m dataset.fold={','.join(map(str, range(folds)))}."
+        )
+    if fold >= folds:
+        raise ValueError(f"dataset.fold={fold} has to be one of 0..{folds - 1} with dataset.folds={folds}.")
+    if count < folds:
+        raise ValueError(f"dataset.folds={folds} needs as many images. There are {count}.")
+    parts = np.array_split(np.random.default_rng(seed).permutation(count), folds)
+    train = np.concatenate([part for number, part in enumerate(parts) if number != fold])
+    return {"train": np.sort(train), "val": np.sort(parts[fold])}
+
+
+def _listed_places(listing: Path, images: Path, image_names: NamesByStem) -> np.ndarray:
     with listing.open(encoding="utf-8") as lines:
-        wanted = [os.path.basename(line.strip()) for line in lines if line.strip()]
-    places = [_place_of(name, image_names) for name in wanted]
+        wanted = [line.strip() for line in lines if line.strip()]
+    if not wanted:
+        raise ValueError(
+            f"{listing} lists no image, so the split '{listing.stem}' is empty. List some, one on each line."
+        )
+    places = [_place_of(line.replace("\\", "/").split("/"), image_names) for line in wanted]
     if None in places:
         raise ValueError(
-            f"{listing} lists {wanted[places.index(None)]}, which is not in {image_folder} "
+            f"{listing} lists {wanted[places.index(None)]}, which is not in {images} "
             f"({places.count(None)} missing in all)."
         )
     _, first_lines = np.unique(np.array(places, int), return_index=True)
     return np.array(places, int)[np.sort(first_lines)]
 
 
-def _place_of(wanted: str, image_names: NamesByStem) -> int | None:
-    """Returns where the image is that is called `wanted`, with or without its ending."""
-    place = bisect.bisect_left(image_names.names, wanted)
-    if place < len(image_names) and image_names.names[place] == wanted:
-        return place
-    return image_names.place(wanted)
+def _place_of(parts: Sequence[str], image_names: NamesByStem) -> int | None:
+    """Returns where the image is whose path ends the listed one, the longest such path first."""
+    for start in range(len(parts)):
+        wanted = "/".join(parts[start:])
+        place = bisect.bisect_left(image_names.names, wanted)
+        if place < len(image_names) and image_names.names[place] == wanted:
+            return place
+        place = image_names.place(wanted)
+        if place is not None:
+            return place
+    return None

@@ -10,16 +10,9 @@ import numpy as np
 from annotated_types import Ge, Gt, Lt
 
 from segtrain.datasets.dataset import CacheChoice, SegmentationDataset
-from segtrain.datasets.file_pairs import (
-    IMAGE_SUFFIXES,
-    NamePairs,
-    NamesByStem,
-    image_size,
-    list_files,
-    names_by_stem,
-    read_image,
-)
+from segtrain.datasets.file_pairs import IMAGE_SUFFIXES, NamePairs, NamesByStem, list_files, names_by_stem
 from segtrain.datasets.file_splits import drawn_split, listed_splits, lists_in
+from segtrain.datasets.image_files import image_size, read_image
 from segtrain.datasets.labelme_shapes import (
     BACKGROUND_NAMES,
     VOID,

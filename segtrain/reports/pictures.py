@@ -133,5 +133,5 @@ def _legend(dataset: SegmentationDataset, width: int, font: ImageFont.FreeTypeFo
 
 
 def _as_rgb(image: np.ndarray) -> np.ndarray:
-    """Shows one channel as grey, and of more than three the first three."""
-    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image[..., :3]
+    """Shows the first of one or two channels as grey, and of more than three the first three."""
+    return np.repeat(image[..., :1], 3, axis=2) if image.shape[2] < 3 else image[..., :3]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segtrain.datasets.camvid import build_camvid
-from segtrain.datasets.file_pairs import read_labels
+from segtrain.datasets.mask_files import read_labels
 
 REAL = os.environ.get("SEGTRAIN_CAMVID")
 
@@ -96,6 +96,20 @@ def test_what_is_missing_is_named(camvid, lost, named, with_lists):
     with pytest.raises(ValueError, match="CamVid|folder|lists|no mask") as error:
         build_camvid(root=str(root))
     assert named in str(error.value).replace(str(root), "")
+
+
+def test_problems_are_told_and_left_out(camvid):
+    root, _ = camvid
+    (root / "train" / "b.png").unlink()
+    (root / "trainannot" / "c.png").unlink()
+    problems = []
+    dataset = build_camvid(root=str(root), tell=problems.append)
+    assert {(problem.kind, Path(problem.file).relative_to(root).as_posix()) for problem in problems} == {
+        ("missing_image", "train/b.png"),
+        ("missing_mask", "train/c.png"),
+    }
+    assert names_of(dataset, "train") == ["d", "a"]
+    dataset.check()
 
 
 @pytest.mark.skipif(REAL is None, reason="SEGTRAIN_CAMVID names no CamVid folder")
