@@ -30,6 +30,7 @@ from segtrain.settings import (
     BenchmarkSettings,
     CompareSettings,
     EvaluateSettings,
+    InspectSettings,
     PredictSettings,
     TrainSettings,
     read_settings,
@@ -209,6 +210,44 @@ def compare(settings: CompareSettings, invocation: Invocation) -> None:
     from segtrain.reports.comparison import compare_sweep
 
     compare_sweep(Path(settings.run).expanduser(), Console())
+
+
+def inspect(settings: InspectSettings, invocation: Invocation) -> None:
+    """Reads every pair of the data, and writes what is in it and what is wrong with it as inspect.json and a page.
+
+    Raises:
+        ValueError: training with this data would go wrong; what is wrong has been printed by then.
+    """
+    from segtrain.inspection.examination import examine
+    from segtrain.inspection.findings import Findings
+    from segtrain.reports.inspection import (
+        draw_pictures,
+        print_inspection,
+        print_problems,
+        problems_as_dict,
+        summarise,
+        verdict,
+        write_inspection_page,
+    )
+
+    folder, console, findings = invocation.folder, Console(), Findings()
+    try:
+        dataset = build(settings.dataset, tell=findings.tell)
+        augmentation = build(settings.augmentation, ignore_label=dataset.ignore_label)
+    except ValueError:
+        # What has been found until here may be why.
+        folder.write_inspection(problems_as_dict(findings))
+        print_problems(console, problems_as_dict(findings))
+        raise
+    surveys = examine(dataset, findings, console)
+    inspection = summarise(dataset, surveys, findings) | {"command": invocation.command}
+    folder.write_inspection(inspection)
+    print_inspection(console, inspection)
+    pictures = draw_pictures(folder, dataset, surveys, augmentation, settings.image_size, settings.seed)
+    write_inspection_page(folder, inspection, pictures)
+    console.print(f"page {folder.inspection_page}", markup=False, highlight=False, soft_wrap=True)
+    if findings.counts("error"):
+        raise ValueError(verdict(inspection))
 
 
 def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:

@@ -1,0 +1,176 @@
+"""Reads every pair of a split, in parallel, and counts what is in them."""
+
+import collections
+import functools
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from segtrain.datasets.dataset import SegmentationDataset, require_same_size
+from segtrain.datasets.problems import Problem, Tell
+
+# Pairs that are read ahead of the counting: enough that one large photo does not keep the other threads waiting.
+READ_AHEAD = 64
+# Labels are counted in pieces: NumPy makes 64 bits of each to count them.
+COUNTED_AT_ONCE = 1 << 20
+
+
+class SplitSurvey:
+    """Counts over a split. Of each pair 18 bytes are kept, whatever its size.
+
+    Attributes:
+        name: the split's name.
+        count: pairs in the split.
+        sizes: how many images have each `(height, width)`.
+        class_pixels: int64 `(classes,)`, pixels of each class.
+        class_images: int64 `(classes,)`, masks with at least one pixel of the class.
+        pixels_of_images: int64 `(classes,)`, all pixels of those masks.
+        void_pixels: pixels of the void label.
+        most_of: int64 `(classes,)`, index of the sound pair with most pixels of each class; -1 where there is none.
+        digests: uint8 `(count, 16)`, of each image's pixels.
+        was_read: bool `(count,)`, whether the pair could be read; the counts are over those alone.
+        is_sound: bool `(count,)`, whether training could use the pair.
+    """
+
+    def __init__(self, dataset: SegmentationDataset, name: str):
+        self.name = name
+        self.count = len(dataset.split(name))
+        self.sizes: collections.Counter[tuple[int, int]] = collections.Counter()
+        self.class_pixels = np.zeros(dataset.num_classes, np.int64)
+        self.class_images = np.zeros(dataset.num_classes, np.int64)
+        self.pixels_of_images = np.zeros(dataset.num_classes, np.int64)
+        self.void_pixels = 0
+        self.most_of = np.full(dataset.num_classes, -1)
+        self.digests = np.zeros((self.count, 16), np.uint8)
+        self.was_read = np.zeros(self.count, bool)
+        self.is_sound = np.zeros(self.count, bool)
+        self._ignore_label = dataset.ignore_label
+        self._most = np.zeros(dataset.num_classes, np.int64)
+
+    def add(self, index: int, reading: "Reading") -> None:
+        """Counts a pair in."""
+        pixels = reading.label_pixels[: len(self.class_pixels)]
+        self.sizes[reading.size] += 1
+        self.class_pixels += pixels
+        self.class_images += pixels > 0
+        self.pixels_of_images[pixels > 0] += reading.label_pixels.sum()
+        self.void_pixels += int(reading.label_pixels[self._ignore_label])
+        self.digests[index] = np.frombuffer(reading.digest, np.uint8)
+        self.was_read[index] = True
+        self.is_sound[index] = reading.is_sound
+        if reading.is_sound:
+            self.most_of[pixels > self._most] = index
+            self._most = np.maximum(self._most, pixels)
+
+    @property
+    def is_all_void(self) -> bool:
+        """Whether masks were read and hold nothing but void."""
+        return self.void_pixels > 0 and not self.class_pixels.any()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one pair holds.
+
+    Attributes:
+        size: `(height, width)` of the image.
+        label_pixels: int64 `(256,)`, pixels of each label in the mask.
+        digest: 16 bytes, of the image's pixels.
+        is_sound: whether training could use the pair.
+    """
+
+    size: tuple[int, int]
+    label_pixels: np.ndarray
+    digest: bytes
+    is_sound: bool
+
+
+def survey_split(
+    dataset: SegmentationDataset, name: str, tell: Tell, track: Callable[[Iterable], Iterable] = iter
+) -> SplitSurvey:
+    """Reads every pair of a split and tells what is wrong with each.
+
+    Args:
+        dataset: the dataset.
+        name: the split.
+        tell: takes the problems, in the order of the pairs.
+        track: follows an iterable of as many items as the split has pairs, to show how far it is.
+    """
+    survey = SplitSurvey(dataset, name)
+    readings = in_order(functools.partial(read_pair, dataset, name), range(survey.count))
+    for index, (reading, problems) in enumerate(track(readings)):
+        for problem in problems:
+            tell(problem)
+        if reading is not None:
+            survey.add(index, reading)
+    return survey
+
+
+def read_pair(dataset: SegmentationDataset, name: str, index: int) -> tuple[Reading | None, list[Problem]]:
+    """Reads a pair; returns what it holds, None where it cannot be read, and what is wrong with it."""
+    samples = dataset.split(name)
+    try:
+        image, labels = samples.read(index)
+    except (ValueError, OSError) as error:
+        return None, [Problem("unreadable", samples.source(index), str(error))]
+    problems, source = [], samples.source(index)
+    try:
+        require_same_size(image.shape[:2], labels.shape, source)
+    except ValueError as error:
+        problems.append(Problem("size_mismatch", source, str(error)))
+    try:
+        dataset.require_valid_labels(labels, source)
+    except ValueError as error:
+        problems.append(Problem("wrong_label", source, str(error)))
+    label_pixels = count_labels(labels)
+    is_sound = not problems
+    if label_pixels[dataset.ignore_label] == labels.size:
+        detail = (
+            f"{source}: nothing but {dataset.ignore_label}, the void label, so there is nothing to learn from it. "
+            "Label it or take it out."
+        )
+        problems.append(Problem("all_void", source, detail))
+    return Reading(image.shape[:2], label_pixels, digest_of(image), is_sound), problems
+
+
+def count_labels(labels: np.ndarray) -> np.ndarray:
+    """Returns how many pixels have each label: int64 `(256,)`, of uint8 labels in any shape."""
+    flat, counts = labels.reshape(-1), np.zeros(256, np.int64)
+    for start in range(0, flat.size, COUNTED_AT_ONCE):
+        counts += np.bincount(flat[start : start + COUNTED_AT_ONCE], minlength=256)
+    return counts
+
+
+def digest_of(image: np.ndarray) -> bytes:
+    """Returns 16 bytes that depend on an image's pixels and shape, and on nothing else of its file."""
+    digest = hashlib.blake2b(str(image.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(image))
+    return digest.digest()
+
+
+def in_order(function: Callable[[Any], Any], items: Iterable, ahead: int = READ_AHEAD) -> Iterator[Any]:
+    """Yields `function(item)` of each item, in their order, called by several threads.
+
+    An executor's own `map` makes a task of every item at once.
+
+    Args:
+        function: what to call.
+        items: of any number.
+        ahead: how many calls may be under way or done before the next result is taken.
+    """
+    tasks: collections.deque = collections.deque()
+    with ThreadPoolExecutor() as pool:
+        try:
+            for item in items:
+                tasks.append(pool.submit(function, item))
+                if len(tasks) == ahead:
+                    yield tasks.popleft().result()
+            while tasks:
+                yield tasks.popleft().result()
+        finally:  # where it ends early, by Ctrl-C for one, what has not begun does not begin
+            for task in tasks:
+                task.cancel()
