@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 
 from segtrain.datasets.dataset import SegmentationDataset
-from segtrain.datasets.file_pairs import read_image
+from segtrain.datasets.image_files import read_image
 from segtrain.instantiate import build
 from segtrain.pipeline.samples import Samples
 from segtrain.pipeline.verdict import describe_data_wait

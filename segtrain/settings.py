@@ -25,7 +25,7 @@ Option = dict[str, Any]
 # with another home (the dataset knows its classes), so a config may not set them.
 GIVEN_BY_RUN = {
     "model": {"num_classes", "channels"},
-    "dataset": set(),
+    "dataset": {"tell"},
     "augmentation": {"ignore_label"},
     "optimizer": set(),
     "schedule": {"learning_rate", "steps_per_epoch", "epochs"},

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from segtrain.datasets.dataset import CacheChoice, SegmentationDataset
 from segtrain.datasets.file_pairs import IMAGE_SUFFIXES, FilePairs, list_files, masks_by_stem, match_masks
+from segtrain.datasets.mask_labels import MaskLabels
+from segtrain.datasets.problems import Problem, Tell, refuse
 
 CLASS_NAMES = (
     "sky",
@@ -35,7 +37,7 @@ PALETTE = (
 VOID = 11
 
 
-def build_camvid(*, root: str, cache: CacheChoice = "auto") -> SegmentationDataset:
+def build_camvid(*, root: str, cache: CacheChoice = "auto", tell: Tell = refuse) -> SegmentationDataset:
     """Returns CamVid: 367 training and 101 validation images of 360x480, 11 classes, label 11 is void.
 
     The test split is there when its folder is. The lists `train.txt`, `val.txt` and `test.txt` give the order and
@@ -45,9 +47,10 @@ def build_camvid(*, root: str, cache: CacheChoice = "auto") -> SegmentationDatas
     Args:
         root: folder with `train/`, `trainannot/`, `val/` and `valannot/`.
         cache: where decoded pixels are kept.
+        tell: told of what is wrong with single files, which are left out. A run refuses the first.
 
     Raises:
-        ValueError: the folder or a part of it is missing, or an image has no mask.
+        ValueError: the folder or a part of it is missing; by `tell`, an image has no mask.
     """
     folder = Path(root).expanduser()
     if not (folder / "train").is_dir():
@@ -58,7 +61,7 @@ def build_camvid(*, root: str, cache: CacheChoice = "auto") -> SegmentationDatas
     names = ["train", "val"] + (["test"] if (folder / "test").is_dir() else [])
     return SegmentationDataset(
         name="camvid",
-        splits={name: _read_split(folder, name) for name in names},
+        splits={name: _read_split(folder, name, tell) for name in names},
         class_names=CLASS_NAMES,
         ignore_label=VOID,
         palette=PALETTE,
@@ -66,19 +69,21 @@ def build_camvid(*, root: str, cache: CacheChoice = "auto") -> SegmentationDatas
     )
 
 
-def _read_split(folder: Path, name: str) -> FilePairs:
+def _read_split(folder: Path, name: str, tell: Tell) -> FilePairs:
     images, masks, listing = folder / name, folder / f"{name}annot", folder / f"{name}.txt"
     image_names = list_files(images, IMAGE_SUFFIXES)
     if listing.is_file():
-        image_names = _listed_images(listing, images, image_names)
-    return match_masks(images, masks, image_names, masks_by_stem(masks))
+        image_names = _listed_images(listing, images, image_names, tell)
+    pairs = match_masks(images, masks, image_names, masks_by_stem(masks, tell), tell=tell)
+    return FilePairs(images, masks, pairs, mask_labels=MaskLabels("ids", CLASS_NAMES, VOID))
 
 
-def _listed_images(listing: Path, images: Path, image_names: list[str]) -> list[str]:
+def _listed_images(listing: Path, images: Path, image_names: list[str], tell: Tell) -> list[str]:
     lines = (line.split() for line in listing.read_text(encoding="utf-8").splitlines())
     wanted = [os.path.basename(fields[0]) for fields in lines if fields]
     there = set(image_names)
     missing = [name for name in wanted if name not in there]
-    if missing:
-        raise ValueError(f"{listing} lists {missing[0]}, which is not in {images} ({len(missing)} missing in all).")
-    return wanted
+    for name in missing:
+        detail = f"{listing} lists {name}, which is not in {images} ({len(missing)} missing in all)."
+        tell(Problem("missing_image", str(images / name), detail))
+    return [name for name in wanted if name in there]

@@ -2,17 +2,20 @@
 
 import array
 import bisect
-import contextlib
+import copy
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+
+from segtrain.datasets.image_files import image_size, read_image, read_palette
+from segtrain.datasets.mask_coding import Colour
+from segtrain.datasets.mask_files import JPEG_SUFFIXES, MASK_SUFFIXES, no_jpeg, read_labels, read_mask
+from segtrain.datasets.mask_labels import MaskLabels
+from segtrain.datasets.problems import Problem, Tell, refuse
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
-# JPEG changes pixel values a little, which turns labels into other labels, so it is no format for masks.
-MASK_SUFFIXES = {".png", ".bmp", ".tif", ".tiff", ".gif"}
 
 
 class NamePairs:
@@ -25,7 +28,7 @@ class NamePairs:
     def __init__(self, pairs: Iterable[tuple[str, str]]):
         letters, starts, shared = bytearray(), array.array("q", [0]), array.array("B")
         for first, second in pairs:
-            stem = _stem(first)
+            stem = stem_of(first)
             common = len(stem) if second.startswith(stem) and len(stem) < 256 else 0
             shared.append(common)
             for name in (first, second[common:]):
@@ -49,49 +52,115 @@ class NamePairs:
 class FilePairs:
     """Image and mask files in two folders, matched by name. Implements `Split`."""
 
-    def __init__(self, image_folder: Path, mask_folder: Path, pairs: Iterable[tuple[str, str]]):
+    def __init__(
+        self,
+        image_folder: Path,
+        mask_folder: Path,
+        pairs: Iterable[tuple[str, str]],
+        *,
+        mask_labels: MaskLabels | None = None,
+        channels: int = 3,
+        white: int | None = None,
+    ):
         """Keeps the names; opens nothing.
 
         Args:
             image_folder: folder of the images.
             mask_folder: folder of the masks.
             pairs: `(image file name, mask file name)`, relative to those folders.
+            mask_labels: how masks are read; None takes grey values and palette indices for labels.
+            channels: channels of the images.
+            white: value that becomes 255 in images of more than 8 bits; see `read_image`.
         """
         self._image_folder = image_folder
         self._mask_folder = mask_folder
         self._names = NamePairs(pairs)
+        self._mask_labels = mask_labels
+        self._channels, self._white = channels, white
+
+    def with_masks_read_as(self, mask_labels: MaskLabels) -> "FilePairs":
+        """Returns the same files with masks read in another way; the names are held once."""
+        other = copy.copy(self)
+        other._mask_labels = mask_labels
+        return other
 
     def __len__(self) -> int:
         return len(self._names)
 
     def name(self, index: int) -> str:
-        return _stem(os.path.basename(self._names[index][0]))
+        return flat_name(self._names[index][0])
 
     def source(self, index: int) -> str:
         return str(self._mask_folder / self._names[index][1])
 
+    def image_source(self, index: int) -> str:
+        """Returns the path of the image."""
+        return str(self._image_folder / self._names[index][0])
+
     def sizes(self, index: int) -> tuple[tuple[int, int], tuple[int, int]]:
         image_name, mask_name = self._names[index]
-        return _header_size(self._image_folder / image_name), _header_size(self._mask_folder / mask_name)
+        return image_size(self._image_folder / image_name), image_size(self._mask_folder / mask_name)
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         image_name, mask_name = self._names[index]
-        return read_image(self._image_folder / image_name), read_labels(self._mask_folder / mask_name)
+        mask = self._mask_folder / mask_name
+        image = read_image(self._image_folder / image_name, channels=self._channels, white=self._white)
+        if self._mask_labels is None:
+            return image, read_labels(mask)
+        return image, self._mask_labels.labels(*read_mask(mask), str(mask))
+
+    def mask_pixels(self, index: int) -> np.ndarray:
+        """Returns the mask as it is stored, upright.
+
+        Returns:
+            Values or palette indices `(height, width)`, an integer type; or colours, uint8 `(height, width, 3 or 4)`.
+
+        Raises:
+            ValueError: the file cannot be read, or is of a format that cannot hold labels; names it.
+        """
+        return read_mask(Path(self.source(index)))[0]
+
+    def mask_palette(self, index: int) -> list[Colour] | None:
+        """Returns the RGB colours 0..255 by index of a palette image, from its header; None of another one.
+
+        Raises:
+            ValueError: the file cannot be read; names it.
+        """
+        return read_palette(Path(self.source(index)))
 
 
-def list_files(folder: Path, suffixes: set[str]) -> list[str]:
+def flat_name(file_name: str) -> str:
+    """Returns a relative path without its ending as one word, which can be a file's name: `a/b.png` is `a-b`."""
+    return stem_of(file_name).replace("/", "-")
+
+
+def list_files(folder: Path, suffixes: set[str], *, nested: bool = False, without: Path | None = None) -> list[str]:
     """Returns the names of the files in `folder` that have one of the suffixes, sorted; hidden files are left out.
+
+    Args:
+        folder: the folder.
+        suffixes: endings in lower case.
+        nested: take the files of folders within too, by their paths from `folder`, with "/" on every system.
+        without: a folder within that is left out.
 
     Raises:
         ValueError: there is no such folder.
     """
     if not folder.is_dir():
         raise ValueError(f"There is no folder {folder}.")
-    return sorted(
-        name
-        for name in os.listdir(folder)
-        if os.path.splitext(name)[1].lower() in suffixes and not name.startswith(".")
-    )
+    return sorted(_walk(folder, "", suffixes, nested, without))
+
+
+def _walk(folder: Path, prefix: str, suffixes: set[str], nested: bool, without: Path | None) -> Iterator[str]:
+    with os.scandir(folder / prefix) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if os.path.splitext(entry.name)[1].lower() in suffixes and not entry.is_dir():
+                yield prefix + entry.name
+            # A link to a folder further up would have no end.
+            elif nested and entry.is_dir(follow_symlinks=False) and Path(entry.path) != without:
+                yield from _walk(folder, f"{prefix}{entry.name}/", suffixes, nested, without)
 
 
 class NamesByStem(Mapping[str, str]):
@@ -107,7 +176,7 @@ class NamesByStem(Mapping[str, str]):
         return len(self.names)
 
     def __iter__(self) -> Iterator[str]:
-        return map(_stem, self.names)
+        return map(stem_of, self.names)
 
     def __getitem__(self, stem: str) -> str:
         place = self.place(stem)
@@ -127,32 +196,52 @@ class NamesByStem(Mapping[str, str]):
         return None
 
 
-def names_by_stem(folder: Path, names: Iterable[str]) -> NamesByStem:
+def names_by_stem(folder: Path, names: Iterable[str], tell: Tell = refuse) -> NamesByStem:
     """Returns the names of files in `folder` by their stems.
 
+    Args:
+        folder: the folder, for messages.
+        names: file names.
+        tell: told of two with the same stem, so that neither image and mask nor prediction could be told apart; the
+            second is left out.
+
     Raises:
-        ValueError: two have the same stem, so that neither image and mask nor prediction could be told apart.
+        ValueError: by `tell`, as a run does.
     """
     by_stem = NamesByStem(names)
+    left_out = set()
     for name in by_stem.names:
-        first = by_stem[_stem(name)]
+        first = by_stem[stem_of(name)]
         if first != name:
-            raise ValueError(f"{folder / first} and {folder / name} differ in their endings alone. Rename one.")
-    return by_stem
+            detail = f"{folder / first} and {folder / name} differ in their endings alone. Rename one."
+            tell(Problem("ambiguous_name", str(folder / name), detail))
+            left_out.add(name)
+    return NamesByStem(name for name in by_stem.names if name not in left_out) if left_out else by_stem
 
 
-def masks_by_stem(mask_folder: Path) -> NamesByStem:
-    """Returns the names of the mask files in a folder by their stems.
+def masks_by_stem(
+    mask_folder: Path, tell: Tell = refuse, *, suffix: str = "", nested: bool = False, without: Path | None = None
+) -> NamesByStem:
+    """Returns the names of the mask files in a folder whose stems end in `suffix`, by their stems.
+
+    `nested` and `without` are those of `list_files`.
 
     Raises:
-        ValueError: there is no such folder, or two masks have the same stem.
+        ValueError: there is no such folder; by `tell`, two masks have the same stem.
     """
-    return names_by_stem(mask_folder, list_files(mask_folder, MASK_SUFFIXES))
+    names = list_files(mask_folder, MASK_SUFFIXES, nested=nested, without=without)
+    return names_by_stem(mask_folder, (name for name in names if stem_of(name).endswith(suffix)), tell)
 
 
 def match_masks(
-    image_folder: Path, mask_folder: Path, image_names: Iterable[str], masks: Mapping[str, str]
-) -> FilePairs:
+    image_folder: Path,
+    mask_folder: Path,
+    image_names: Iterable[str],
+    masks: Mapping[str, str],
+    *,
+    mask_suffix: str = "",
+    tell: Tell = refuse,
+) -> Iterator[tuple[str, str]]:
     """Finds for each image the mask of the same stem.
 
     Args:
@@ -160,74 +249,35 @@ def match_masks(
         mask_folder: folder of the masks.
         image_names: file names of the images.
         masks: `masks_by_stem(mask_folder)`, which several splits may share.
+        mask_suffix: what a mask's stem has behind its image's.
+        tell: told of an image that has no mask, or a JPEG for one; the image is left out.
+
+    Yields:
+        `(image file name, mask file name)`, for `FilePairs`.
 
     Raises:
-        ValueError: an image has no mask, or its mask is a JPEG; names the file.
+        ValueError: by `tell`, as a run does; names the file.
     """
-
-    def mask_of(image_name: str) -> str:
-        stem = _stem(image_name)
+    for name in image_names:
+        stem = stem_of(name) + mask_suffix
         mask_name = masks.get(stem)
         if mask_name is None:
-            raise ValueError(_no_mask(image_folder / image_name, mask_folder, stem))
-        return mask_name
-
-    return FilePairs(image_folder, mask_folder, ((name, mask_of(name)) for name in image_names))
-
-
-def read_image(path: Path) -> np.ndarray:
-    """Returns the file's pixels as uint8 `(height, width, 3)`, RGB in 0..255.
-
-    Raises:
-        ValueError: the file cannot be read as an image.
-    """
-    with _opened(path) as picture:
-        return np.asarray(picture.convert("RGB"))
+            tell(_no_mask(image_folder / name, mask_folder, stem))
+        else:
+            yield name, mask_name
 
 
-def read_labels(path: Path) -> np.ndarray:
-    """Returns the label of each pixel as uint8 `(height, width)`: grey values, or a palette image's indices.
-
-    Raises:
-        ValueError: the file cannot be read, or holds colours and not labels.
-    """
-    with _opened(path) as picture:
-        mode, pixels = picture.mode, np.asarray(picture)
-    if mode not in ("L", "P", "1"):
-        raise ValueError(
-            f"{path}: a mask has to hold one 8-bit label per pixel (a grey or palette image, Pillow mode L or P). "
-            f"Received: mode {mode}."
-        )
-    return pixels.astype(np.uint8)
-
-
-def _stem(name: str) -> str:
+def stem_of(name: str) -> str:
+    """Returns a file's name or path without its ending."""
     # A start with 100,000 pairs asks a million times, and a Path or splitext each time is most of it.
     return name.rpartition(".")[0] or name
 
 
-def _header_size(path):
-    with _opened(path) as picture:
-        return picture.height, picture.width
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """Opens a file with Pillow; whatever fails, while opening or decoding, is a ValueError that names the file."""
-    try:
-        with Image.open(path) as picture:
-            yield picture
-    except Exception as error:
-        raise ValueError(f"{path}: cannot be read as an image ({error}). Replace the file or take it out.") from error
-
-
-def _no_mask(image, mask_folder, stem):
-    candidates = (mask_folder / f"{stem}{suffix}" for suffix in (".jpg", ".jpeg", ".JPG", ".JPEG"))
-    jpeg = next((path for path in candidates if path.exists()), None)
+def _no_mask(image: Path, mask_folder: Path, stem: str) -> Problem:
+    endings = [ending for suffix in sorted(JPEG_SUFFIXES) for ending in (suffix, suffix.upper())]
+    jpeg = next((path for ending in endings if (path := mask_folder / f"{stem}{ending}").exists()), None)
     if jpeg is not None:
-        return (
-            f"{jpeg}: JPEG changes pixel values, so it cannot hold labels. "
-            "Export the masks as PNG from where they were drawn."
-        )
+        return Problem("wrong_format", str(jpeg), no_jpeg(jpeg))
     allowed = ", ".join(f"{stem}{suffix}" for suffix in sorted(MASK_SUFFIXES))
-    return f"{image}: no mask in {mask_folder}. It needs one of: {allowed}. Add the mask or take the image out."
+    detail = f"{image}: no mask in {mask_folder}. It needs one of: {allowed}. Add the mask or take the image out."
+    return Problem("missing_mask", str(image), detail)

@@ -1,16 +1,15 @@
-"""Own images and masks in two folders."""
+"""Own images and masks in folders."""
 
-import bisect
-import itertools
-import os
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
-from segtrain.datasets.dataset import CacheChoice, SegmentationDataset, spread_evenly
+from segtrain.datasets.dataset import MASKS_CHECKED, CacheChoice, SegmentationDataset, spread_evenly
 from segtrain.datasets.file_pairs import (
     IMAGE_SUFFIXES,
     FilePairs,
@@ -19,130 +18,211 @@ from segtrain.datasets.file_pairs import (
     masks_by_stem,
     match_masks,
     names_by_stem,
-    read_labels,
+    stem_of,
 )
-from segtrain.datasets.palette import voc_palette
+from segtrain.datasets.file_splits import SPLIT_NAMES, drawn_splits, fold_splits, list_names, listed_splits
+from segtrain.datasets.mask_coding import MaskChoice, ValueSummary, summarise
+from segtrain.datasets.mask_files import read_mask
+from segtrain.datasets.mask_labels import MasksDoNotFitError, mask_labels
+from segtrain.datasets.problems import Problem, Tell, refuse
 
+# To take classes from, or the object's value; where classes are told, fewer show whether they fit.
 MASKS_LOOKED_AT = 200
+SPLIT = "{split}"
 
 
 def build_folder(
     *,
     root: str,
-    classes: list[str] | None = None,
+    images: str = "images",
+    masks: str = "masks",
+    mask_suffix: str = "",
+    mask: MaskChoice = "ids",
+    classes: list[str] | dict[str, int | list[int] | list[list[int]]] | None = None,
     ignore_label: Annotated[int, Ge(0), Le(255)] = 255,
+    channels: Annotated[int, Ge(1)] = 3,
+    white: Annotated[int, Ge(1)] | None = None,
     val_share: Annotated[float, Gt(0), Lt(1)] = 0.2,
     split_seed: Annotated[int, Ge(0)] = 0,
+    folds: Annotated[int, Ge(2)] | None = None,
+    fold: Annotated[int, Ge(0)] | None = None,
     cache: CacheChoice = "auto",
+    tell: Tell = refuse,
 ) -> SegmentationDataset:
-    """Returns the dataset in a folder `root` with `images/` and `masks/`.
+    """Returns the dataset in a folder `root` with images and masks in folders of their own.
 
-    An image and its mask have the same name, whatever their endings: `images/a.jpg` and `masks/a.png`. A mask holds
-    the class id of each pixel as its grey value or palette index. Where `root` has `train.txt` and `val.txt` (and
-    `test.txt`), with an image name on each line, they are the splits; else `val_share` of the images, drawn by
-    `split_seed`, are for validation.
+    An image and its mask have the same name, whatever their endings: `images/a/b.jpg` and `masks/a/b.png`. The splits
+    are the folders that `{split}` in `images` stands for; else, where `root` has them, the lists `train.txt` and
+    `val.txt` (and `test.txt`), with an image's name or path on each line; else `val_share` of the images, or one of
+    `folds` equal parts, drawn by `split_seed`, are for validation.
 
     Args:
         root: the folder.
-        classes: names by class id; None takes 0 up to the highest id seen in a sample of the masks.
-        ignore_label: label of void pixels.
-        val_share: share of the images for validation where there are no lists.
+        images: folder of the images in it; may hold `{split}`, which stands for train, val and test.
+        masks: folder of the masks in it; may hold `{split}` if `images` does.
+        mask_suffix: what a mask's name has behind its image's, before the ending.
+        mask: what masks hold: `ids` (grey values or palette indices are class ids, or values that `classes` maps),
+            `binary` (0 and one other value), `palette` (a palette image's indices or colours, in `classes`), `rgb`
+            (colours, in `classes`).
+        classes: names by class id; or a map of each name to its value, values, RGB colour or colours in the masks,
+            where the ids are the map's order and the name `void` is for what is no class. None takes 0 up to the
+            highest id seen in a sample of the masks, and background and object where the masks are binary.
+        ignore_label: label of void pixels; that value in masks of ids is void, unless a map gives it to a class.
+        channels: channels of the images.
+        white: the value that becomes 255 in images of more than 8 bits; None takes the file type's highest.
+        val_share: share of the images for validation where there are neither lists nor folds.
         split_seed: which images those are.
+        folds: number of equal parts, one of which is for validation; `val_share` does not count then.
+        fold: which one.
         cache: where decoded pixels are kept.
+        tell: told of what is wrong with single files, which are left out. A run refuses the first.
 
     Raises:
-        ValueError: a folder is missing or empty, a list names an unknown image, an image has no mask.
+        ValueError: a folder is missing or empty, a list names an unknown image, settings do not go together or plainly
+            do not fit the masks; by `tell`, an image has no mask, or two have the same name.
     """
-    folder = Path(root).expanduser()
-    images, masks = folder / "images", folder / "masks"
-    if not images.is_dir() or not masks.is_dir():
-        raise ValueError(
-            f"dataset.root={root} has to be a folder with images/ and masks/ in it. "
-            f"There is no {masks if images.is_dir() else images}."
-        )
-    image_names = names_by_stem(images, list_files(images, IMAGE_SUFFIXES))
-    if len(image_names) < 2:
-        raise ValueError(
-            f"{images} holds {len(image_names)} images. At least 2 are needed, one to train and one to validate. "
-            f"Endings that count: {', '.join(sorted(IMAGE_SUFFIXES))}."
-        )
-    lists = [name for name in ("train", "val", "test") if (folder / f"{name}.txt").is_file()]
-    if lists:
-        chosen = _listed_splits(folder, lists, image_names)
+    layout = _Layout(Path(root).expanduser(), images, masks, mask_suffix)
+    layout.require_folders(root)
+    if SPLIT in images:
+        if folds is not None or fold is not None:
+            raise ValueError(f"dataset.folds draws the splits, and dataset.images={images} has them. Leave one out.")
+        chosen = {name: layout.image_names(name, tell).names for name in layout.split_names()}
     else:
-        chosen = _random_split(len(image_names), val_share, split_seed)
-    mask_names = masks_by_stem(masks)
-    splits = {
-        split: match_masks(images, masks, (image_names.names[place] for place in places), mask_names)
-        for split, places in chosen.items()
-    }
-    class_names = classes or _names_from_masks(masks, splits["train"], ignore_label)
+        image_names = layout.image_names("train", tell)
+        places = _drawn_or_listed(layout, image_names, val_share, split_seed, folds, fold)
+        chosen = {name: (image_names.names[place] for place in places[name]) for name in places}
+    splits = layout.pair(chosen, channels, white, tell)
+    looked_at = _look_at_masks(splits["train"], most=MASKS_LOOKED_AT if classes is None else MASKS_CHECKED)
+    seen = sum(looked_at.values(), ValueSummary())
+    try:
+        read_as = mask_labels(mask, classes, ignore_label, seen)
+    except MasksDoNotFitError as error:
+        example = next(name for name, summary in looked_at.items() if seen.highest in summary.pixels)
+        tell(Problem("wrong_label", example, f"{example}: {error}"))
+        suggested = {"mask": mask, "classes": classes} | error.suggestion.settings
+        read_as = mask_labels(**suggested, ignore_label=ignore_label, seen=seen)
     return SegmentationDataset(
         name="folder",
-        splits=splits,
-        class_names=class_names,
+        splits={name: pairs.with_masks_read_as(read_as) for name, pairs in splits.items()},
+        class_names=read_as.class_names,
         ignore_label=ignore_label,
-        palette=voc_palette(len(class_names)),
+        palette=read_as.palette,
+        channels=channels,
         cache=cache,
     )
 
 
-def _listed_splits(folder: Path, lists: list[str], image_names: NamesByStem) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class _Layout:
+    """Where images and masks are: folders below `root`, which may hold `{split}`, and what masks' names end in."""
+
+    root: Path
+    images: str
+    masks: str
+    mask_suffix: str
+
+    def images_of(self, split: str) -> Path:
+        return self.root / self.images.replace(SPLIT, split)
+
+    def masks_of(self, split: str) -> Path:
+        return self.root / self.masks.replace(SPLIT, split)
+
+    def split_names(self) -> list[str]:
+        """Returns train, val, and test where it has images."""
+        return [name for name in SPLIT_NAMES if name != "test" or self.images_of(name).is_dir()]
+
+    def require_folders(self, root: str) -> None:
+        if SPLIT in self.masks and SPLIT not in self.images:
+            raise ValueError(
+                f"dataset.masks={self.masks} has {SPLIT} in it, so dataset.images={self.images} needs it too: the "
+                "folders of the images are the splits."
+            )
+        for split in self.split_names() if SPLIT in self.images else ["train"]:
+            images, masks = self.images_of(split), self.masks_of(split)
+            if not images.is_dir() or not masks.is_dir():
+                wanted = " and ".join(f"{name.replace(SPLIT, split)}/" for name in (self.images, self.masks))
+                raise ValueError(
+                    f"dataset.root={root} has to be a folder with {wanted} in it. "
+                    f"There is no {masks if images.is_dir() else images}. Other names are set by dataset.images=FOLDER "
+                    "and dataset.masks=FOLDER."
+                )
+            if images == masks and not self.mask_suffix:
+                raise ValueError(
+                    f"{images} is the folder of images and of masks, which have to differ in their names then. Type "
+                    "dataset.mask_suffix=_mask if that is what the masks' names end in."
+                )
+
+    def image_names(self, split: str, tell: Tell) -> NamesByStem:
+        """Returns the names of the images, which are enough to draw splits from, by stem."""
+        images, masks = self.images_of(split), self.masks_of(split)
+        names: Iterable[str] = list_files(images, IMAGE_SUFFIXES, nested=True, without=masks)
+        if images == masks:
+            names = [name for name in names if not stem_of(name).endswith(self.mask_suffix)]
+        by_stem = names_by_stem(images, names, tell)
+        fewest, purpose = (1, "") if SPLIT in self.images else (2, ", one to train and one to validate")
+        if len(by_stem) < fewest:
+            raise ValueError(
+                f"{images} holds {len(by_stem)} images. At least {fewest} {'is' if fewest == 1 else 'are'} needed"
+                f"{purpose}. Endings that count: {', '.join(sorted(IMAGE_SUFFIXES))}."
+            )
+        return by_stem
+
+    def pair(
+        self, chosen: Mapping[str, Iterable[str]], channels: int, white: int | None, tell: Tell
+    ) -> dict[str, FilePairs]:
+        """Finds the masks of each split's images."""
+        splits, paired = {}, {}
+        for split, image_names in chosen.items():
+            images, masks = self.images_of(split), self.masks_of(split)
+            if masks not in paired:
+                paired[masks] = masks_by_stem(masks, tell, suffix=self.mask_suffix, nested=True, without=images)
+            pairs = match_masks(images, masks, image_names, paired[masks], mask_suffix=self.mask_suffix, tell=tell)
+            splits[split] = FilePairs(images, masks, pairs, channels=channels, white=white)
+        if tell is not refuse:  # a run does not mind a mask without an image
+            for masks, mask_names in paired.items():
+                used = [pairs for split, pairs in splits.items() if self.masks_of(split) == masks]
+                _tell_masks_without_image(masks, mask_names, used, tell)
+        return splits
+
+
+def _drawn_or_listed(
+    layout: _Layout, image_names: NamesByStem, val_share: float, seed: int, folds: int | None, fold: int | None
+) -> dict[str, np.ndarray]:
     """Returns the places in `image_names.names` of each split's images."""
-    for name in ("train", "val"):
-        if name not in lists:
+    lists = list_names(layout.root)
+    if folds is not None or fold is not None:
+        if lists:
             raise ValueError(
-                f"{folder} has a {lists[0]}.txt but no {name}.txt. List that split's images there, one on each line, "
-                "or take the lists out and have dataset.val_share of the images drawn."
+                f"dataset.folds draws the splits, and {layout.root / lists[0]}.txt lists them. Take the lists out, or "
+                "leave dataset.folds and dataset.fold out."
             )
-    chosen = {name: _listed_places(folder / f"{name}.txt", folder / "images", image_names) for name in lists}
-    for one, other in itertools.combinations(lists, 2):
-        both = np.intersect1d(chosen[one], chosen[other])
-        if len(both):
-            raise ValueError(
-                f"{folder}: {one}.txt and {other}.txt both list {image_names.names[both[0]]}. A score on images that "
-                "were trained on says nothing; take it out of one."
-            )
-    return chosen
+        return fold_splits(len(image_names), folds, fold, seed)
+    if lists:
+        return listed_splits(layout.root, layout.images_of("train"), image_names)
+    return drawn_splits(len(image_names), val_share, seed)
 
 
-def _listed_places(listing: Path, images: Path, image_names: NamesByStem) -> np.ndarray:
-    with listing.open(encoding="utf-8") as lines:
-        wanted = [os.path.basename(line.strip()) for line in lines if line.strip()]
-    places = [_place_of(name, image_names) for name in wanted]
-    if None in places:
-        raise ValueError(
-            f"{listing} lists {wanted[places.index(None)]}, which is not in {images} "
-            f"({places.count(None)} missing in all)."
-        )
-    _, first_lines = np.unique(np.array(places, int), return_index=True)
-    return np.array(places, int)[np.sort(first_lines)]
+def _tell_masks_without_image(masks: Path, names: NamesByStem, splits: Iterable[FilePairs], tell: Tell) -> None:
+    used = {pairs.source(index) for pairs in splits for index in range(len(pairs))}
+    for name in names.names:
+        if str(masks / name) not in used:
+            detail = f"{masks / name}: no image has this mask. Take it out, or add the image."
+            tell(Problem("missing_image", str(masks / name), detail))
 
 
-def _place_of(wanted: str, image_names: NamesByStem) -> int | None:
-    """Returns where the image is that is called `wanted`, with or without its ending."""
-    place = bisect.bisect_left(image_names.names, wanted)
-    if place < len(image_names) and image_names.names[place] == wanted:
-        return place
-    return image_names.place(wanted)
+def _look_at_masks(split: FilePairs, most: int) -> dict[str, ValueSummary]:
+    """Returns what masks spread over the split hold, by file. One that cannot be read is refused when it is decoded."""
 
+    def look(source: str) -> ValueSummary | ValueError:
+        try:
+            return summarise(*read_mask(Path(source)))
+        except ValueError as error:
+            return error
 
-def _random_split(num_images: int, val_share: float, seed: int) -> dict[str, np.ndarray]:
-    order = np.random.default_rng(seed).permutation(num_images)
-    num_val = min(max(round(val_share * num_images), 1), num_images - 1)
-    return {"train": np.sort(order[num_val:]), "val": np.sort(order[:num_val])}
-
-
-def _names_from_masks(masks: Path, split: FilePairs, ignore_label: int) -> list[str]:
-    def highest_label(index: int) -> int:
-        labels = read_labels(Path(split.source(index)))
-        return int(labels[labels != ignore_label].max(initial=0))
-
+    sources = [split.source(index) for index in spread_evenly(len(split), most)]
     with ThreadPoolExecutor() as pool:
-        highest = max(pool.map(highest_label, spread_evenly(len(split), MASKS_LOOKED_AT)), default=0)
-    if highest == 0:
-        raise ValueError(
-            f"The masks in {masks} hold no label but 0 and {ignore_label} (void), so there is nothing to tell apart. "
-            "For one object on background, save the background as 0 and the object as 1."
-        )
-    return [f"class_{class_id}" for class_id in range(highest + 1)]
+        found = dict(zip(sources, pool.map(look, sources), strict=True))
+    summaries = {source: each for source, each in found.items() if isinstance(each, ValueSummary)}
+    if found and not summaries:
+        raise found[sources[0]]
+    return summaries

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segtrain.datasets.camvid import build_camvid
-from segtrain.datasets.file_pairs import read_labels
+from segtrain.datasets.mask_files import read_labels
 
 REAL = os.environ.get("SEGTRAIN_CAMVID")
 

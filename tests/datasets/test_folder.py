@@ -169,7 +169,7 @@ def test_classes_that_are_named_are_taken(root):
 
 def test_masks_of_zero_and_void_alone_are_refused(tmp_path, write_pairs):
     write_pairs("images", "masks", ["a", "b"], labels=(0, 255))
-    with pytest.raises(ValueError, match=r"masks hold no label but 0 and 255"):
+    with pytest.raises(ValueError, match=r"[ab]\.png: .*255 is void, so there is nothing.*Type dataset\.mask=binary"):
         build(tmp_path)
 
 
@@ -222,7 +222,10 @@ MISTAKES = {
     "wrong label": (wrong_label, ["masks/photo 03.png", "label 9", "row 4", "column 5", "0..2", "7, 9"]),
     "cut image": (lambda root: cut(root / "images" / "photo 03.png"), ["images/photo 03.png", "cannot be read"]),
     "cut mask": (lambda root: cut(root / "masks" / "photo 03.png"), ["masks/photo 03.png", "cannot be read"]),
-    "RGB mask": (lambda root: replace_mask(root, np.zeros((6, 8, 3), np.uint8)), ["masks/photo 03.png", "mode RGB"]),
+    "RGB mask": (
+        lambda root: replace_mask(root, np.zeros((6, 8, 3), np.uint8)),
+        ["masks/photo 03.png", "RGB", "dataset.mask=ids"],
+    ),
     "unknown in list": (
         lambda root: [(root / f"{name}.txt").write_text("a\nb") for name in ("train", "val")],
         ["train.txt", "lists a", "2 missing"],

@@ -1,0 +1,255 @@
+"""What the values in mask files look like, and which settings fit them."""
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+Colour = tuple[int, int, int]
+Value = int | Colour
+MaskChoice = Literal["ids", "binary", "palette", "rgb"]
+
+# More colours than this are no classes. A photo has a million; so many are kept to tell the two apart.
+MOST_CLASSES = 100
+MOST_COLOURS_KEPT = 2000
+# The rim around objects in Pascal VOC's files and in those of the many who copied them.
+VOC_VOID = (224, 224, 192)
+
+
+@dataclass(frozen=True)
+class ValueSummary:
+    """What some masks hold. Summaries of several masks add up (`sum(summaries, ValueSummary())`).
+
+    Attributes:
+        pixels: number of pixels by grey value or palette index (int), or by RGB colour (tuple of three).
+        masks: number of masks.
+        palette: RGB colours by index of the first palette mask among them; None where there is none.
+    """
+
+    pixels: Mapping[Value, int] = field(default_factory=dict)
+    masks: int = 0
+    palette: tuple[Colour, ...] | None = None
+
+    def __add__(self, other: "ValueSummary") -> "ValueSummary":
+        pixels = Counter(self.pixels)
+        pixels.update(other.pixels)
+        return ValueSummary(
+            dict(pixels.most_common(MOST_COLOURS_KEPT)),
+            self.masks + other.masks,
+            other.palette if self.palette is None else self.palette,
+        )
+
+    @property
+    def values(self) -> list[int]:
+        """Grey values and palette indices seen, ascending."""
+        return sorted(value for value in self.pixels if isinstance(value, int))
+
+    @property
+    def highest(self) -> Value | None:
+        """The highest colour seen, or else value; None where nothing has been."""
+        return max(self.colours or self.values, default=None)
+
+    @property
+    def colours(self) -> list[Colour]:
+        """Colours seen, ascending."""
+        return sorted(value for value in self.pixels if not isinstance(value, int))
+
+
+def summarise(mask: np.ndarray, palette: Sequence[Colour] | np.ndarray | None = None) -> ValueSummary:
+    """Returns what one mask holds.
+
+    Args:
+        mask: as stored: values `(height, width)`, or colours `(height, width, 3 or 4)`, of which a fourth, alpha, is
+            left out. `FilePairs.mask_pixels` returns it.
+        palette: RGB colours by index where the values are a palette image's; `FilePairs.mask_palette` returns it.
+    """
+    if mask.ndim == 2:
+        values, counts = np.unique(mask, return_counts=True)
+        pixels = dict(zip(values.tolist(), counts.tolist(), strict=True))
+        return ValueSummary(pixels, 1, None if palette is None else tuple(map(tuple, np.asarray(palette).tolist())))
+    values, counts = np.unique(packed(mask), return_counts=True)
+    commonest = np.argsort(-counts, kind="stable")[:MOST_COLOURS_KEPT]
+    colours = [unpacked(value) for value in values[commonest]]
+    return ValueSummary(dict(zip(colours, counts[commonest].tolist(), strict=True)), 1)
+
+
+def packed(colours: np.ndarray) -> np.ndarray:
+    """Returns RGB colours `(..., 3 or more)` as one number each, int32 `(...)`."""
+    red, green, blue = (colours[..., band].astype(np.int32) for band in range(3))
+    return red << 16 | green << 8 | blue
+
+
+def unpacked(value: int) -> Colour:
+    """Returns the colour that `packed` made a number of."""
+    return int(value) >> 16, int(value) >> 8 & 255, int(value) & 255
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What masks look like and what to set for them.
+
+    Attributes:
+        looks_like: what the masks hold, for the middle of a sentence: "grey values 0 and 255, ...".
+        settings: settings of `dataset` to change, by name (`mask`, `classes`); empty where those there are fit, or
+            where no setting helps and the masks have to be saved anew, which `looks_like` says then.
+    """
+
+    looks_like: str
+    settings: Mapping[str, Any]
+
+    @property
+    def overrides(self) -> list[str]:
+        """The settings as arguments of the command, such as `dataset.classes={road:1,car:7}`; without shell quotes."""
+        return [f"dataset.{name}={_for_hydra(value)}" for name, value in self.settings.items()]
+
+    @property
+    def typed(self) -> str:
+        """The settings as one types them in a shell."""
+        return shlex.join(self.overrides)
+
+    @property
+    def advice(self) -> str:
+        """Sentences for the end of an error message: what the masks look like and what to type."""
+        return f"The masks hold {self.looks_like}." + (f" Type {self.typed}" if self.settings else "")
+
+
+def suggest_settings(
+    summary: ValueSummary,
+    *,
+    mask: MaskChoice = "ids",
+    class_names: Sequence[str] | None = None,
+    ignore_label: int = 255,
+) -> Suggestion:
+    """Returns what masks look like and the exact settings to paste for them; every message takes its wording from here.
+
+    Args:
+        summary: what masks hold; `summarise` of each, added up.
+        mask: the current `dataset.mask`; it is named in the settings where another one is needed.
+        class_names: names the user has given; taken for the map where their number is that of the values.
+        ignore_label: the current `dataset.ignore_label`: that value is void and becomes no class.
+
+    Returns:
+        For example, for masks with
+            grey values 0 and 255: `dataset.mask=binary`;
+            values 1, 7: `dataset.classes={class_1:1,class_7:7}`;
+            colours: `dataset.mask=rgb`, `dataset.classes={class_0:[0,0,0],class_1:[128,0,0]}`;
+            ids 0..5 and 255: nothing to set.
+    """
+    suggestion = (
+        _for_colours(summary, class_names)
+        if summary.colours
+        else _for_palette(summary, class_names)
+        if mask == "palette" and summary.palette is not None
+        else _for_values(summary, class_names, ignore_label)
+    )
+    settings = {name: value for name, value in suggestion.settings.items() if (name, value) != ("mask", mask)}
+    return Suggestion(suggestion.looks_like, settings)
+
+
+def _for_colours(summary: ValueSummary, class_names: Sequence[str] | None) -> Suggestion:
+    colours = summary.colours
+    if summary.values:
+        return Suggestion(
+            f"colours ({_listed(colours)}) in some files and single values ({_listed(summary.values)}) in others; save "
+            "all in one way",
+            {},
+        )
+    if len(colours) > MOST_CLASSES:
+        commonest = sorted(colours, key=lambda colour: -summary.pixels[colour])[:8]
+        return Suggestion(
+            f"{len(colours)} colours or more, too many for classes: photos, or edges that are blended (anti-aliased) "
+            f"or were saved as JPEG once. The commonest are {_listed(commonest)}. Export the masks anew, as PNG "
+            "without smoothing",
+            {},
+        )
+    return Suggestion(
+        f"RGB colours ({_listed(colours)})", {"mask": "rgb", "classes": _colour_map(colours, class_names)}
+    )
+
+
+def _for_palette(summary: ValueSummary, class_names: Sequence[str] | None) -> Suggestion:
+    """Words a palette's colours for a user who wants classes by colour."""
+    used = [summary.palette[value] for value in summary.values if value < len(summary.palette)]
+    return Suggestion(
+        f"palette images ({_listed(used)})",
+        {"mask": "palette", "classes": _colour_map(list(dict.fromkeys(used)), class_names)},
+    )
+
+
+def _for_values(summary: ValueSummary, class_names: Sequence[str] | None, ignore_label: int) -> Suggestion:
+    values, kind = summary.values, "palette indices" if summary.palette is not None else "grey values"
+    classes = [value for value in values if value != ignore_label]
+    seen = f"{kind} {_listed(values)}"
+    if len(values) < 2:
+        return Suggestion(f"nothing but {seen}, so there is nothing to tell apart", {})
+    if _has_blended_edges(summary):
+        return Suggestion(
+            f"{len(values)} {kind} from {values[0]} to {values[-1]}, most of them rare: edges that are blended "
+            "(anti-aliased) or were saved as JPEG once. Export the masks anew, as PNG without smoothing",
+            {},
+        )
+    if len(values) == 2 and values[0] == 0 and values != [0, 1]:
+        return Suggestion(f"{seen}, as one object on background has them", {"mask": "binary"})
+    if len(classes) < 2:  # which is void and which is not cannot be known: both are named
+        return Suggestion(f"{seen} alone", {"mask": "ids", "classes": _value_map(values, class_names)})
+    void = f" and {ignore_label} (void)" if ignore_label in values else ""
+    if classes == list(range(len(classes))) or (classes[0] == 0 and class_names is None and not has_wide_gaps(classes)):
+        names = list(class_names or ()) + [f"class_{value}" for value in range(len(class_names or ()), len(classes))]
+        too_short = class_names is not None and len(class_names) < len(classes)
+        settings = {"mask": "ids"} | ({"classes": names} if too_short else {})
+        return Suggestion(f"{kind} 0..{classes[-1]}{void}, class ids", settings)
+    from_one = " that start at 1" if classes == list(range(1, len(classes) + 1)) else ""
+    gaps = " with gaps" if classes[-1] - classes[0] >= len(classes) else ""
+    return Suggestion(
+        f"{seen}, ids{from_one}{gaps}",
+        {"mask": "ids", "classes": _value_map(classes, class_names)},
+    )
+
+
+def has_wide_gaps(values: Collection[int]) -> bool:
+    """Says whether so few of the ids 0..highest are among the values that they are codes and no ids."""
+    return len(values) * 4 < max(values) + 1
+
+
+def _has_blended_edges(summary: ValueSummary) -> bool:
+    values = summary.values
+    between = [value for value in values if 0 < value < values[-1]]
+    rare = sum(summary.pixels[value] for value in between) < 0.2 * sum(summary.pixels.values())
+    # As many classes, with so high an id among the rarest, no known dataset has.
+    return len(between) >= 8 and between[-1] > 160 and rare and summary.palette is None
+
+
+def _value_map(values: Sequence[int], class_names: Sequence[str] | None) -> dict[str, int]:
+    names = _usable(class_names, len(values)) or [f"class_{value}" for value in values]
+    return dict(zip(names, values, strict=True))
+
+
+def _colour_map(colours: Sequence[Colour], class_names: Sequence[str] | None) -> dict[str, list[int]]:
+    classes = [colour for colour in colours if colour != VOC_VOID]
+    names = _usable(class_names, len(classes)) or [f"class_{number}" for number in range(len(classes))]
+    mapping = {name: list(colour) for name, colour in zip(names, classes, strict=True)}
+    return mapping | ({"void": list(VOC_VOID)} if len(classes) < len(colours) else {})
+
+
+def _usable(class_names: Sequence[str] | None, count: int) -> Sequence[str] | None:
+    """Returns the names if there are as many and Hydra's grammar takes them as keys."""
+    if class_names is None or len(class_names) != count:
+        return None
+    return class_names if all(re.fullmatch(r"[A-Za-z_][\w-]*", name) for name in class_names) else None
+
+
+def _listed(values: Sequence[Value], most: int = 12) -> str:
+    shown = [_for_hydra(value if isinstance(value, int) else list(value)) for value in values[:most]]
+    return ", ".join(shown) + (f" and {len(values) - most} more" if len(values) > most else "")
+
+
+def _for_hydra(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{name}:{_for_hydra(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(_for_hydra, value)) + "]"
+    return str(value)

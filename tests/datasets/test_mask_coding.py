@@ -1,0 +1,128 @@
+import shlex
+
+import hydra
+import numpy as np
+import pytest
+from PIL import Image
+
+from segtrain.cli import config_folder
+from segtrain.datasets.mask_coding import MOST_COLOURS_KEPT, ValueSummary, suggest_settings, summarise
+from segtrain.datasets.palette import voc_palette
+
+
+def holding(*values: int, palette=None) -> ValueSummary:
+    return summarise(np.array(values).reshape(1, -1), palette)
+
+
+def coloured(*colours: tuple[int, int, int]) -> ValueSummary:
+    return summarise(np.array(colours, np.uint8)[None])
+
+
+# What masks hold, the current settings, and what has to be typed.
+CASES = {
+    "0 and 255": (holding(0, 255), {}, ["dataset.mask=binary"]),
+    "0 and 1": (holding(0, 1), {}, []),
+    "0 and 77": (holding(0, 77), {}, ["dataset.mask=binary"]),
+    "binary is set": (holding(0, 255), {"mask": "binary"}, []),
+    "ids": (holding(0, 1, 2, 3, 255), {}, []),
+    "ids under binary": (holding(0, 1, 2, 255), {"mask": "binary"}, ["dataset.mask=ids"]),
+    "ids, some rare": (holding(0, 2, 5), {}, []),
+    "void in the middle": (holding(0, 1, 2, 3, 11, 11), {"ignore_label": 11}, []),
+    "from 1": (holding(1, 2, 3, 255), {}, ["dataset.classes={class_1:1,class_2:2,class_3:3}"]),
+    "from 1, named": (
+        holding(1, 2, 3, 255),
+        {"class_names": ["a", "b", "c"]},
+        ["dataset.classes={a:1,b:2,c:3}"],
+    ),
+    "gaps": (holding(1, 7), {}, ["dataset.classes={class_1:1,class_7:7}"]),
+    "gaps, named": (
+        holding(0, 5, 9),
+        {"class_names": ["ground", "cat", "dog"]},
+        ["dataset.classes={ground:0,cat:5,dog:9}"],
+    ),
+    "names that Hydra takes for no keys": (
+        holding(0, 7, 24),
+        {"class_names": ["ground", "big cat", "dog"]},
+        ["dataset.classes={class_0:0,class_7:7,class_24:24}"],
+    ),
+    "a name too few": (
+        holding(0, 1, 2),
+        {"class_names": ["ground", "cat"]},
+        ["dataset.classes=[ground,cat,class_2]"],
+    ),
+    "16 bits": (holding(0, 300, 4000), {}, ["dataset.classes={class_0:0,class_300:300,class_4000:4000}"]),
+    "one class and void": (holding(1, 255), {}, ["dataset.classes={class_1:1,class_255:255}"]),
+    "nothing but one value": (holding(7), {}, []),
+    "colours": (
+        coloured((128, 0, 0), (0, 0, 0), (0, 0, 0)),
+        {},
+        ["dataset.mask=rgb", "dataset.classes={class_0:[0,0,0],class_1:[128,0,0]}"],
+    ),
+    "VOC's rim": (
+        coloured((128, 0, 0), (0, 0, 0), (224, 224, 192)),
+        {"mask": "rgb"},
+        ["dataset.classes={class_0:[0,0,0],class_1:[128,0,0],void:[224,224,192]}"],
+    ),
+    "palette images under palette": (
+        holding(0, 2, palette=voc_palette(256)),
+        {"mask": "palette"},
+        ["dataset.classes={class_0:[0,0,0],class_1:[0,128,0]}"],
+    ),
+    "palette images under ids": (holding(0, 1, 2, 255, palette=voc_palette(256)), {}, []),
+    "palette images under rgb": (holding(0, 1, 2, palette=voc_palette(256)), {"mask": "rgb"}, ["dataset.mask=ids"]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_suggested(case):
+    summary, current, overrides = CASES[case]
+    suggestion = suggest_settings(summary, **current)
+    assert suggestion.overrides == overrides
+    assert shlex.split(suggestion.typed) == overrides
+    assert suggestion.typed in suggestion.advice
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_hydra_reads_what_is_suggested_as_it_is_meant(case):
+    summary, current, _ = CASES[case]
+    suggestion = suggest_settings(summary, **current)
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = hydra.compose("config", ["dataset=folder", "dataset.root=.", *suggestion.overrides])
+    assert {name: config.dataset[name] for name in suggestion.settings} == suggestion.settings
+
+
+def test_blended_edges_are_recognised():
+    """A disc drawn with smoothing, as drawing programs export it by default."""
+    large = np.zeros((640, 640), np.uint8)
+    rows, columns = np.ogrid[:640, :640]
+    large[(rows - 320) ** 2 + (columns - 320) ** 2 < 200**2] = 255
+    smooth = np.asarray(Image.fromarray(large).resize((64, 64), Image.Resampling.LANCZOS))
+    suggestion = suggest_settings(summarise(smooth))
+    assert "anti-aliased" in suggestion.looks_like
+    assert suggestion.overrides == []
+
+
+def test_a_photo_is_no_mask_and_its_colours_are_not_all_kept():
+    photo = np.random.default_rng(0).integers(0, 256, (80, 80, 3), np.uint8)
+    summary = summarise(photo) + summarise(photo[::-1])
+    assert (len(summary.colours), summary.masks) == (MOST_COLOURS_KEPT, 2)
+    suggestion = suggest_settings(summary)
+    assert "too many for classes" in suggestion.looks_like
+    assert suggestion.overrides == []
+
+
+def test_masks_of_both_kinds_are_told():
+    assert "save all in one way" in suggest_settings(coloured((1, 2, 3)) + holding(0, 1)).looks_like
+
+
+def test_summaries_add_up():
+    one, other = np.array([[0, 0, 7]], np.uint8), np.array([[7, 300]], np.uint16)
+    both = sum([summarise(one), summarise(other, [(1, 2, 3)])], ValueSummary())
+    assert (both.pixels, both.masks, both.palette) == ({0: 2, 7: 2, 300: 1}, 2, ((1, 2, 3),))
+    assert both.values == [0, 7, 300]
+    assert both.highest == 300
+
+
+def test_colours_are_counted_without_alpha():
+    mask = np.array([[[1, 2, 3, 255], [1, 2, 3, 0], [255, 254, 253, 9]]], np.uint8)
+    assert summarise(mask).pixels == {(1, 2, 3): 2, (255, 254, 253): 1}
