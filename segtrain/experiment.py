@@ -240,7 +240,7 @@ def inspect(settings: InspectSettings, invocation: Invocation) -> None:
         print_problems(console, problems_as_dict(findings))
         raise
     surveys = examine(dataset, findings, console)
-    inspection = summarise(dataset, surveys, findings) | {"command": invocation.command}
+    inspection = summarise(dataset, surveys, findings, settings.dataset) | {"command": invocation.command}
     folder.write_inspection(inspection)
     print_inspection(console, inspection)
     pictures = draw_pictures(folder, dataset, surveys, augmentation, settings.image_size, settings.seed)

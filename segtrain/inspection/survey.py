@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from segtrain.datasets.dataset import SegmentationDataset, require_same_size
+from segtrain.datasets.dataset import SegmentationDataset, Split, require_same_size
+from segtrain.datasets.mask_coding import ValueSummary
 from segtrain.datasets.problems import Problem, Tell
+from segtrain.inspection.broken_pairs import name_fault
+from segtrain.inspection.mask_values import look_at_mask
 
 # Pairs that are read ahead of the counting: enough that one large photo does not keep the other threads waiting.
 READ_AHEAD = 64
@@ -25,14 +28,15 @@ class SplitSurvey:
     Attributes:
         name: the split's name.
         count: pairs in the split.
-        sizes: how many images have each `(height, width)`.
+        sizes: how many images have each `(height, width)`, those of pairs that cannot be read included.
         class_pixels: int64 `(classes,)`, pixels of each class.
         class_images: int64 `(classes,)`, masks with at least one pixel of the class.
         pixels_of_images: int64 `(classes,)`, all pixels of those masks.
         void_pixels: pixels of the void label.
+        values: what the masks' files hold; nothing where masks are no files.
         most_of: int64 `(classes,)`, index of the sound pair with most pixels of each class; -1 where there is none.
         digests: uint8 `(count, 16)`, of each image's pixels.
-        was_read: bool `(count,)`, whether the pair could be read; the counts are over those alone.
+        was_read: bool `(count,)`, whether the pair could be read; the other counts are over those.
         is_sound: bool `(count,)`, whether training could use the pair.
     """
 
@@ -44,6 +48,7 @@ class SplitSurvey:
         self.class_images = np.zeros(dataset.num_classes, np.int64)
         self.pixels_of_images = np.zeros(dataset.num_classes, np.int64)
         self.void_pixels = 0
+        self.values = ValueSummary()
         self.most_of = np.full(dataset.num_classes, -1)
         self.digests = np.zeros((self.count, 16), np.uint8)
         self.was_read = np.zeros(self.count, bool)
@@ -53,8 +58,12 @@ class SplitSurvey:
 
     def add(self, index: int, reading: "Reading") -> None:
         """Counts a pair in."""
+        self.values += reading.values
+        if reading.size is not None:
+            self.sizes[reading.size] += 1
+        if reading.label_pixels is None:
+            return
         pixels = reading.label_pixels[: len(self.class_pixels)]
-        self.sizes[reading.size] += 1
         self.class_pixels += pixels
         self.class_images += pixels > 0
         self.pixels_of_images[pixels > 0] += reading.label_pixels.sum()
@@ -77,16 +86,20 @@ class Reading:
     """What one pair holds.
 
     Attributes:
-        size: `(height, width)` of the image.
-        label_pixels: int64 `(256,)`, pixels of each label in the mask.
-        digest: 16 bytes, of the image's pixels.
+        problems: what is wrong with it.
+        size: `(height, width)` of the image; None where not even its header can be read.
+        label_pixels: int64 `(256,)`, pixels of each label in the mask; None where the pair cannot be read.
+        digest: 16 bytes, of the image's pixels; None where the pair cannot be read.
         is_sound: whether training could use the pair.
+        values: what the mask's file holds.
     """
 
-    size: tuple[int, int]
-    label_pixels: np.ndarray
-    digest: bytes
+    problems: list[Problem]
+    size: tuple[int, int] | None
+    label_pixels: np.ndarray | None
+    digest: bytes | None
     is_sound: bool
+    values: ValueSummary
 
 
 def survey_split(
@@ -102,21 +115,22 @@ def survey_split(
     """
     survey = SplitSurvey(dataset, name)
     readings = in_order(functools.partial(read_pair, dataset, name), range(survey.count))
-    for index, (reading, problems) in enumerate(track(readings)):
-        for problem in problems:
+    for index, reading in enumerate(track(readings)):
+        for problem in reading.problems:
             tell(problem)
-        if reading is not None:
-            survey.add(index, reading)
+        survey.add(index, reading)
     return survey
 
 
-def read_pair(dataset: SegmentationDataset, name: str, index: int) -> tuple[Reading | None, list[Problem]]:
-    """Reads a pair; returns what it holds, None where it cannot be read, and what is wrong with it."""
+def read_pair(dataset: SegmentationDataset, name: str, index: int) -> Reading:
+    """Reads a pair and returns what it holds and what is wrong with it."""
     samples = dataset.split(name)
+    values = look_at_mask(samples, index)
     try:
         image, labels = samples.read(index)
     except (ValueError, OSError) as error:
-        return None, [Problem("unreadable", samples.source(index), str(error))]
+        problems = [name_fault(samples, index, error)]
+        return Reading(problems, _size_from_header(samples, index), None, None, False, values)
     problems, source = [], samples.source(index)
     try:
         require_same_size(image.shape[:2], labels.shape, source)
@@ -126,15 +140,22 @@ def read_pair(dataset: SegmentationDataset, name: str, index: int) -> tuple[Read
         dataset.require_valid_labels(labels, source)
     except ValueError as error:
         problems.append(Problem("wrong_label", source, str(error)))
-    label_pixels = count_labels(labels)
     is_sound = not problems
+    label_pixels = count_labels(labels)
     if label_pixels[dataset.ignore_label] == labels.size:
         detail = (
             f"{source}: nothing but {dataset.ignore_label}, the void label, so there is nothing to learn from it. "
             "Label it or take it out."
         )
         problems.append(Problem("all_void", source, detail))
-    return Reading(image.shape[:2], label_pixels, digest_of(image), is_sound), problems
+    return Reading(problems, image.shape[:2], label_pixels, digest_of(image), is_sound, values)
+
+
+def _size_from_header(samples: Split, index: int) -> tuple[int, int] | None:
+    try:
+        return samples.sizes(index)[0]
+    except (ValueError, OSError):
+        return None
 
 
 def count_labels(labels: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What `segtrain inspect` found, as inspect.json, as tables on the terminal, and as inspect.html."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ from rich.table import Table
 import segtrain
 from segtrain.augmentations.augmentation import Augmentation
 from segtrain.datasets.dataset import SegmentationDataset
+from segtrain.datasets.mask_coding import ValueSummary
 from segtrain.inspection.class_balance import median_frequency_weights
 from segtrain.inspection.findings import Findings
 from segtrain.inspection.gallery import gather_draws, gather_samples
+from segtrain.inspection.mask_values import suggest_for, suggestion_as_dict, values_as_dict
 from segtrain.inspection.survey import SplitSurvey
 from segtrain.reports.page import picture_source, show_score, show_share, write_page
 from segtrain.reports.sample_sheets import save_picture, sheet_of_draws, sheet_of_samples
@@ -42,18 +44,24 @@ NOUNS = {
 }
 
 
-def summarise(dataset: SegmentationDataset, surveys: Sequence[SplitSurvey], findings: Findings) -> dict[str, Any]:
+def summarise(
+    dataset: SegmentationDataset, surveys: Sequence[SplitSurvey], findings: Findings, option: Mapping[str, Any]
+) -> dict[str, Any]:
     """Returns what inspect.json holds, as plain values.
 
     Args:
         dataset: the dataset.
         surveys: counts over each split.
         findings: what is wrong.
+        option: the dataset's settings.
     """
     by_split = {survey.name: survey for survey in surveys}
     weights = [None] * dataset.num_classes
     if "train" in by_split:
         weights = median_frequency_weights(by_split["train"].class_pixels, by_split["train"].pixels_of_images)
+    values = sum((survey.values for survey in surveys), ValueSummary())
+    suggestion = suggest_for(values, option, dataset.ignore_label)
+    misread = suggestion and suggestion.settings and {"wrong_label", "wrong_format"} & set(findings.counts("error"))
     return {
         "dataset": dataset.name,
         "class_names": list(dataset.class_names),
@@ -62,8 +70,8 @@ def summarise(dataset: SegmentationDataset, surveys: Sequence[SplitSurvey], find
         "channels": dataset.channels,
         "splits": {name: _split_as_dict(survey, dataset) for name, survey in by_split.items()},
         "median_frequency_weights": weights,
-        "mask_values": None,
-        "suggestion": None,
+        "mask_values": values_as_dict(values, suggestion) if suggestion else None,
+        "suggestion": suggestion_as_dict(suggestion) if misread else None,
         **problems_as_dict(findings),
     }
 
@@ -80,6 +88,7 @@ def problems_as_dict(findings: Findings) -> dict[str, Any]:
 def _split_as_dict(survey: SplitSurvey, dataset: SegmentationDataset) -> dict[str, Any]:
     return {
         "count": survey.count,
+        "read": int(survey.was_read.sum()),
         "unusable": int(survey.count - survey.is_sound.sum()),
         "sizes": {f"{height}x{width}": count for (height, width), count in survey.sizes.most_common()},
         "class_pixels": survey.class_pixels.tolist(),
@@ -158,6 +167,10 @@ def print_inspection(console: Console, inspection: dict[str, Any]) -> None:
     console.print(_table_of_splits(inspection["dataset"], splits))
     console.print(_table_of_classes(inspection, splits))
     print_problems(console, inspection)
+    if inspection["suggestion"]:
+        told = [f"The masks hold {inspection['mask_values']['looks_like']}. To take all of that for classes, type"]
+        for line in [*told, f"  {inspection['suggestion']['typed']}"]:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_problems(console: Console, problems: dict[str, Any]) -> None:
@@ -192,7 +205,7 @@ def counted(kind: str, count: int) -> str:
 
 def _for_reading(split: dict[str, Any]) -> dict[str, Any]:
     """Returns a split's counts as shares: of all valid pixels, and of the masks that were read."""
-    valid, images = sum(split["class_pixels"]), sum(split["sizes"].values())
+    valid, images = sum(split["class_pixels"]), split["read"]
     counted_pixels = valid + split["void_pixels"]
     return {
         **split,

@@ -65,10 +65,10 @@ def test_a_broken_pair_is_told_and_the_others_are_counted(write_dataset, tmp_pat
     if kind == "wrong_label":
         assert "label 77 at row 1, column 1" in problem.detail
     assert survey.is_sound.tolist() == [True, False, True]
-    assert survey.was_read.tolist() == [True, kind in ("size_mismatch", "wrong_label"), True]
     # The broken pair counts as far as it can be read.
-    beside = {"size_mismatch": [1, 0, 5], "wrong_label": [1, 0, 5]}.get(kind, [0, 0, 0])
-    assert survey.class_pixels.tolist() == (np.array([3, 7, 0]) + beside).tolist()
+    assert survey.was_read.tolist() == [True, kind == "size_mismatch", True]
+    assert survey.class_pixels.tolist() == ([5, 7, 4] if kind == "size_mismatch" else [3, 7, 0])
+    assert survey.sizes == {(2, 3): 2} | ({(2, 4): 1} if kind in ("size_mismatch", "wrong_label", "truncated") else {})
 
 
 def test_problems_are_told_in_the_order_of_the_pairs(write_dataset):

@@ -1,0 +1,61 @@
+"""What masks look like as they are stored, and the settings to paste for them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from segtrain.datasets.dataset import Split
+from segtrain.datasets.file_pairs import FilePairs
+from segtrain.datasets.mask_coding import Suggestion, ValueSummary, suggest_settings, summarise
+
+VALUES_TOLD = 100
+
+
+def look_at_mask(samples: Split, index: int) -> ValueSummary:
+    """Returns what one mask's file holds; nothing where it cannot be read or there is no such file."""
+    if not isinstance(samples, FilePairs):
+        return ValueSummary()
+    try:
+        return summarise(samples.mask_pixels(index), samples.mask_palette(index))
+    except ValueError:
+        return ValueSummary()
+
+
+def suggest_for(values: ValueSummary, option: Mapping[str, Any], ignore_label: int) -> Suggestion | None:
+    """Returns what masks look like and which settings fit them; None where no file of a mask was read.
+
+    Args:
+        values: what all masks hold.
+        option: the dataset's settings. One that has no `mask` and `classes` cannot be set otherwise.
+        ignore_label: the dataset's void label.
+    """
+    if not values.pixels:
+        return None
+    if not {"mask", "classes"} <= set(option):
+        return Suggestion(suggest_settings(values, ignore_label=ignore_label).looks_like, {})
+    classes = option["classes"]
+    names = [name for name in classes if name != "void"] if classes else None
+    return suggest_settings(values, mask=option["mask"], class_names=names, ignore_label=ignore_label)
+
+
+def values_as_dict(values: ValueSummary, suggestion: Suggestion) -> dict[str, Any]:
+    """Returns what masks look like as plain values: in words, and pixels by value or colour, most frequent first."""
+    ordered = sorted(values.pixels.items(), key=lambda item: -item[1])
+    return {
+        "looks_like": suggestion.looks_like,
+        "values": [
+            {"value": value if isinstance(value, int) else list(value), "pixels": pixels}
+            for value, pixels in ordered[:VALUES_TOLD]
+        ],
+        "more_values": max(0, len(ordered) - VALUES_TOLD),
+    }
+
+
+def suggestion_as_dict(suggestion: Suggestion) -> dict[str, Any]:
+    """Returns the settings to paste: on the command line, one by one, and as YAML."""
+    return {
+        "typed": suggestion.typed,
+        "overrides": suggestion.overrides,
+        "yaml": yaml.safe_dump({"dataset": dict(suggestion.settings)}, sort_keys=False, default_flow_style=None),
+    }
