@@ -29,6 +29,11 @@ def name_fault(samples: Split, index: int, error: Exception) -> Problem:
     return Problem("wrong_label", mask, message)
 
 
+def image_source(samples: Split, index: int) -> str:
+    """Returns where a pair's image comes from, for messages."""
+    return samples.image_source(index) if isinstance(samples, FilePairs) else samples.source(index)
+
+
 def _is_image(path: str) -> bool:
     try:
         read_stored(Path(path))

@@ -34,9 +34,20 @@ def suggest_for(values: ValueSummary, option: Mapping[str, Any], ignore_label: i
         return None
     if not {"mask", "classes"} <= set(option):
         return Suggestion(suggest_settings(values, ignore_label=ignore_label).looks_like, {})
-    classes = option["classes"]
+    mask, classes = option["mask"], option["classes"]
     names = [name for name in classes if name != "void"] if classes else None
-    return suggest_settings(values, mask=option["mask"], class_names=names, ignore_label=ignore_label)
+    suggestion = suggest_settings(values, mask=mask, class_names=names, ignore_label=ignore_label)
+    ids = [value for value in values.values if value != ignore_label]
+    if (
+        classes is None
+        and mask == "ids"
+        and not suggestion.settings
+        and not values.colours
+        and ids != list(range(len(ids)))
+    ):
+        # A few gaps are taken for classes that are there by name alone; who did not mean them names the others.
+        return Suggestion(suggestion.looks_like, {"classes": {f"class_{value}": value for value in ids}})
+    return suggestion
 
 
 def values_as_dict(values: ValueSummary, suggestion: Suggestion) -> dict[str, Any]:

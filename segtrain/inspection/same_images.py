@@ -6,25 +6,24 @@ import numpy as np
 
 from segtrain.datasets.dataset import SegmentationDataset
 from segtrain.datasets.problems import Problem, Tell
+from segtrain.inspection.broken_pairs import image_source
 from segtrain.inspection.survey import SplitSurvey
 
 
 def tell_of_same_images(dataset: SegmentationDataset, surveys: Sequence[SplitSurvey], tell: Tell) -> None:
     """Tells of images that are in two splits (leakage), and of those that are twice in one."""
     for (split, index), (first_split, first_index) in find_same_images(surveys):
-        source = dataset.split(split).source(index)
-        first = dataset.split(first_split).source(first_index)
+        image = image_source(dataset.split(split), index)
+        first = image_source(dataset.split(first_split), first_index)
         if split == first_split:
-            detail = (
-                f"{source}: its image is, pixel by pixel, that of {first}. It counts twice in '{split}'; take one out."
-            )
-            tell(Problem("duplicate", source, detail))
+            detail = f"{image}: the same pixels as {first}. The image counts twice in '{split}'; take one out."
+            tell(Problem("duplicate", image, detail))
         else:
             detail = (
-                f"{source}: its image, in '{split}', is, pixel by pixel, that of {first}, in '{first_split}'. A score "
-                "on images that were trained on says nothing; take it out of one of the splits."
+                f"{image}: the same pixels as {first}, one in '{split}' and the other in '{first_split}'. A score on "
+                "images that were trained on says nothing; take it out of one of the splits."
             )
-            tell(Problem("leakage", source, detail))
+            tell(Problem("leakage", image, detail))
 
 
 def find_same_images(surveys: Sequence[SplitSurvey]) -> Iterator[tuple[tuple[str, int], tuple[str, int]]]:

@@ -43,5 +43,5 @@ def _tell_of_absent_classes(dataset: SegmentationDataset, survey: SplitSurvey, f
     )
     for class_id in np.flatnonzero(survey.class_pixels == 0):
         name = dataset.class_names[class_id]
-        detail = f"{dataset.name}: no mask of the split '{survey.name}' has class {class_id}, {name}: {consequence}."
+        detail = f"No mask of '{survey.name}' has class {class_id}, {name}: {consequence}."
         findings.tell(Problem("absent_class", survey.name, detail), serious=is_train)

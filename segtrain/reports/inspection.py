@@ -13,6 +13,7 @@ import segtrain
 from segtrain.augmentations.augmentation import Augmentation
 from segtrain.datasets.dataset import SegmentationDataset
 from segtrain.datasets.mask_coding import ValueSummary
+from segtrain.datasets.problems import ProblemKind
 from segtrain.inspection.class_balance import median_frequency_weights
 from segtrain.inspection.findings import Findings
 from segtrain.inspection.gallery import gather_draws, gather_samples
@@ -27,6 +28,8 @@ PROBLEMS_ON_PAGE = 200
 PROBLEMS_ON_TERMINAL = 3
 SIZES_SHOWN = 3
 
+# Errors that other settings may mend.
+MISREAD: set[ProblemKind] = {"wrong_label", "wrong_format", "absent_class"}
 # What the kinds of problems are called, one and several.
 NOUNS = {
     "unreadable": ("file that cannot be read", "files that cannot be read"),
@@ -61,7 +64,7 @@ def summarise(
         weights = median_frequency_weights(by_split["train"].class_pixels, by_split["train"].pixels_of_images)
     values = sum((survey.values for survey in surveys), ValueSummary())
     suggestion = suggest_for(values, option, dataset.ignore_label)
-    misread = suggestion and suggestion.settings and {"wrong_label", "wrong_format"} & set(findings.counts("error"))
+    misread = MISREAD & set(findings.counts("error")) and suggestion and suggestion.settings
     return {
         "dataset": dataset.name,
         "class_names": list(dataset.class_names),
@@ -234,7 +237,7 @@ def _table_of_splits(title: str, splits: dict[str, dict[str, Any]]) -> Table:
 
 def _table_of_classes(inspection: dict[str, Any], splits: dict[str, dict[str, Any]]) -> Table:
     table = Table(
-        title="shares of the pixels and of the masks that show a class",
+        title="share of pixels, of masks",
         title_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
