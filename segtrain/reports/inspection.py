@@ -237,7 +237,7 @@ def _table_of_splits(title: str, splits: dict[str, dict[str, Any]]) -> Table:
 
 def _table_of_classes(inspection: dict[str, Any], splits: dict[str, dict[str, Any]]) -> Table:
     table = Table(
-        title="share of pixels, of masks",
+        title="shares, and weight by median frequency",
         title_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),

@@ -116,5 +116,5 @@ def draw_legend(dataset: SegmentationDataset, width: int, font: ImageFont.FreeTy
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
-    """Shows one channel as grey, and of more than three the first three."""
-    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image[..., :3]
+    """Returns uint8 `(height, width, 3)`: of one or two channels the first as grey, of more the first three."""
+    return np.repeat(image[..., :1], 3, axis=2) if image.shape[2] < 3 else image[..., :3]
