@@ -51,7 +51,9 @@ SCHEMAS = {
 }
 CONFIG_NAMES = {verb: verb for verb in SCHEMAS} | {"train": "config"}
 # Settings whose values are paths: what a person types there is quoted for Hydra, whose grammar knows `,` and `=`.
-PATH_KEYS = re.compile(r"\+{0,2}(run|input|output|hydra\.run\.dir|hydra\.sweep\.dir|[\w.]+\.(root|path|archive))$")
+PATH_KEYS = re.compile(
+    r"\+{0,2}(run|input|output|hydra\.run\.dir|hydra\.sweep\.dir|[\w.]+\.(root|path|archive|images|masks))$"
+)
 # What is typed after a verb is a setting if it looks like this, and else the path of a run, which may hold a "=" too.
 SETTING = re.compile(r"[+~]*(hydra/)?[A-Za-z_][\w.@]*=|~")
 # How mistakes in data and settings are told: in words for whoever made them.

@@ -200,7 +200,7 @@ def predict(settings: PredictSettings, invocation: Invocation) -> None:
 
         predictor = Predictor(run)
     for file in track(files, description="predicting", console=console, disable=not console.is_terminal):
-        image = read_image(file)
+        image = read_image(file, channels=predictor.channels, white=predictor.white)
         write_prediction(image, predictor.predict(image), predictor.palette, file, output)
     console.print(f"{len(files)} masks and overlays in {output}", markup=False, highlight=False, soft_wrap=True)
 
@@ -407,6 +407,7 @@ def _facts(dataset: SegmentationDataset) -> dict[str, Any]:
         "ignore_label": dataset.ignore_label,
         "palette": [list(colour) for colour in dataset.palette],
         "channels": dataset.channels,
+        "white": dataset.white,
     }
 
 

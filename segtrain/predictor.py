@@ -14,6 +14,11 @@ class Predictor:
 
     Args:
         run: the folder of a finished run.
+
+    Attributes:
+        palette: RGB colours 0..255 by class id.
+        channels: channels of the images that `predict` takes.
+        white: the value that becomes 255 in files of more than 8 bits; see `read_image`.
     """
 
     def __init__(self, run: RunFolder):
@@ -21,6 +26,7 @@ class Predictor:
         if "dataset" not in results:
             raise ValueError(f"{run.results} does not say what the classes are, as that of a run does.")
         self.palette = results["dataset"]["palette"]
+        self.channels, self.white = results["dataset"].get("channels", 3), results["dataset"].get("white")
         self._image_size = tuple(results["image_size"])
         self._model = keras.saving.load_model(run.best_model, compile=False)
         # Images have many sizes; a compiled function for each would take longer than it saves.

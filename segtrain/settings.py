@@ -195,8 +195,9 @@ def _check_value(where: str, value: Any, expected: Any) -> None:
         # In JSON mode a list may be a tuple and an int a float, but "3" is no number, and true is none either.
         pydantic.TypeAdapter(expected).validate_json(json.dumps(value), strict=True)
     except pydantic.ValidationError as error:
-        details = error.errors()
         # A union reports each of its members; the one that came furthest, or else the first, is what was meant.
+        deepest = max(len(item["loc"]) for item in error.errors())
+        details = [item for item in error.errors() if len(item["loc"]) == deepest]
         detail = max(details, key=lambda item: (item["type"] in _RANGE_ERRORS, item["type"] != "none_required"))
         raise ConfigError(f"{where}={_shown(value)}: {_worded(detail, details, value, expected)}") from None
 

@@ -364,11 +364,14 @@ def test_a_path_arrives_as_typed(segtrain, asked, path):
     assert [asked[0][1].run, asked[0][1].input, asked[0][1].output] == [path] * 3
 
 
-@pytest.mark.parametrize("key", ["run", "input", "output", "hydra.run.dir", "hydra.sweep.dir", "dataset.root"])
+@pytest.mark.parametrize(
+    "key",
+    ["run", "input", "output", "hydra.run.dir", "hydra.sweep.dir", "dataset.root", "dataset.images", "dataset.masks"],
+)
 @pytest.mark.parametrize("prefix", ["", "+", "++"])
 def test_every_setting_that_is_a_path_is_quoted(prefix, key):
-    (argument,) = given_to_hydra(f"{prefix}{key}=it's, (a=b)")
-    assert value_for_hydra(argument) == (key, "it's, (a=b)")
+    (argument,) = given_to_hydra(f"{prefix}{key}=it's, (a=b)/{{split}}")
+    assert value_for_hydra(argument) == (key, "it's, (a=b)/{split}")
 
 
 @pytest.mark.parametrize(

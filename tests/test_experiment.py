@@ -174,6 +174,7 @@ def test_results_tell_status_and_settings(run):
         "ignore_label": 255,
         "palette": [list(colour) for colour in PALETTE],
         "channels": 3,
+        "white": None,
     }
     contract = results["metric_contract"]
     assert (contract["num_classes"], contract["ignore_label"]) == (5, 255)

@@ -44,6 +44,7 @@ class SegmentationDataset:
         ignore_label: label of void pixels, left out of loss and score; may not be the id of a class.
         palette: RGB colours 0..255 by class id.
         channels: channels of the images.
+        white: the value that became 255 in images of more than 8 bits; None where it is the file type's highest.
         cache: where decoded pixels are kept; `auto` takes memory where they fit, else the disk where they fit, else
             decodes anew in every epoch.
     """
@@ -54,6 +55,7 @@ class SegmentationDataset:
     ignore_label: int
     palette: Sequence[tuple[int, int, int]]
     channels: int = 3
+    white: int | None = None
     cache: CacheChoice = "auto"
 
     def __post_init__(self):

@@ -3,7 +3,9 @@
 import array
 import bisect
 import copy
+import itertools
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -195,6 +197,12 @@ class NamesByStem(Mapping[str, str]):
             place += 1
         return None
 
+    def longer(self, stem: str) -> str | None:
+        """Returns a name that has something behind the stem, such as "a_mask.png" for "a", and not "ab.png"."""
+        place = bisect.bisect_left(self.names, stem)
+        beginning_alike = itertools.takewhile(lambda name: name.startswith(stem), self.names[place : place + 100])
+        return next((name for name in beginning_alike if re.match(r"[^a-zA-Z0-9/.]", name[len(stem) :])), None)
+
 
 def names_by_stem(folder: Path, names: Iterable[str], tell: Tell = refuse) -> NamesByStem:
     """Returns the names of files in `folder` by their stems.
@@ -237,7 +245,7 @@ def match_masks(
     image_folder: Path,
     mask_folder: Path,
     image_names: Iterable[str],
-    masks: Mapping[str, str],
+    masks: NamesByStem,
     *,
     mask_suffix: str = "",
     tell: Tell = refuse,
@@ -262,7 +270,7 @@ def match_masks(
         stem = stem_of(name) + mask_suffix
         mask_name = masks.get(stem)
         if mask_name is None:
-            tell(_no_mask(image_folder / name, mask_folder, stem))
+            tell(_no_mask(image_folder / name, mask_folder, stem, masks, mask_suffix))
         else:
             yield name, mask_name
 
@@ -273,11 +281,17 @@ def stem_of(name: str) -> str:
     return name.rpartition(".")[0] or name
 
 
-def _no_mask(image: Path, mask_folder: Path, stem: str) -> Problem:
+def _no_mask(image: Path, mask_folder: Path, stem: str, masks: NamesByStem, mask_suffix: str) -> Problem:
     endings = [ending for suffix in sorted(JPEG_SUFFIXES) for ending in (suffix, suffix.upper())]
     jpeg = next((path for ending in endings if (path := mask_folder / f"{stem}{ending}").exists()), None)
     if jpeg is not None:
         return Problem("wrong_format", str(jpeg), no_jpeg(jpeg))
-    allowed = ", ".join(f"{stem}{suffix}" for suffix in sorted(MASK_SUFFIXES))
-    detail = f"{image}: no mask in {mask_folder}. It needs one of: {allowed}. Add the mask or take the image out."
+    detail = f"{image}: no mask in {mask_folder}. "
+    longer = masks.longer(stem)
+    if longer is not None and not mask_suffix:
+        suffix = stem_of(longer).removeprefix(stem)
+        detail += f"There is {longer}: type dataset.mask_suffix={suffix} if that is its mask."
+    else:
+        allowed = ", ".join(f"{stem}{suffix}" for suffix in sorted(MASK_SUFFIXES))
+        detail += f"It needs one of: {allowed}. Add the mask or take the image out."
     return Problem("missing_mask", str(image), detail)

@@ -14,6 +14,7 @@ from segtrain.datasets.file_pairs import (
     IMAGE_SUFFIXES,
     FilePairs,
     NamesByStem,
+    flat_name,
     list_files,
     masks_by_stem,
     match_masks,
@@ -99,15 +100,16 @@ def build_folder(
     except MasksDoNotFitError as error:
         example = next(name for name, summary in looked_at.items() if seen.highest in summary.pixels)
         tell(Problem("wrong_label", example, f"{example}: {error}"))
-        suggested = {"mask": mask, "classes": classes} | error.suggestion.settings
-        read_as = mask_labels(**suggested, ignore_label=ignore_label, seen=seen)
+        suggested = {"mask": mask, "classes": classes, "ignore_label": ignore_label} | error.suggestion.settings
+        read_as = mask_labels(**suggested, seen=seen)
     return SegmentationDataset(
         name="folder",
         splits={name: pairs.with_masks_read_as(read_as) for name, pairs in splits.items()},
         class_names=read_as.class_names,
-        ignore_label=ignore_label,
+        ignore_label=read_as.ignore_label,
         palette=read_as.palette,
         channels=channels,
+        white=white,
         cache=cache,
     )
 
@@ -165,7 +167,7 @@ class _Layout:
                 f"{images} holds {len(by_stem)} images. At least {fewest} {'is' if fewest == 1 else 'are'} needed"
                 f"{purpose}. Endings that count: {', '.join(sorted(IMAGE_SUFFIXES))}."
             )
-        return by_stem
+        return by_stem if not any("/" in name for name in by_stem.names) else _of_own_flat_names(images, by_stem, tell)
 
     def pair(
         self, chosen: Mapping[str, Iterable[str]], channels: int, white: int | None, tell: Tell
@@ -183,6 +185,20 @@ class _Layout:
                 used = [pairs for split, pairs in splits.items() if self.masks_of(split) == masks]
                 _tell_masks_without_image(masks, mask_names, used, tell)
         return splits
+
+
+def _of_own_flat_names(images: Path, names: NamesByStem, tell: Tell) -> NamesByStem:
+    """Leaves images out whose name, with "-" for "/", another one has."""
+    first_of: dict[str, str] = {}
+    for name in names.names:
+        first = first_of.setdefault(flat_name(name), name)
+        if first != name:
+            detail = (
+                f"{images / first} and {images / name} would both be called {flat_name(name)} in pictures and "
+                "predictions. Rename one."
+            )
+            tell(Problem("ambiguous_name", str(images / name), detail))
+    return NamesByStem(first_of.values())
 
 
 def _drawn_or_listed(

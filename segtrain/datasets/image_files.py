@@ -1,6 +1,7 @@
 """Reads image and mask files as they are stored, whatever their format, depth and orientation."""
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 # Pillow's modes whose pixels are told by a colour that has to be worked out: a palette, inks, luma and chroma.
 _MODES_OF_OTHER_COLOURS = {"P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB"}
+# It reports what is wrong with a file before it raises, and that is told once already.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 _DEEP_PNG = 16  # bits of a channel; Pillow keeps the upper 8 of them where there are colours
 _TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -57,7 +60,8 @@ def read_image(path: Path, *, channels: int = 3, white: int | None = None) -> np
             f"{path}: holds {stored.values.dtype} values, and which of them is white cannot be known. Save it in "
             "integers of 8 or 16 bits; dataset.white=VALUE says which of those is white."
         )
-    return _with_channels(_in_eight_bits(stored.values, white), stored.mode, channels, path)
+    values = stored.values * np.uint8(255) if stored.mode == "1" else stored.values
+    return _with_channels(_in_eight_bits(values, white), stored.mode, channels, path)
 
 
 def read_stored(path: Path) -> StoredImage:
@@ -230,7 +234,7 @@ def _in_eight_bits(values: np.ndarray, white: int | None) -> np.ndarray:
 
 def _with_channels(pixels: np.ndarray, mode: str, channels: int, path: Path) -> np.ndarray:
     bands = pixels.shape[2]
-    if mode in ("LA", "RGBA") and bands > channels:
+    if mode in ("LA", "RGBA") and bands != channels:
         pixels = pixels[..., :-1]
     if pixels.shape[2] == 1 and channels == 3:
         return pixels.repeat(3, axis=2)

@@ -94,8 +94,8 @@ class Suggestion:
 
     Attributes:
         looks_like: what the masks hold, for the middle of a sentence: "grey values 0 and 255, ...".
-        settings: settings of `dataset` to change, by name (`mask`, `classes`); empty where those there are fit, or
-            where no setting helps and the masks have to be saved anew, which `looks_like` says then.
+        settings: settings of `dataset` to change, by name (`mask`, `classes`, `ignore_label`); empty where those there
+            are fit, or where no setting helps and the masks have to be saved anew, which `looks_like` says then.
     """
 
     looks_like: str
@@ -182,7 +182,6 @@ def _for_palette(summary: ValueSummary, class_names: Sequence[str] | None) -> Su
 
 def _for_values(summary: ValueSummary, class_names: Sequence[str] | None, ignore_label: int) -> Suggestion:
     values, kind = summary.values, "palette indices" if summary.palette is not None else "grey values"
-    classes = [value for value in values if value != ignore_label]
     seen = f"{kind} {_listed(values)}"
     if len(values) < 2:
         return Suggestion(f"nothing but {seen}, so there is nothing to tell apart", {})
@@ -194,20 +193,29 @@ def _for_values(summary: ValueSummary, class_names: Sequence[str] | None, ignore
         )
     if len(values) == 2 and values[0] == 0 and values != [0, 1]:
         return Suggestion(f"{seen}, as one object on background has them", {"mask": "binary"})
+    # Void is 255 by custom, in files whose user was told of another label too.
+    void = ignore_label if ignore_label in values or values[-1] != 255 else 255
+    classes = [value for value in values if value != void]
     if len(classes) < 2:  # which is void and which is not cannot be known: both are named
         return Suggestion(f"{seen} alone", {"mask": "ids", "classes": _value_map(values, class_names)})
-    void = f" and {ignore_label} (void)" if ignore_label in values else ""
+    and_void = f" and {void} (void)" if void in values else ""
     if classes == list(range(len(classes))) or (classes[0] == 0 and class_names is None and not has_wide_gaps(classes)):
-        names = list(class_names or ()) + [f"class_{value}" for value in range(len(class_names or ()), len(classes))]
-        too_short = class_names is not None and len(class_names) < len(classes)
-        settings = {"mask": "ids"} | ({"classes": names} if too_short else {})
-        return Suggestion(f"{kind} 0..{classes[-1]}{void}, class ids", settings)
+        return _for_ids(f"{kind} 0..{classes[-1]}{and_void}", classes[-1] + 1, void, class_names, ignore_label)
     from_one = " that start at 1" if classes == list(range(1, len(classes) + 1)) else ""
     gaps = " with gaps" if classes[-1] - classes[0] >= len(classes) else ""
-    return Suggestion(
-        f"{seen}, ids{from_one}{gaps}",
-        {"mask": "ids", "classes": _value_map(classes, class_names)},
-    )
+    mapping = _value_map(classes, class_names) | ({"void": void} if void not in (ignore_label, *classes) else {})
+    return Suggestion(f"{kind} {_listed(classes)}{and_void}, ids{from_one}{gaps}", {"mask": "ids", "classes": mapping})
+
+
+def _for_ids(
+    looks_like: str, count: int, void: int, class_names: Sequence[str] | None, ignore_label: int
+) -> Suggestion:
+    settings: dict[str, Any] = {"mask": "ids"} | ({"ignore_label": void} if void != ignore_label else {})
+    missing = count - len(class_names) if class_names is not None else 0
+    if missing > 0:
+        settings["classes"] = [*class_names, *(f"class_{value}" for value in range(len(class_names), count))]
+    may_be_void = f" (if {count - 1} is void, type dataset.ignore_label={count - 1})" if missing == 1 else ""
+    return Suggestion(f"{looks_like}, class ids{may_be_void}", settings)
 
 
 def has_wide_gaps(values: Collection[int]) -> bool:

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from segtrain.datasets.class_map import VOID_NAME, read_class_map, shown
 from segtrain.datasets.mask_coding import (
     Colour,
     MaskChoice,
     Suggestion,
+    Value,
     ValueSummary,
     has_wide_gaps,
     packed,
@@ -21,8 +23,6 @@ from segtrain.datasets.palette import voc_palette
 
 # What `dataset.classes` takes: names by id, or each class's value, values, colour or colours by its name.
 Classes = Sequence[str] | Mapping[str, Any] | None
-# In a map, the name of what is no class: its values or colours become the void label.
-VOID_NAME = "void"
 _UNKNOWN = -1
 
 
@@ -50,7 +50,7 @@ class MaskLabels:
     mask: MaskChoice
     class_names: Sequence[str]
     ignore_label: int
-    label_of: Mapping[int | Colour, int] | None = None
+    label_of: Mapping[Value, int] | None = None
     seen: ValueSummary = field(default_factory=ValueSummary, compare=False)
 
     @property
@@ -95,7 +95,9 @@ class MaskLabels:
             "palette": "palette images",
         }[self.mask]
         has = f"RGB{'A' if pixels.shape[2] == 4 else ''} colours" if has_colours else "grey values"
-        summary = summarise(pixels, palette) + self.seen if has_colours else summarise(pixels, palette)
+        summary = summarise(pixels, palette)
+        if has_colours and not self.seen.values:  # else it is this mask that is out of the ordinary
+            summary += self.seen
         asked = f"where dataset.mask={self.mask} asks for {wanted}"
         raise ValueError(f"{source}: holds {has}, {asked}. {self._advice(summary)}")
 
@@ -121,16 +123,15 @@ class MaskLabels:
 
     def _told_wrong(self, pixels: np.ndarray, palette: np.ndarray | None, wrong: np.ndarray) -> str:
         row, column = (int(place) for place in np.argwhere(wrong)[0])
-        nouns = {"ids": "label" if self.label_of is None else "value", "palette": "palette index"}
-        noun = nouns.get(self.mask, "value")
-        first = pixels[row, column]
+        noun, first = "label" if self.label_of is None else "value", pixels[row, column]
         if pixels.ndim == 3:
             noun, first = "colour", list(unpacked(packed(first)))
             others = [str(list(unpacked(value))) for value in np.unique(packed(pixels)[wrong])[:8]]
         else:
             others = [str(value) for value in np.unique(pixels[wrong])[:8]]
-        if self.mask == "palette":
-            first = f"{first} {palette[first].tolist() if first < len(palette) else 'outside of its palette'}"
+        if self.mask in ("palette", "rgb") and palette is not None:
+            colour = palette[first].tolist() if first < len(palette) else "outside of the palette"
+            noun, first = "palette index", f"{first} ({colour})"
         return (
             f"{noun} {first} at row {row}, column {column}. {self._allowed()} "
             f"{'Colours' if pixels.ndim == 3 else 'Values'} outside in this mask: {', '.join(others)}. "
@@ -143,14 +144,17 @@ class MaskLabels:
             return f"Labels have to be 0..{count - 1} ({count} classes) or {self.ignore_label} (void)."
         if self.mask == "binary":
             known = ", ".join(map(str, sorted(self.label_of))) or "0 and one other"
-            return f"dataset.mask=binary takes two values; here they are {known}."
+            return (
+                f"dataset.mask=binary takes two values; here they are {known}. A third one is often an edge that was "
+                "blended (anti-aliased): export without smoothing."
+            )
         return f"dataset.classes gives it to none of: {', '.join(self.class_names)}."
 
     def _advice(self, summary: ValueSummary) -> str:
         suggestion = suggest_settings(
             summary, mask=self.mask, class_names=self.class_names, ignore_label=self.ignore_label
         )
-        return suggestion.advice if suggestion.settings else f"{suggestion.advice} Correct the mask."
+        return suggestion.advice + (", or correct the mask." if suggestion.settings else " Correct the mask.")
 
 
 def mask_labels(mask: MaskChoice, classes: Classes, ignore_label: int, seen: ValueSummary) -> MaskLabels:
@@ -172,7 +176,7 @@ def mask_labels(mask: MaskChoice, classes: Classes, ignore_label: int, seen: Val
                 "dataset.mask=binary takes two names: dataset.classes=[background,object]. With a map of values type "
                 "dataset.mask=ids."
             )
-        label_of = _label_of(mask, classes, ignore_label)
+        label_of = read_class_map(mask, classes, ignore_label)
         names = [name for name in classes if name != VOID_NAME]
         if ignore_label < len(names):
             raise ValueError(
@@ -196,7 +200,12 @@ def _require_fit(mask: MaskChoice, classes: Sequence[str] | None, ignore_label: 
     suggestion = suggest_settings(seen, mask=mask, class_names=classes, ignore_label=ignore_label)
     ids = [value for value in seen.values if value != ignore_label]
     if seen.masks == 0:
-        why = "" if classes else "there is no mask to take the classes from"
+        if classes is None:
+            raise ValueError(
+                "The training split has no mask to take the classes from. Put images and masks into it, or type "
+                "dataset.classes=[background,object]."
+            )
+        why = ""
     elif mask == "rgb" or (mask == "palette" and classes is None):
         why = "nothing says which colour is which class"
     elif seen.colours:  # where only some hold colours, each is refused by its name
@@ -204,76 +213,30 @@ def _require_fit(mask: MaskChoice, classes: Sequence[str] | None, ignore_label: 
     elif set(seen.values) == {0, ignore_label}:
         why = f"0 is the first class and {ignore_label} is void, so there is nothing to tell apart"
     elif classes is None and (not ids or ids == [0] or ids[0] > 0 or ids[-1] > 254 or has_wide_gaps(ids)):
-        why = "the ids have to be 0..highest, nearly all of them"
+        why = "the ids have to be 0..highest, with few gaps (a list of names, one for each id, may have more)"
     else:
         why = ""
     if why:
-        message = f"With dataset.mask={mask} and dataset.classes={_shown(classes)}, {why}. {suggestion.advice}"
+        message = f"With dataset.mask={mask} and dataset.classes={shown(classes)}, {why}. {suggestion.advice}"
         raise MasksDoNotFitError(message, suggestion)
 
 
 def _two_names(classes: Sequence[str] | None) -> Sequence[str]:
     if classes is not None and len(classes) != 2:
         raise ValueError(
-            f"dataset.mask=binary has two classes. Received: dataset.classes={_shown(classes)}. Type two names, "
+            f"dataset.mask=binary has two classes. Received: dataset.classes={shown(classes)}. Type two names, "
             "that of 0 first: dataset.classes=[background,object]."
         )
     return classes or ["background", "object"]
 
 
-def _binary(seen: ValueSummary) -> dict[int | Colour, int]:
+def _binary(seen: ValueSummary) -> dict[Value, int]:
     others = sorted((value for value in seen.values if value != 0), key=lambda value: -seen.pixels[value])
     # Of several, the most frequent: a mask with another one is refused by its name.
     return {0: 0, others[0]: 1} if others else {}
 
 
-def _label_of(mask: MaskChoice, classes: Mapping[str, Any], ignore_label: int) -> dict[int | Colour, int]:
-    labels: dict[int | Colour, int] = {}
-    names: dict[int | Colour, str] = {}
-    class_id = 0
-    for name, given in classes.items():
-        keys = _keys(mask, name, given)
-        for key in keys:
-            if key in labels:
-                raise ValueError(
-                    f"dataset.classes: '{names[key]}' and '{name}' both have {_shown(key)}. Take it out of one."
-                )
-            labels[key], names[key] = (ignore_label if name == VOID_NAME else class_id), name
-        class_id += name != VOID_NAME
-    return labels
-
-
-def _keys(mask: MaskChoice, name: str, given: Any) -> list[int | Colour]:
-    """Returns the values or colours that a class has in the map."""
-    items = given if isinstance(given, list | tuple) else [given]
-    if items and all(isinstance(item, int) for item in items) and isinstance(given, list | tuple) and mask != "ids":
-        items = [given]  # one colour
-    allowed = {"ids": (_is_value,), "rgb": (_is_colour,), "palette": (_is_value, _is_colour)}[mask]
-    if not items or not all(any(fits(item) for fits in allowed) for item in items):
-        wanted = {
-            "ids": "a value or a list of values, such as 7 or [7,8]",
-            "rgb": "an RGB colour or a list of colours, such as [128,0,0] or [[128,0,0],[0,128,0]], of numbers 0..255",
-            "palette": "a palette index, an RGB colour or a list of these: 7, [128,0,0] or [[128,0,0],[0,128,0]]",
-        }[mask]
-        raise ValueError(
-            f"dataset.classes: with dataset.mask={mask}, '{name}' needs {wanted}. Received: {_shown(given)}."
-        )
-    return [item if isinstance(item, int) else tuple(item) for item in items]
-
-
-def _is_value(item: Any) -> bool:
-    return isinstance(item, int) and item >= 0
-
-
-def _is_colour(item: Any) -> bool:
-    return (
-        isinstance(item, list | tuple)
-        and len(item) == 3
-        and all(isinstance(number, int) and 0 <= number <= 255 for number in item)
-    )
-
-
-def _packed(key: int | Colour) -> int:
+def _packed(key: Value) -> int:
     return key if isinstance(key, int) else int(packed(np.array(key)))
 
 
@@ -291,11 +254,3 @@ def _look_up(values: np.ndarray, label_of: Mapping[int, int]) -> np.ndarray:
     labels = np.array([label_of[key] for key in keys.tolist()], np.int16)
     places = np.searchsorted(keys, values).clip(max=len(keys) - 1)
     return np.where(keys[places] == values, labels[places], np.int16(_UNKNOWN))
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(map(_shown, value)) + "]"
-    return str(value)

@@ -98,6 +98,20 @@ def test_what_is_missing_is_named(camvid, lost, named, with_lists):
     assert named in str(error.value).replace(str(root), "")
 
 
+def test_problems_are_told_and_left_out(camvid):
+    root, _ = camvid
+    (root / "train" / "b.png").unlink()
+    (root / "trainannot" / "c.png").unlink()
+    problems = []
+    dataset = build_camvid(root=str(root), tell=problems.append)
+    assert {(problem.kind, Path(problem.file).relative_to(root).as_posix()) for problem in problems} == {
+        ("missing_image", "train/b.png"),
+        ("missing_mask", "train/c.png"),
+    }
+    assert names_of(dataset, "train") == ["d", "a"]
+    dataset.check()
+
+
 @pytest.mark.skipif(REAL is None, reason="SEGTRAIN_CAMVID names no CamVid folder")
 def test_the_real_one():
     dataset = build_camvid(root=REAL)

@@ -1,6 +1,7 @@
 import gc
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,10 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
+from segtrain.datasets.camvid import build_camvid
 from segtrain.datasets.folder import build_folder
 
+CAMVID = os.environ.get("SEGTRAIN_CAMVID")
 NAMES = [f"photo {number:02d}" for number in range(10)]
 
 
@@ -79,6 +83,18 @@ def test_lists_tell_names_with_points_apart(tmp_path, write_pairs, ending):
     }
 
 
+def test_lists_may_hold_paths_below_the_images(tmp_path, write_pairs):
+    """The longest path that is there counts: one name may be in several folders."""
+    write_pairs("images", "masks", ["a/x", "b/x", "x", "b/c/y"])
+    (tmp_path / "train.txt").write_text("b/x\na/x.png\n/somebody/elses/disk/b/c/y.png\n")
+    (tmp_path / "val.txt").write_text("elsewhere\\x.png\n")
+    dataset = build(tmp_path)
+    assert {split: names_of(dataset, split) for split in dataset.splits} == {
+        "train": ["b-x", "a-x", "b-c-y"],
+        "val": ["x"],
+    }
+
+
 def test_an_image_in_two_lists_is_refused(root):
     for split, names in {"train": NAMES[:4], "val": NAMES[4:6], "test": NAMES[5:]}.items():
         (root / f"{split}.txt").write_text("\n".join(names))
@@ -130,6 +146,7 @@ def note(event, arguments):
         opened[folder] = opened.get(folder, 0) + 1
 sys.addaudithook(note)
 
+from segtrain.datasets.camvid import build_camvid
 from segtrain.datasets.folder import build_folder
 
 build_folder(root=root, val_share=0.5).check()
@@ -161,6 +178,217 @@ def test_classes_are_inferred_up_to_the_highest_label(tmp_path, write_pairs):
     assert list(dataset.class_names) == [f"class_{class_id}" for class_id in range(6)]
     assert dataset.ignore_label == 200
     assert len(dataset.palette) == 6
+
+
+@pytest.mark.parametrize("count", [10, 11, 13])
+def test_every_image_is_in_one_validation_fold(tmp_path, write_pairs, count):
+    names = [f"{number:02d}" for number in range(count)]
+    write_pairs("images", "masks", names)
+    folds = [build_folder(root=str(tmp_path), folds=5, fold=fold) for fold in range(5)]
+    validated = [names_of(dataset, "val") for dataset in folds]
+    assert sorted(name for part in validated for name in part) == names
+    assert {len(part) for part in validated} <= {count // 5, count // 5 + 1}
+    for dataset, part in zip(folds, validated, strict=True):
+        assert sorted(names_of(dataset, "train") + part) == names
+    again = names_of(build_folder(root=str(tmp_path), folds=5, fold=3), "val")
+    other = names_of(build_folder(root=str(tmp_path), folds=5, fold=3, split_seed=1), "val")
+    assert (again == validated[3], other == validated[3]) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"fold": 1}, "dataset.fold=1 needs the number of folds. Type dataset.folds=5"),
+        ({"folds": 5}, "Type dataset.fold=0, or all of them in a sweep: -m dataset.fold=0,1,2,3,4"),
+        ({"folds": 5, "fold": 5}, "dataset.fold=5 has to be one of 0..4"),
+        ({"folds": 11, "fold": 0}, "There are 10"),
+    ],
+)
+def test_impossible_folds_are_refused(root, settings, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        build(root, **settings)
+
+
+def test_folds_and_lists_do_not_go_together(root):
+    for split, names in {"train": NAMES[:4], "val": NAMES[4:6]}.items():
+        (root / f"{split}.txt").write_text("\n".join(names))
+    with pytest.raises(ValueError, match=r"dataset\.folds draws the splits, and .*train\.txt lists them"):
+        build(root, folds=5, fold=0)
+
+
+def test_folders_within_are_taken_with_names_of_their_own(tmp_path, write_pairs):
+    written = write_pairs("images", "masks", ["a/x", "b/x", "b/c/y", "z"])
+    write_pairs("images/.hidden", "masks/.hidden", ["h"])
+    dataset = build(tmp_path, val_share=0.5)
+    read = {name: dataset.read(split, i) for split in dataset.splits for i, name in enumerate(names_of(dataset, split))}
+    assert set(read) == {"a-x", "b-x", "b-c-y", "z"}
+    for name, (image, labels) in read.items():
+        np.testing.assert_array_equal(image, written[name.replace("-", "/")][0])
+        np.testing.assert_array_equal(labels, written[name.replace("-", "/")][1])
+
+
+def test_a_link_to_a_folder_above_has_an_end(root):
+    (root / "images" / "all").symlink_to(root / "images", target_is_directory=True)
+    assert sum(len(split) for split in build(root).splits.values()) == 10
+
+
+def test_names_that_would_be_one_are_refused(tmp_path, write_pairs):
+    """Predictions of both would be written to one file."""
+    write_pairs("images", "masks", ["a/x", "a-x", "b"])
+    with pytest.raises(ValueError, match=r"images/a-x\.png and .*images/a/x\.png"):
+        build(tmp_path)
+
+
+# Layouts: where images and masks are written, what is set for them, and the splits' names.
+LAYOUTS = {
+    "a suffix": ({"": ("images", "masks", "_mask")}, {"mask_suffix": "_mask"}),
+    "one folder": ({"": ("data", "data", ".label")}, {"images": "data", "masks": "data", "mask_suffix": ".label"}),
+    "the root": ({"": (".", ".", "_gt")}, {"images": ".", "masks": ".", "mask_suffix": "_gt"}),
+    "masks among images": ({"": (".", "masks", "")}, {"images": "."}),
+    "images among masks": ({"": ("images", ".", "")}, {"masks": "."}),
+    "splits within": (
+        {split: (f"images/{split}", f"masks/{split}", "") for split in ("train", "val", "test")},
+        {"images": "images/{split}", "masks": "masks/{split}"},
+    ),
+    "splits first": (
+        {split: (f"{split}/images", f"{split}/masks", "") for split in ("train", "val")},
+        {"images": "{split}/images", "masks": "{split}/masks"},
+    ),
+    "splits beside": (
+        {split: (split, f"{split}annot", "") for split in ("train", "val")},
+        {"images": "{split}", "masks": "{split}annot"},
+    ),
+    "masks of all splits in one folder": (
+        {split: (f"images/{split}", "masks", "_m") for split in ("train", "val", "test")},
+        {"images": "images/{split}", "mask_suffix": "_m"},
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts(tmp_path, write_pairs, layout):
+    places, settings = LAYOUTS[layout]
+    written = {}
+    for split, (images, masks, suffix) in places.items():
+        names = [f"{split}{number}" for number in range(4)]
+        for name, pair in write_pairs("made/images", "made/masks", names).items():
+            for made, place in ((f"images/{name}", f"{images}/{name}"), (f"masks/{name}", f"{masks}/{name}{suffix}")):
+                (tmp_path / "data" / place).parent.mkdir(parents=True, exist_ok=True)
+                (tmp_path / "made" / f"{made}.png").rename(tmp_path / "data" / f"{place}.png")
+            written[name] = pair
+    dataset = build(tmp_path / "data", **settings)
+    if "" not in places:
+        assert {split: len(dataset.split(split)) for split in dataset.splits} == dict.fromkeys(places, 4)
+    read = {name: dataset.read(split, i) for split in dataset.splits for i, name in enumerate(names_of(dataset, split))}
+    assert read.keys() == written.keys()
+    for name, (image, labels) in read.items():
+        assert "" in places or name[:-1] in places
+        np.testing.assert_array_equal(image, written[name][0])
+        np.testing.assert_array_equal(labels, written[name][1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"images": "{split}", "masks": "masks"}, "There is no {root}/train."),
+        ({"masks": "{split}"}, "dataset.masks={split} has {split} in it, so dataset.images=images needs it too"),
+        ({"masks": "images"}, "Type dataset.mask_suffix=_mask"),
+        ({"masks": "labels"}, "There is no {root}/labels. Other names are set by dataset.images=FOLDER"),
+    ],
+)
+def test_impossible_layouts_are_refused(root, settings, words):
+    with pytest.raises(ValueError, match=re.escape(words.replace("{root}", str(root)))):
+        build(root, **settings)
+
+
+def test_folds_and_folders_of_splits_do_not_go_together(tmp_path, write_pairs):
+    for split in ("train", "val"):
+        write_pairs(f"images/{split}", f"masks/{split}", ["a", "b"])
+    with pytest.raises(ValueError, match=r"folds draws the splits, and dataset\.images=images/{split} has them"):
+        build(tmp_path, images="images/{split}", masks="masks/{split}", folds=2, fold=0)
+
+
+def test_masks_that_are_named_in_another_way_are_found_for_the_message(tmp_path, write_pairs):
+    write_pairs("images", "masks", ["a", "b", "c"])
+    for name in "abc":
+        (tmp_path / "masks" / f"{name}.png").rename(tmp_path / "masks" / f"{name}_mask.png")
+    with pytest.raises(ValueError, match=r"a\.png: no mask.*There is a_mask\.png: type dataset\.mask_suffix=_mask"):
+        build(tmp_path)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_images_have_the_channels_asked_for(tmp_path, channels):
+    rng, written = np.random.default_rng(0), {}
+    for name in "abcd":
+        written[name] = rng.integers(0, 4096, (6, 8, channels), np.uint16)
+        (tmp_path / "images").mkdir(exist_ok=True)
+        planes = {"planarconfig": "contig"} if channels > 1 else {}
+        tifffile.imwrite(tmp_path / "images" / f"{name}.tif", written[name], photometric="minisblack", **planes)
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 3, (6, 8), np.uint8)).save(tmp_path / "masks" / f"{name}.png")
+    dataset = build(tmp_path, channels=channels, white=4095)
+    assert (dataset.channels, dataset.white) == (channels, 4095)
+    image, _ = dataset.read("train", 0)
+    expected = np.round(written[names_of(dataset, "train")[0]] / 4095 * 255)
+    np.testing.assert_array_equal(image, expected.astype(np.uint8))
+
+
+def test_problems_are_told_and_left_out(root):
+    """What `segtrain inspect` lists, and a run refuses one by one."""
+    (root / "masks" / "photo 01.png").unlink()
+    (root / "masks" / "photo 02.png").rename(root / "masks" / "photo 02.jpg")
+    shutil.copy(root / "images" / "photo 04.png", root / "images" / "photo 04.bmp")
+    shutil.copy(root / "masks" / "photo 05.png", root / "masks" / "lonely.png")
+    problems = []
+    dataset = build_folder(root=str(root), tell=problems.append)
+    assert {(problem.kind, Path(problem.file).relative_to(root).as_posix()) for problem in problems} == {
+        ("missing_mask", "images/photo 01.png"),
+        ("wrong_format", "masks/photo 02.jpg"),
+        ("ambiguous_name", "images/photo 04.png"),
+        ("missing_image", "masks/lonely.png"),
+    }
+    assert len(problems) == 4
+    assert all(problem.file in problem.detail for problem in problems)
+    names = [name for split in dataset.splits for name in names_of(dataset, split)]
+    assert sorted(names) == [name for name in NAMES if name not in ("photo 01", "photo 02")]
+    dataset.check()
+
+
+def test_masks_without_an_image_do_not_keep_a_run_from_training(root):
+    (root / "images" / "photo 03.png").unlink()
+    assert sum(len(split) for split in build(root).splits.values()) == 9
+
+
+def test_masks_that_do_not_fit_are_told_and_read_as_suggested(tmp_path, write_pairs):
+    write_pairs("images", "masks", ["a", "b", "c"], labels=(0, 255))
+    problems = []
+    dataset = build_folder(root=str(tmp_path), tell=problems.append)
+    assert [problem.kind for problem in problems] == ["wrong_label"]
+    assert "dataset.mask=binary" in problems[0].detail
+    assert set(np.unique(dataset.read("train", 0)[1])) == {0, 1}
+
+
+@pytest.mark.skipif(CAMVID is None, reason="SEGTRAIN_CAMVID names no CamVid folder")
+def test_camvid_is_the_same_through_both_datasets():
+    camvid = build_camvid(root=CAMVID)
+    folder = build_folder(
+        root=CAMVID,
+        images="{split}",
+        masks="{split}annot",
+        classes=list(camvid.class_names),
+        ignore_label=11,
+    )
+    folder.check()
+    compared = 0
+    for split in ("train", "val"):
+        places = {name: index for index, name in enumerate(names_of(folder, split))}
+        assert len(places) == len(camvid.split(split))
+        for index, name in enumerate(names_of(camvid, split)):
+            for one, other in zip(camvid.read(split, index), folder.read(split, places[name]), strict=True):
+                assert one.dtype == other.dtype
+                np.testing.assert_array_equal(one, other)
+            compared += 1
+    assert compared == 468
 
 
 def test_classes_that_are_named_are_taken(root):

@@ -1,25 +1,156 @@
+"""Files are written by Pillow, OpenCV and tifffile; what is read is compared with the pixels they were given."""
+
 import re
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+import tifffile
+from PIL import ExifTags, Image, ImageOps
 
-from segtrain.datasets.image_files import read_image
-from segtrain.datasets.mask_files import read_labels
+from segtrain.datasets.image_files import image_size, read_image, read_palette, read_stored
+from segtrain.datasets.mask_files import read_labels, read_mask
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+GREY = COLOURS[..., :1]
+DEEP = np.random.default_rng(1).integers(0, 65536, (40, 50, 3), np.uint16)
+# Of the 16 bits, rounded to the nearest of 8.
+DEEP_IN_EIGHT = np.round(DEEP / 65535 * 255).astype(np.uint8)
 
 
 @pytest.mark.parametrize(
     ("mode", "expected"),
-    [("RGB", COLOURS), ("RGBA", COLOURS), ("L", COLOURS[..., :1].repeat(3, axis=2))],
+    [("RGB", COLOURS), ("RGBA", COLOURS), ("L", GREY.repeat(3, axis=2)), ("LA", GREY.repeat(3, axis=2))],
 )
-def test_images_become_rgb(tmp_path, mode, expected):
-    picture = Image.fromarray(COLOURS[..., 0]) if mode == "L" else Image.fromarray(COLOURS).convert(mode)
-    picture.save(tmp_path / "image.png")
-    image = read_image(tmp_path / "image.png")
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_images_become_rgb(tmp_path, mode, expected, suffix):
+    source = Image.fromarray(GREY[..., 0]) if mode[0] == "L" else Image.fromarray(COLOURS)
+    source.convert(mode).save(tmp_path / f"image{suffix}")
+    image = read_image(tmp_path / f"image{suffix}")
     assert image.dtype == np.uint8
     np.testing.assert_array_equal(image, expected)
+
+
+def test_one_and_four_channels(tmp_path):
+    alpha = COLOURS[..., 1]
+    Image.fromarray(GREY[..., 0]).save(tmp_path / "grey.png")
+    Image.fromarray(np.dstack([GREY[..., 0], alpha]), mode="LA").save(tmp_path / "grey_alpha.png")
+    Image.fromarray(np.dstack([COLOURS, alpha])).save(tmp_path / "rgba.png")
+    Image.fromarray(GREY[..., 0] > 127).save(tmp_path / "bit.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "grey.png", channels=1), GREY)
+    np.testing.assert_array_equal(read_image(tmp_path / "grey_alpha.png", channels=1), GREY)
+    np.testing.assert_array_equal(read_image(tmp_path / "rgba.png", channels=4), np.dstack([COLOURS, alpha]))
+    np.testing.assert_array_equal(read_image(tmp_path / "bit.png", channels=1), 255 * (GREY > 127))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "suffix", "channels"),
+    [
+        (COLOURS, ".png", 1),
+        (COLOURS, ".jpg", 4),
+        (GREY, ".png", 4),
+        (np.dstack([COLOURS, COLOURS[..., :2]]), ".tif", 3),
+        (np.dstack([COLOURS, GREY]), ".tif", 3),  # four bands, none of which is alpha
+    ],
+)
+def test_other_channels_are_refused_with_the_number_to_type(tmp_path, pixels, suffix, channels):
+    path = tmp_path / f"image{suffix}"
+    if suffix == ".tif":
+        tifffile.imwrite(path, pixels, photometric="minisblack", planarconfig="contig")
+    else:
+        Image.fromarray(pixels.squeeze()).save(path)
+    with pytest.raises(ValueError, match=re.escape(f"{path}: holds {pixels.shape[2]} channels")) as error:
+        read_image(path, channels=channels)
+    assert f"Type dataset.channels={pixels.shape[2]}," in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_sixteen_bits_keep_their_upper_and_their_lower_bits(tmp_path, suffix, channels):
+    """Pillow reads 16-bit colours as 8 bits, so OpenCV writes here and the values decide."""
+    path = tmp_path / f"deep{suffix}"
+    pixels = np.dstack([DEEP, DEEP[..., :1]])[..., :channels]
+    if suffix == ".png":
+        cv2.imwrite(str(path), pixels[..., [2, 1, 0, 3][:channels]] if channels > 1 else pixels)
+    else:
+        photometric = "minisblack" if channels == 1 else "rgb"
+        tifffile.imwrite(path, pixels.squeeze(), photometric=photometric, extrasamples=["unassalpha"][: channels - 3])
+    expected = np.dstack([DEEP_IN_EIGHT, DEEP_IN_EIGHT[..., :1]])[..., :channels]
+    np.testing.assert_array_equal(read_image(path, channels=channels), expected)
+    clipped = np.round(np.minimum(pixels / 4095, 1) * 255).astype(np.uint8)
+    np.testing.assert_array_equal(read_image(path, channels=channels, white=4095), clipped)
+    assert image_size(path) == (40, 50)
+
+
+def test_white_is_for_images_of_more_than_eight_bits(tmp_path):
+    Image.fromarray(COLOURS).save(tmp_path / "image.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "image.png", white=4095), COLOURS)
+
+
+@pytest.mark.parametrize("compression", [None, "lzw", "deflate"])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_bands_of_a_tiff(tmp_path, compression, planar, dtype):
+    bands = np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, (6, 9, 7), dtype)
+    stored = np.moveaxis(bands, -1, 0) if planar == "separate" else bands
+    path = tmp_path / "bands.tif"
+    tifffile.imwrite(path, stored, photometric="minisblack", planarconfig=planar, compression=compression)
+    expected = np.round(bands / np.iinfo(dtype).max * 255).astype(np.uint8)
+    np.testing.assert_array_equal(read_image(path, channels=7), expected)
+    assert image_size(path) == (6, 9)
+
+
+def test_a_fourth_band_that_is_no_alpha_is_kept(tmp_path):
+    bands = np.dstack([COLOURS, GREY])
+    tifffile.imwrite(tmp_path / "bands.tif", bands, photometric="rgb", extrasamples=["unspecified"])
+    np.testing.assert_array_equal(read_image(tmp_path / "bands.tif", channels=4), bands)
+    with pytest.raises(ValueError, match=r"Type dataset\.channels=4,"):
+        read_image(tmp_path / "bands.tif")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_float_tiff_is_refused_with_what_to_do(tmp_path, dtype):
+    tifffile.imwrite(tmp_path / "image.tif", GREY.squeeze().astype(dtype))
+    with pytest.raises(ValueError, match=r"image\.tif: holds float.. values.*integers of 8 or 16 bits"):
+        read_image(tmp_path / "image.tif")
+    with pytest.raises(ValueError, match=r"image\.tif: a mask has to hold one whole number.*float"):
+        read_mask(tmp_path / "image.tif")
+
+
+def test_a_cmyk_jpeg_is_rgb(tmp_path):
+    """Inks are told apart by large areas, which JPEG keeps."""
+    squares = np.zeros((32, 32, 3), np.uint8)
+    squares[:16, :16], squares[16:, 16:] = (255, 0, 0), (0, 0, 255)
+    Image.fromarray(squares).convert("CMYK").save(tmp_path / "image.jpg", quality=95)
+    image = read_image(tmp_path / "image.jpg")
+    assert image.shape == (32, 32, 3)
+    assert np.abs(image.astype(int) - squares)[4:-4, 4:-4].mean() < 10
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_turned_as_pillow_turns_them(tmp_path, suffix, orientation):
+    path, exif = tmp_path / f"image{suffix}", Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.fromarray(COLOURS).save(path, exif=exif)
+    with Image.open(path) as picture:
+        expected = np.asarray(ImageOps.exif_transpose(picture))
+    np.testing.assert_array_equal(read_image(path), expected)
+    assert image_size(path) == expected.shape[:2] == ((40, 50) if orientation < 5 else (50, 40))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_deep_images_and_masks_are_turned_too(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.fromarray(GREY[..., 0]).save(tmp_path / "mask.png", exif=exif)
+    with Image.open(tmp_path / "mask.png") as picture:
+        expected = np.asarray(ImageOps.exif_transpose(picture))
+    np.testing.assert_array_equal(read_labels(tmp_path / "mask.png"), expected)
+    tags = [("Orientation", "H", 1, orientation, True)]
+    tifffile.imwrite(tmp_path / "deep.tif", GREY.squeeze() * np.uint16(257), extratags=tags)
+    np.testing.assert_array_equal(read_image(tmp_path / "deep.tif", channels=1)[..., 0], expected)
+    assert image_size(tmp_path / "deep.tif") == expected.shape
 
 
 def test_a_palette_image_shows_its_colours_and_a_palette_mask_its_indices(tmp_path):
@@ -30,6 +161,17 @@ def test_a_palette_image_shows_its_colours_and_a_palette_mask_its_indices(tmp_pa
     np.testing.assert_array_equal(read_labels(tmp_path / "palette.png"), indices)
     table = np.uint8([[0, 0, 0], [10, 20, 30], [200, 100, 50]])
     np.testing.assert_array_equal(read_image(tmp_path / "palette.png"), table[indices])
+    assert read_palette(tmp_path / "palette.png")[:3] == [(0, 0, 0), (10, 20, 30), (200, 100, 50)]
+    Image.fromarray(indices).save(tmp_path / "grey.png")
+    assert read_palette(tmp_path / "grey.png") is None
+
+
+def test_a_transparent_colour_of_a_palette_is_alpha(tmp_path):
+    picture = Image.fromarray(np.uint8([[0, 1]]), mode="P")
+    picture.putpalette([10, 20, 30, 200, 100, 50])
+    picture.save(tmp_path / "palette.png", transparency=0)
+    assert read_image(tmp_path / "palette.png", channels=4).tolist() == [[[10, 20, 30, 0], [200, 100, 50, 255]]]
+    assert read_image(tmp_path / "palette.png").tolist() == [[[10, 20, 30], [200, 100, 50]]]
 
 
 def test_a_mask_of_one_bit_holds_zero_and_one(tmp_path):
@@ -40,6 +182,14 @@ def test_a_mask_of_one_bit_holds_zero_and_one(tmp_path):
     np.testing.assert_array_equal(labels, object_pixels.astype(int))
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_deep_mask_is_read_as_it_is(tmp_path, suffix):
+    Image.fromarray(DEEP[..., 0]).save(tmp_path / f"mask{suffix}")
+    pixels, palette = read_mask(tmp_path / f"mask{suffix}")
+    np.testing.assert_array_equal(pixels, DEEP[..., 0])
+    assert palette is None
+
+
 @pytest.mark.parametrize("pixels", [COLOURS, COLOURS[..., 0] + np.uint16(300)], ids=["RGB", "16 bit"])
 def test_a_mask_that_holds_no_labels_is_refused(tmp_path, pixels):
     Image.fromarray(pixels).save(tmp_path / "mask.png")
@@ -47,8 +197,28 @@ def test_a_mask_that_holds_no_labels_is_refused(tmp_path, pixels):
         read_labels(tmp_path / "mask.png")
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_a_jpeg_is_no_mask_whatever_its_name(tmp_path, suffix):
+    Image.fromarray(GREY[..., 0]).save(tmp_path / f"mask{suffix}", format="JPEG")
+    with pytest.raises(ValueError, match=rf"mask\{suffix}: JPEG changes pixel values"):
+        read_mask(tmp_path / f"mask{suffix}")
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "RGB of 16 bits", "two bands"])
+def test_other_masks_are_refused(tmp_path, mode):
+    path = tmp_path / "mask.tif"
+    if mode == "CMYK":
+        Image.fromarray(COLOURS).convert("CMYK").save(path)
+    elif mode == "two bands":
+        tifffile.imwrite(path, COLOURS[..., :2], photometric="minisblack", planarconfig="contig")
+    else:
+        tifffile.imwrite(path, DEEP, photometric="rgb")
+    with pytest.raises(ValueError, match=r"mask\.tif: a mask('s colours)? ha(s|ve) to (hold|have)"):
+        read_mask(path)
+
+
 @pytest.mark.parametrize("read", [read_image, read_labels])
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp", ".tif"])
 @pytest.mark.parametrize("share", [0, 0.01, 0.3, 0.9])
 def test_a_cut_file_is_named(tmp_path, read, suffix, share):
     whole, path = tmp_path / f"whole{suffix}", tmp_path / f"cut{suffix}"
@@ -58,9 +228,45 @@ def test_a_cut_file_is_named(tmp_path, read, suffix, share):
         read(path)
 
 
-def test_bytes_turned_over_are_never_another_error_than_one_that_names_the_file(tmp_path):
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.6, 0.9, 0.99])
+def test_a_cut_deep_file_is_named(tmp_path, suffix, share):
+    whole, path = tmp_path / f"whole{suffix}", tmp_path / f"cut{suffix}"
+    if suffix == ".png":
+        cv2.imwrite(str(whole), DEEP)
+    else:
+        tifffile.imwrite(whole, np.dstack([DEEP, DEEP]), photometric="minisblack", planarconfig="contig")
+    path.write_bytes(whole.read_bytes()[: int(share * whole.stat().st_size)])
+    with pytest.raises(ValueError, match=re.escape(str(path))):
+        read_image(path, channels=3 if suffix == ".png" else 6)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"", "it is empty"), (b"no image, a text", "in no image format that is known")]
+)
+@pytest.mark.parametrize("read", [read_image, read_mask, image_size])
+def test_what_is_no_image_is_told(tmp_path, content, words, read):
+    (tmp_path / "image.png").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"image\.png: cannot be read as an image \(.*{words}"):
+        read(tmp_path / "image.png")
+
+
+def test_a_file_that_is_gone_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"gone\.png: cannot be read as an image"):
+        read_stored(tmp_path / "gone.png")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of tags that make no sense
+@pytest.mark.parametrize("kind", ["8 bits", "16 bits", "bands"])
+def test_bytes_turned_over_are_never_another_error_than_one_that_names_the_file(tmp_path, kind):
     path, rng, refused = tmp_path / "noise.png", np.random.default_rng(0), 0
-    Image.fromarray(COLOURS).save(path)
+    if kind == "bands":
+        tifffile.imwrite(path.with_suffix(".tif"), np.dstack([DEEP, DEEP]), photometric="minisblack")
+        path = path.with_suffix(".tif")
+    elif kind == "16 bits":
+        cv2.imwrite(str(path), DEEP)
+    else:
+        Image.fromarray(COLOURS).save(path)
     whole = path.read_bytes()
     for _ in range(300):
         changed = bytearray(whole)
@@ -70,6 +276,6 @@ def test_bytes_turned_over_are_never_another_error_than_one_that_names_the_file(
         try:
             read_image(path)
         except ValueError as error:
-            assert str(path) in str(error)  # noqa: PT017  (which bytes are fatal is Pillow's affair)
+            assert str(path) in str(error)  # noqa: PT017  (which bytes are fatal is the decoder's affair)
             refused += 1
     assert refused > 200

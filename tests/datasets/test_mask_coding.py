@@ -50,6 +50,12 @@ CASES = {
         {"class_names": ["ground", "cat"]},
         ["dataset.classes=[ground,cat,class_2]"],
     ),
+    "void of another value than told": (holding(0, 1, 2, 255), {"ignore_label": 9}, ["dataset.ignore_label=255"]),
+    "void of another value, from 1": (
+        holding(1, 2, 255),
+        {"ignore_label": 9},
+        ["dataset.classes={class_1:1,class_2:2,void:255}"],
+    ),
     "16 bits": (holding(0, 300, 4000), {}, ["dataset.classes={class_0:0,class_300:300,class_4000:4000}"]),
     "one class and void": (holding(1, 255), {}, ["dataset.classes={class_1:1,class_255:255}"]),
     "nothing but one value": (holding(7), {}, []),
