@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import yaml
 
 from segtrain.datasets.dataset import Split
 from segtrain.datasets.file_pairs import FilePairs
 from segtrain.datasets.mask_coding import Suggestion, ValueSummary, suggest_settings, summarise
+from segtrain.inspection.counting import count_values
 
 VALUES_TOLD = 100
 
@@ -17,9 +19,15 @@ def look_at_mask(samples: Split, index: int) -> ValueSummary:
     if not isinstance(samples, FilePairs):
         return ValueSummary()
     try:
-        return summarise(samples.mask_pixels(index), samples.mask_palette(index))
+        pixels, palette = samples.mask_pixels(index), samples.mask_palette(index)
     except ValueError:
         return ValueSummary()
+    if pixels.ndim > 2 or pixels.dtype != np.uint8:
+        return summarise(pixels, palette)
+    # The same of 8-bit values, for most masks are of them, without sorting millions.
+    counts = count_values(pixels)
+    found = {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
+    return ValueSummary(found, 1, None if palette is None else tuple(map(tuple, palette)))
 
 
 def suggest_for(values: ValueSummary, option: Mapping[str, Any], ignore_label: int) -> Suggestion | None:

@@ -3,6 +3,7 @@
 import collections
 import functools
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,12 +15,11 @@ from segtrain.datasets.dataset import SegmentationDataset, Split, require_same_s
 from segtrain.datasets.mask_coding import ValueSummary
 from segtrain.datasets.problems import Problem, Tell
 from segtrain.inspection.broken_pairs import name_fault
+from segtrain.inspection.counting import count_values
 from segtrain.inspection.mask_values import look_at_mask
 
 # Pairs that are read ahead of the counting: enough that one large photo does not keep the other threads waiting.
 READ_AHEAD = 64
-# Labels are counted in pieces: NumPy makes 64 bits of each to count them.
-COUNTED_AT_ONCE = 1 << 20
 
 
 class SplitSurvey:
@@ -141,7 +141,7 @@ def read_pair(dataset: SegmentationDataset, name: str, index: int) -> Reading:
     except ValueError as error:
         problems.append(Problem("wrong_label", source, str(error)))
     is_sound = not problems
-    label_pixels = count_labels(labels)
+    label_pixels = count_values(labels)
     if label_pixels[dataset.ignore_label] == labels.size:
         detail = (
             f"{source}: nothing but {dataset.ignore_label}, the void label, so there is nothing to learn from it. "
@@ -156,14 +156,6 @@ def _size_from_header(samples: Split, index: int) -> tuple[int, int] | None:
         return samples.sizes(index)[0]
     except (ValueError, OSError):
         return None
-
-
-def count_labels(labels: np.ndarray) -> np.ndarray:
-    """Returns how many pixels have each label: int64 `(256,)`, of uint8 labels in any shape."""
-    flat, counts = labels.reshape(-1), np.zeros(256, np.int64)
-    for start in range(0, flat.size, COUNTED_AT_ONCE):
-        counts += np.bincount(flat[start : start + COUNTED_AT_ONCE], minlength=256)
-    return counts
 
 
 def digest_of(image: np.ndarray) -> bytes:
@@ -184,7 +176,8 @@ def in_order(function: Callable[[Any], Any], items: Iterable, ahead: int = READ_
         ahead: how many calls may be under way or done before the next result is taken.
     """
     tasks: collections.deque = collections.deque()
-    with ThreadPoolExecutor() as pool:
+    # As many as there are processors, since each may hold an image of many megabytes.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
             for item in items:
                 tasks.append(pool.submit(function, item))

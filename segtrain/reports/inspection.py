@@ -29,7 +29,7 @@ PROBLEMS_ON_TERMINAL = 3
 SIZES_SHOWN = 3
 
 # Errors that other settings may mend.
-MISREAD: set[ProblemKind] = {"wrong_label", "wrong_format", "absent_class"}
+MISREAD: set[ProblemKind] = {"wrong_label", "wrong_format"}
 # What the kinds of problems are called, one and several.
 NOUNS = {
     "unreadable": ("file that cannot be read", "files that cannot be read"),
@@ -64,7 +64,8 @@ def summarise(
         weights = median_frequency_weights(by_split["train"].class_pixels, by_split["train"].pixels_of_images)
     values = sum((survey.values for survey in surveys), ValueSummary())
     suggestion = suggest_for(values, option, dataset.ignore_label)
-    misread = MISREAD & set(findings.counts("error")) and suggestion and suggestion.settings
+    mendable = MISREAD if option.get("classes") else {*MISREAD, "absent_class"}  # a class that was named is missed
+    misread = mendable & set(findings.counts("error")) and suggestion and suggestion.settings
     return {
         "dataset": dataset.name,
         "class_names": list(dataset.class_names),

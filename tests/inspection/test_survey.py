@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from segtrain.datasets.camvid import build_camvid
-from segtrain.inspection import survey as survey_module
-from segtrain.inspection.survey import count_labels, digest_of, in_order, survey_split
+from segtrain.inspection.survey import digest_of, in_order, survey_split
 
 REAL = os.environ.get("SEGTRAIN_CAMVID")
 A = [[0, 0, 1], [0, 255, 1]]
@@ -77,15 +76,6 @@ def test_problems_are_told_in_the_order_of_the_pairs(write_dataset):
     survey, problems = surveyed(dataset)
     assert [Path(problem.file).stem for problem in problems] == [str(number) for number in range(1, 151)]
     assert survey.is_sound.sum() == 1
-
-
-def test_labels_are_counted_in_pieces(monkeypatch):
-    labels = np.random.default_rng(0).integers(0, 256, (37, 41), np.uint8)
-    expected = [int((labels == value).sum()) for value in range(256)]
-    assert count_labels(labels).tolist() == expected
-    monkeypatch.setattr(survey_module, "COUNTED_AT_ONCE", 100)
-    assert count_labels(labels).tolist() == expected
-    assert count_labels(labels.T).tolist() == expected
 
 
 def test_a_digest_is_of_pixels_and_shape():

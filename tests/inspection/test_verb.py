@@ -241,6 +241,13 @@ def test_what_is_suggested_makes_the_data_good(inspect, data, kind):
     assert len(pasted) == len(overrides)
 
 
+def test_who_named_a_class_that_is_absent_is_not_told_to_rename_the_others(inspect, data):
+    done = inspect(*of_folder(data, "dataset.classes=[ground,road,sign,car]"))
+    assert done.found["errors"] == {"absent_class": 1}
+    assert "3, car" in done.output
+    assert done.found["suggestion"] is None
+
+
 def test_values_are_told_as_colours_and_the_commonest_first(inspect, data):
     recode(data, [[9, 9, 9], [0, 0, 128], [64, 0, 0], [64, 0, 0]])
     values = inspect(*of_folder(data)).found["mask_values"]
