@@ -2,6 +2,7 @@
 
 import os
 import threading
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from segtrain.datasets.camvid import build_camvid
+from segtrain.datasets.shapes import build_shapes
 from segtrain.inspection.survey import digest_of, in_order, survey_split
 
 REAL = os.environ.get("SEGTRAIN_CAMVID")
@@ -76,6 +78,23 @@ def test_problems_are_told_in_the_order_of_the_pairs(write_dataset):
     survey, problems = surveyed(dataset)
     assert [Path(problem.file).stem for problem in problems] == [str(number) for number in range(1, 151)]
     assert survey.is_sound.sum() == 1
+
+
+def test_memory_does_not_grow_with_what_is_read():
+    """Of each pair a few bytes stay; its pixels, counts and messages do not."""
+
+    def peak(count):
+        dataset = build_shapes(num_train=count, height=16, width=16)
+        tracemalloc.start()
+        try:
+            survey, _ = surveyed(dataset)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            assert survey.count == count
+
+    peak(100)  # what is made once is made now
+    assert peak(1100) - peak(100) < 100 * 1000  # an image has 768 bytes, and the counts of a mask 2048
 
 
 def test_a_digest_is_of_pixels_and_shape():
