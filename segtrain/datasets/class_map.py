@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from segtrain.datasets.mask_coding import MaskChoice, Value
+from segtrain.datasets.mask_coding import MaskChoice, Value, map_items
 
 # The name of what is no class: its values or colours become the void label.
 VOID_NAME = "void"
@@ -38,9 +38,7 @@ def read_class_map(mask: MaskChoice, classes: Mapping[str, Any], ignore_label: i
 
 def _keys(mask: MaskChoice, name: str, given: Any) -> list[Value]:
     """Returns the values or colours that a class has in the map."""
-    items = given if isinstance(given, list | tuple) else [given]
-    if items and all(isinstance(item, int) for item in items) and isinstance(given, list | tuple) and mask != "ids":
-        items = [given]  # one colour
+    items = map_items(given, colours=mask != "ids")
     allowed = {"ids": (_is_value,), "rgb": (_is_colour,), "palette": (_is_value, _is_colour)}[mask]
     if not items or not all(any(fits(item) for fits in allowed) for item in items):
         wanted = {
@@ -51,7 +49,7 @@ def _keys(mask: MaskChoice, name: str, given: Any) -> list[Value]:
         raise ValueError(
             f"dataset.classes: with dataset.mask={mask}, '{name}' needs {wanted}. Received: {shown(given)}."
         )
-    return [item if isinstance(item, int) else tuple(item) for item in items]
+    return items
 
 
 def _is_value(item: Any) -> bool:

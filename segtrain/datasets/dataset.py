@@ -137,9 +137,9 @@ class SegmentationDataset:
                 read = list(pool.map(functools.partial(self.read, name), spread_evenly(len(samples), MASKS_CHECKED)))
             if read and all((labels == self.ignore_label).all() for _, labels in read):
                 raise ValueError(
-                    f"{self.name}: the masks looked at in the split '{name}' ({len(read)} of {len(samples)}) hold "
-                    f"nothing but {self.ignore_label}, the void label, so there is nothing to learn or to score. Set "
-                    "dataset.ignore_label to the label that is void in them."
+                    f"{self.name}: the masks looked at in the split '{name}' ({len(read)} of {len(samples)}, such "
+                    f"as {samples.source(0)}) hold nothing but {self.ignore_label}, the void label, so there is "
+                    "nothing to learn or to score. Set dataset.ignore_label to the label that is void in them."
                 )
 
 

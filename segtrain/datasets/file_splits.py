@@ -29,7 +29,8 @@ def listed_splits(folder: Path, images: Path, image_names: NamesByStem) -> dict[
         image_names: file names in it.
 
     Raises:
-        ValueError: the list of train or val is missing, one names an image that is not there, or two name the same.
+        ValueError: the list of train or val is missing, one is empty or names an image that is not there, or two name
+            the same.
     """
     lists = list_names(folder)
     for name in ("train", "val"):
@@ -86,6 +87,10 @@ def fold_splits(count: int, folds: int | None, fold: int | None, seed: int) -> d
 def _listed_places(listing: Path, images: Path, image_names: NamesByStem) -> np.ndarray:
     with listing.open(encoding="utf-8") as lines:
         wanted = [line.strip() for line in lines if line.strip()]
+    if not wanted:
+        raise ValueError(
+            f"{listing} lists no image, so the split '{listing.stem}' is empty. List some, one on each line."
+        )
     places = [_place_of(line.replace("\\", "/").split("/"), image_names) for line in wanted]
     if None in places:
         raise ValueError(

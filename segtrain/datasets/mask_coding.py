@@ -1,5 +1,6 @@
 """What the values in mask files look like, and which settings fit them."""
 
+import itertools
 import re
 import shlex
 from collections import Counter
@@ -122,6 +123,7 @@ def suggest_settings(
     *,
     mask: MaskChoice = "ids",
     class_names: Sequence[str] | None = None,
+    class_map: Mapping[str, Any] | None = None,
     ignore_label: int = 255,
 ) -> Suggestion:
     """Returns what masks look like and the exact settings to paste for them; every message takes its wording from here.
@@ -130,6 +132,7 @@ def suggest_settings(
         summary: what masks hold; `summarise` of each, added up.
         mask: the current `dataset.mask`; it is named in the settings where another one is needed.
         class_names: names the user has given; taken for the map where their number is that of the values.
+        class_map: the current `dataset.classes` where it is a map; what the masks hold beside it is added to it.
         ignore_label: the current `dataset.ignore_label`: that value is void and becomes no class.
 
     Returns:
@@ -139,6 +142,8 @@ def suggest_settings(
             colours: `dataset.mask=rgb`, `dataset.classes={class_0:[0,0,0],class_1:[128,0,0]}`;
             ids 0..5 and 255: nothing to set.
     """
+    if class_map is not None and not (summary.colours and (summary.values or mask == "ids")):
+        return _for_more(summary, mask, class_map, ignore_label)
     suggestion = (
         _for_colours(summary, class_names)
         if summary.colours
@@ -146,6 +151,8 @@ def suggest_settings(
         if mask == "palette" and summary.palette is not None
         else _for_values(summary, class_names, ignore_label)
     )
+    if mask == "binary" and "classes" in suggestion.settings and not summary.colours:
+        return Suggestion(f"more than two values ({_listed(summary.values)})", {})
     settings = {name: value for name, value in suggestion.settings.items() if (name, value) != ("mask", mask)}
     return Suggestion(suggestion.looks_like, settings)
 
@@ -169,6 +176,32 @@ def _for_colours(summary: ValueSummary, class_names: Sequence[str] | None) -> Su
     return Suggestion(
         f"RGB colours ({_listed(colours)})", {"mask": "rgb", "classes": _colour_map(colours, class_names)}
     )
+
+
+def _for_more(summary: ValueSummary, mask: MaskChoice, class_map: Mapping[str, Any], ignore_label: int) -> Suggestion:
+    """Adds to a map what masks hold beside it."""
+    known = {item for given in class_map.values() for item in map_items(given, colours=mask != "ids")}
+    more: list[Value] = [value for value in summary.values if value not in known]
+    settings: dict[str, Any] = {}
+    if summary.colours:
+        more, settings = [*summary.colours], {"mask": "rgb"} if mask == "palette" else {}
+    elif mask == "palette":
+        more = [summary.palette[index] for index in more if index < len(summary.palette or ())]
+    more = [value for value in dict.fromkeys(more) if value not in known and value != ignore_label]
+    if len(more) + len(known) > MOST_CLASSES:
+        return Suggestion(f"much that dataset.classes has not: {_listed(more)}", settings)
+    if not more:
+        return Suggestion("what dataset.classes has", settings)
+    free = (f"class_{number}" for number in itertools.count(len(class_map)) if f"class_{number}" not in class_map)
+    added = {name: value if isinstance(value, int) else list(value) for name, value in zip(free, more, strict=False)}
+    return Suggestion(f"what dataset.classes has not: {_listed(more)}", settings | {"classes": {**class_map, **added}})
+
+
+def map_items(given: Any, *, colours: bool) -> list[Value]:
+    """Returns the values or colours of a class in a map, which has one or a list of them."""
+    alone = not isinstance(given, list | tuple) or (colours and bool(given) and isinstance(given[0], int))
+    items = [given] if alone else list(given)
+    return [tuple(item) if isinstance(item, list | tuple) else item for item in items]
 
 
 def _for_palette(summary: ValueSummary, class_names: Sequence[str] | None) -> Suggestion:
@@ -195,6 +228,8 @@ def _for_values(summary: ValueSummary, class_names: Sequence[str] | None, ignore
         return Suggestion(f"{seen}, as one object on background has them", {"mask": "binary"})
     # Void is 255 by custom, in files whose user was told of another label too.
     void = ignore_label if ignore_label in values or values[-1] != 255 else 255
+    if class_names and values[:-1] == list(range(len(class_names))) and len(class_names) < values[-1] < 256:
+        void = values[-1]  # the very next id may be a class that was forgotten
     classes = [value for value in values if value != void]
     if len(classes) < 2:  # which is void and which is not cannot be known: both are named
         return Suggestion(f"{seen} alone", {"mask": "ids", "classes": _value_map(values, class_names)})

@@ -53,11 +53,12 @@ def no_jpeg(path: Path) -> str:
 def _require_labels(stored: StoredImage, path: Path) -> None:
     if stored.format in ("JPEG", "MPO"):
         raise ValueError(no_jpeg(path))
-    holds = f"{stored.values.dtype} values, mode {stored.mode}, {stored.values.shape[2]} channels"
-    if stored.mode not in _BANDS_OF_MODES or not np.issubdtype(stored.values.dtype, np.integer):
+    dtype, bands = stored.values.dtype, stored.values.shape[2]
+    if not np.issubdtype(dtype, np.integer) or stored.mode not in _BANDS_OF_MODES:
+        holds = f"{bands} channels (mode {stored.mode})" if stored.mode not in _BANDS_OF_MODES else f"{dtype} values"
         raise ValueError(
             f"{path}: a mask has to hold one whole number per pixel (grey or palette image), or an RGB colour. It "
             f"holds {holds}. Export it as an 8-bit PNG."
         )
-    if _BANDS_OF_MODES[stored.mode] > 1 and stored.values.dtype != np.uint8:
-        raise ValueError(f"{path}: a mask's colours have to have 8 bits a channel. It holds {holds}. Export it so.")
+    if _BANDS_OF_MODES[stored.mode] > 1 and dtype != np.uint8:
+        raise ValueError(f"{path}: a mask's colours have to have 8 bits a channel. It holds {dtype}. Export it so.")

@@ -44,6 +44,7 @@ class MaskLabels:
         class_names: names by class id.
         ignore_label: the label of void; under `ids` and `binary` also the value that is void, if it is no class's.
         label_of: labels by value (int) or RGB colour (tuple); None where values are labels.
+        class_map: `dataset.classes` where it is a map, for messages.
         seen: what a sample of the masks holds, for messages.
     """
 
@@ -51,7 +52,8 @@ class MaskLabels:
     class_names: Sequence[str]
     ignore_label: int
     label_of: Mapping[Value, int] | None = None
-    seen: ValueSummary = field(default_factory=ValueSummary, compare=False)
+    class_map: Mapping[str, Any] | None = None
+    seen: ValueSummary = field(default_factory=ValueSummary)
 
     @property
     def palette(self) -> list[Colour]:
@@ -95,11 +97,12 @@ class MaskLabels:
             "palette": "palette images",
         }[self.mask]
         has = f"RGB{'A' if pixels.shape[2] == 4 else ''} colours" if has_colours else "grey values"
-        summary = summarise(pixels, palette)
-        if has_colours and not self.seen.values:  # else it is this mask that is out of the ordinary
-            summary += self.seen
-        asked = f"where dataset.mask={self.mask} asks for {wanted}"
-        raise ValueError(f"{source}: holds {has}, {asked}. {self._advice(summary)}")
+        asked = f"holds {has}, where dataset.mask={self.mask} asks for {wanted}"
+        if has_colours and self.seen.values:
+            advice = "Other masks hold single values; save this one as they are."
+        else:
+            advice = self._advice(summarise(pixels, palette) + self.seen)
+        raise ValueError(f"{source}: {asked}. {advice}")
 
     def _looked_up(self, pixels: np.ndarray, palette: np.ndarray | None) -> np.ndarray:
         """Returns the label of each pixel as int16, or `_UNKNOWN`."""
@@ -125,12 +128,12 @@ class MaskLabels:
         row, column = (int(place) for place in np.argwhere(wrong)[0])
         noun, first = "label" if self.label_of is None else "value", pixels[row, column]
         if pixels.ndim == 3:
-            noun, first = "colour", list(unpacked(packed(first)))
-            others = [str(list(unpacked(value))) for value in np.unique(packed(pixels)[wrong])[:8]]
+            noun, first = "colour", shown(unpacked(packed(first)))
+            others = [shown(unpacked(value)) for value in np.unique(packed(pixels)[wrong])[:8]]
         else:
             others = [str(value) for value in np.unique(pixels[wrong])[:8]]
         if self.mask in ("palette", "rgb") and palette is not None:
-            colour = palette[first].tolist() if first < len(palette) else "outside of the palette"
+            colour = shown(palette[first].tolist()) if first < len(palette) else "outside of the palette"
             noun, first = "palette index", f"{first} ({colour})"
         return (
             f"{noun} {first} at row {row}, column {column}. {self._allowed()} "
@@ -152,7 +155,11 @@ class MaskLabels:
 
     def _advice(self, summary: ValueSummary) -> str:
         suggestion = suggest_settings(
-            summary, mask=self.mask, class_names=self.class_names, ignore_label=self.ignore_label
+            summary,
+            mask=self.mask,
+            class_names=None if self.mask == "binary" else self.class_names,
+            class_map=self.class_map,
+            ignore_label=self.ignore_label,
         )
         return suggestion.advice + (", or correct the mask." if suggestion.settings else " Correct the mask.")
 
@@ -184,15 +191,15 @@ def mask_labels(mask: MaskChoice, classes: Classes, ignore_label: int, seen: Val
                 f"Leave dataset.ignore_label out, and name the value that is void in the map: {VOID_NAME}:"
                 f"{ignore_label}."
             )
-        return MaskLabels(mask, names, ignore_label, label_of, seen)
+        return MaskLabels(mask, names, ignore_label, label_of, classes, seen)
     if mask == "binary":
-        return MaskLabels(mask, _two_names(classes), ignore_label, _binary(seen), seen)
+        return MaskLabels(mask, _two_names(classes), ignore_label, _binary(seen), seen=seen)
     _require_fit(mask, classes, ignore_label, seen)
     if classes is None:
         highest = max(value for value in seen.values if value != ignore_label)
         classes = [f"class_{class_id}" for class_id in range(highest + 1)]
     by_index = {class_id: class_id for class_id in range(len(classes))} | {ignore_label: ignore_label}
-    return MaskLabels(mask, classes, ignore_label, by_index if mask == "palette" else None, seen)
+    return MaskLabels(mask, classes, ignore_label, by_index if mask == "palette" else None, seen=seen)
 
 
 def _require_fit(mask: MaskChoice, classes: Sequence[str] | None, ignore_label: int, seen: ValueSummary) -> None:

@@ -51,6 +51,7 @@ CASES = {
         ["dataset.classes=[ground,cat,class_2]"],
     ),
     "void of another value than told": (holding(0, 1, 2, 255), {"ignore_label": 9}, ["dataset.ignore_label=255"]),
+    "void of any value": (holding(0, 1, 200), {"class_names": ["a", "b"]}, ["dataset.ignore_label=200"]),
     "void of another value, from 1": (
         holding(1, 2, 255),
         {"ignore_label": 9},
@@ -68,6 +69,26 @@ CASES = {
         coloured((128, 0, 0), (0, 0, 0), (224, 224, 192)),
         {"mask": "rgb"},
         ["dataset.classes={class_0:[0,0,0],class_1:[128,0,0],void:[224,224,192]}"],
+    ),
+    "a map that lacks a value": (
+        holding(1, 7, 9, 255),
+        {"class_map": {"a": 1, "class_2": [7, 8]}},
+        ["dataset.classes={a:1,class_2:[7,8],class_3:9}"],
+    ),
+    "a map that lacks a colour": (
+        coloured((0, 0, 0), (9, 8, 7)),
+        {"mask": "rgb", "class_map": {"a": [0, 0, 0]}},
+        ["dataset.classes={a:[0,0,0],class_1:[9,8,7]}"],
+    ),
+    "a map of a palette's colours for RGB masks": (
+        coloured((0, 0, 0), (9, 8, 7)),
+        {"mask": "palette", "class_map": {"a": [0, 0, 0], "b": [[9, 8, 7], [1, 1, 1]]}},
+        ["dataset.mask=rgb"],
+    ),
+    "a map that lacks a colour of the palette": (
+        holding(0, 1, 2, palette=voc_palette(256)),
+        {"mask": "palette", "class_map": {"a": 0, "b": [128, 0, 0]}},
+        ["dataset.classes={a:0,b:[128,0,0],class_2:[0,128,0]}"],
     ),
     "palette images under palette": (
         holding(0, 2, palette=voc_palette(256)),

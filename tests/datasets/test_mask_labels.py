@@ -163,12 +163,12 @@ MISFITS = {
     "a colour too many": (
         np.uint8([[[0, 0, 0], [9, 8, 7], [1, 1, 1]]]),
         {"mask": "rgb", "classes": {"a": [0, 0, 0], "b": [9, 8, 7]}},
-        ["colour [1, 1, 1] at row 0, column 2", "none of: a, b", "class_2:[9,8,7]"],
+        ["colour [1,1,1] at row 0, column 2", "{a:[0,0,0],b:[9,8,7],class_2:[1,1,1]}"],
     ),
     "a value too many": (
         np.uint8([[1, 7, 9]]),
         {"classes": {"a": 1, "b": 7}},
-        ["value 9 at row 0, column 2", "none of: a, b", "class_9:9"],
+        ["value 9 at row 0, column 2", "none of: a, b", "{a:1,b:7,class_2:9}"],
     ),
     "palette without a map": (
         (np.uint8([[0, 1]]), PALETTE),
@@ -183,7 +183,7 @@ MISFITS = {
     "colour of a palette": (
         (np.uint8([[0, 1, 2]]), PALETTE),
         {"mask": "palette", "classes": {"a": [0, 0, 0], "b": [128, 0, 0]}},
-        ["palette index 2 ([0, 128, 0])"],
+        ["palette index 2 ([0,128,0])"],
     ),
 }
 
