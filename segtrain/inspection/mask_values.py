@@ -43,19 +43,15 @@ def suggest_for(values: ValueSummary, option: Mapping[str, Any], ignore_label: i
     if not {"mask", "classes"} <= set(option):
         return Suggestion(suggest_settings(values, ignore_label=ignore_label).looks_like, {})
     mask, classes = option["mask"], option["classes"]
-    names = [name for name in classes if name != "void"] if classes else None
-    suggestion = suggest_settings(values, mask=mask, class_names=names, ignore_label=ignore_label)
+    looks_like = suggest_settings(values, mask=mask, ignore_label=ignore_label).looks_like
+    given = {"class_map": classes} if isinstance(classes, Mapping) else {"class_names": classes}
+    settings = suggest_settings(values, mask=mask, **given, ignore_label=ignore_label).settings
     ids = [value for value in values.values if value != ignore_label]
-    if (
-        classes is None
-        and mask == "ids"
-        and not suggestion.settings
-        and not values.colours
-        and ids != list(range(len(ids)))
-    ):
+    has_gaps = not values.colours and ids != list(range(len(ids)))
+    if classes is None and mask == "ids" and has_gaps and not settings:
         # A few gaps are taken for classes that are there by name alone; who did not mean them names the others.
-        return Suggestion(suggestion.looks_like, {"classes": {f"class_{value}": value for value in ids}})
-    return suggestion
+        settings = {"classes": {f"class_{value}": value for value in ids}}
+    return Suggestion(looks_like, settings)
 
 
 def values_as_dict(values: ValueSummary, suggestion: Suggestion) -> dict[str, Any]:

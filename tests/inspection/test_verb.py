@@ -248,6 +248,16 @@ def test_who_named_a_class_that_is_absent_is_not_told_to_rename_the_others(inspe
     assert done.found["suggestion"] is None
 
 
+def test_what_a_map_lacks_is_added_to_it(inspect, data):
+    recode(data, [3, 7, 9, 255])
+    done = inspect(*of_folder(data, "dataset.classes={ground:3,road:7}"))
+    assert done.found["errors"]["wrong_label"] == 6
+    assert done.found["mask_values"]["looks_like"].startswith("grey values 3, 7, 9")
+    (override,) = done.found["suggestion"]["overrides"]
+    assert override == "dataset.classes={ground:3,road:7,class_2:9}"
+    assert inspect(*of_folder(data, override)).error is None
+
+
 def test_values_are_told_as_colours_and_the_commonest_first(inspect, data):
     recode(data, [[9, 9, 9], [0, 0, 128], [64, 0, 0], [64, 0, 0]])
     values = inspect(*of_folder(data)).found["mask_values"]
