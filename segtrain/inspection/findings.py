@@ -1,5 +1,6 @@
 """Keeps the problems of a dataset, and says which of them would make training wrong."""
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -23,7 +24,7 @@ class Finding:
 
     def as_dict(self) -> dict[str, str]:
         kind, file, detail = self.problem.kind, self.problem.file, self.problem.detail
-        return {"kind": kind, "severity": self.severity, "file": file, "detail": detail}
+        return {"kind": kind, "severity": self.severity, "file": printable(file), "detail": printable(detail)}
 
 
 class Findings:
@@ -56,3 +57,8 @@ class Findings:
         """Returns the problems that were kept: errors first, by kind, in the order they were told."""
         kinds = get_args(ProblemKind)
         return sorted(self._kept, key=lambda finding: (finding.severity, kinds.index(finding.problem.kind)))
+
+
+def printable(text: str) -> str:
+    """Returns text that can be written as UTF-8; bytes of a file's name in another encoding become U+FFFD."""
+    return os.fsencode(text).decode("utf-8", "replace")

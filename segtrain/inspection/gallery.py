@@ -7,6 +7,7 @@ import numpy as np
 
 from segtrain.augmentations.augmentation import Augmentation
 from segtrain.datasets.dataset import SegmentationDataset, spread_evenly
+from segtrain.inspection.findings import printable
 from segtrain.inspection.survey import SplitSurvey
 from segtrain.pipeline.samples import Samples
 from segtrain.reports.sample_sheets import Sample
@@ -23,7 +24,7 @@ def gather_samples(dataset: SegmentationDataset, surveys: Sequence[SplitSurvey])
     for survey in surveys:
         samples = dataset.split(survey.name)
         for index in choose_samples(survey, SAMPLES_OF_TRAIN if survey.name == "train" else SAMPLES_OF_OTHERS):
-            gathered.append(Sample(f"{survey.name}: {samples.name(index)}", *samples.read(index)))
+            gathered.append(Sample(f"{survey.name}: {printable(samples.name(index))}", *samples.read(index)))
     return gathered
 
 
@@ -56,7 +57,7 @@ def gather_draws(
     )  # fmt: skip
     return [
         [
-            Sample(samples.name(index), *samples.at_network_size(index)),
+            Sample(printable(samples.name(index)), *samples.at_network_size(index)),
             *(Sample(f"epoch {epoch + 1}", *samples.augmented(index, epoch)) for epoch in range(DRAWS)),
         ]
         for index in chosen

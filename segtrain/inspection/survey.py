@@ -128,7 +128,7 @@ def read_pair(dataset: SegmentationDataset, name: str, index: int) -> Reading:
     values = look_at_mask(samples, index)
     try:
         image, labels = samples.read(index)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, SyntaxError) as error:  # the last is what Pillow calls a broken PNG
         problems = [name_fault(samples, index, error)]
         return Reading(problems, _size_from_header(samples, index), None, None, False, values)
     problems, source = [], samples.source(index)

@@ -269,6 +269,18 @@ def test_values_are_told_as_colours_and_the_commonest_first(inspect, data):
     assert values["more_values"] == 0
 
 
+def test_a_name_in_another_encoding_is_told(inspect, data):
+    for folder in ("images", "masks"):
+        os.rename(data / folder / "1.png", os.fsencode(data / folder) + b"/f\xfcr.png")
+    (data / "train.txt").unlink()
+    (data / "val.txt").unlink()
+    (data / "masks" / os.fsdecode(b"f\xfcr.png")).write_bytes(b"")
+    done = inspect(*of_folder(data, CLASSES))
+    assert problems_of(done) == [("error", "unreadable", "f\N{REPLACEMENT CHARACTER}r.png")]
+    assert "f\N{REPLACEMENT CHARACTER}r.png" in done.output
+    assert {path.name for path in done.folder.iterdir()} >= FILES
+
+
 def test_nothing_sound_means_no_pictures_and_a_page_all_the_same(inspect, data):
     for number in range(6):
         (data / "images" / f"{number}.png").write_bytes(b"")
