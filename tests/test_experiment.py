@@ -409,6 +409,31 @@ def test_what_cannot_be_predicted_is_told(colour_run, pictures, tmp_path, argume
     assert not (tmp_path / "out").exists() or not files_in(tmp_path / "out")
 
 
+def test_images_are_predicted_as_the_run_has_read_them(tmp_path):
+    """A run of 12-bit grey images: its predictions for one are those for the same image brought to 8 bits."""
+    rng = np.random.default_rng(0)
+    write_pairs(tmp_path / "data", 6)
+    for path in (tmp_path / "data" / "images").iterdir():
+        deep = np.asarray(Image.open(path))[..., 0] * np.uint16(16)
+        Image.fromarray(deep).save(path)
+    settings = own_data("dataset.channels=1", "dataset.white=4095", "dataset.classes=[ground,thing]")
+    assert segtrain(tmp_path, *settings).status == 0
+    results = read_results(tmp_path / "out")
+    assert (results["dataset"]["channels"], results["dataset"]["white"]) == (1, 4095)
+    deep = rng.integers(0, 4096, (40, 60), np.uint16)
+    (tmp_path / "deep").mkdir()
+    Image.fromarray(deep).save(tmp_path / "deep" / "a.png")
+    save(tmp_path / "eight" / "a.png", np.round(deep / 4095 * 255).astype(np.uint8))
+    for folder in ("deep", "eight"):
+        finished = segtrain(tmp_path, "predict", "out", f"input={folder}", f"output=of {folder}")
+        assert (finished.status, finished.errors) == (0, "")
+    for name in ("a.png", "a_overlay.png"):
+        assert (tmp_path / "of deep" / name).read_bytes() == (tmp_path / "of eight" / name).read_bytes()
+    save(tmp_path / "colours.png", np.zeros((40, 60, 3), np.uint8))
+    finished = segtrain(tmp_path, "predict", "out", "input=colours.png", "output=of colours")
+    assert_refused(finished, "colours.png", "holds 3 channels")
+
+
 # What is no finished run
 
 

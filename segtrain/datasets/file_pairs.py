@@ -150,19 +150,23 @@ def list_files(folder: Path, suffixes: set[str], *, nested: bool = False, withou
     """
     if not folder.is_dir():
         raise ValueError(f"There is no folder {folder}.")
-    return sorted(_walk(folder, "", suffixes, nested, without))
+    return sorted(_walk(folder, "", suffixes, nested, without, above=()))
 
 
-def _walk(folder: Path, prefix: str, suffixes: set[str], nested: bool, without: Path | None) -> Iterator[str]:
+def _walk(
+    folder: Path, prefix: str, suffixes: set[str], nested: bool, without: Path | None, above: tuple[Path, ...]
+) -> Iterator[str]:
+    above = (*above, (folder / prefix).resolve())
     with os.scandir(folder / prefix) as entries:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if os.path.splitext(entry.name)[1].lower() in suffixes and not entry.is_dir():
-                yield prefix + entry.name
-            # A link to a folder further up would have no end.
-            elif nested and entry.is_dir(follow_symlinks=False) and Path(entry.path) != without:
-                yield from _walk(folder, f"{prefix}{entry.name}/", suffixes, nested, without)
+            if not entry.is_dir():
+                if os.path.splitext(entry.name)[1].lower() in suffixes:
+                    yield prefix + entry.name
+            # A link to a folder it lies in would have no end.
+            elif nested and Path(entry.path) != without and Path(entry.path).resolve() not in above:
+                yield from _walk(folder, f"{prefix}{entry.name}/", suffixes, nested, without, above)
 
 
 class NamesByStem(Mapping[str, str]):

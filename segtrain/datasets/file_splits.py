@@ -9,37 +9,37 @@ import numpy as np
 
 from segtrain.datasets.file_pairs import NamesByStem
 
-SPLIT_NAMES = ("train", "val", "test")
+LISTED_SPLITS = ("train", "val", "test")
 
 
-def list_names(folder: Path) -> list[str]:
+def lists_in(folder: Path) -> list[str]:
     """Returns which of train, val and test have a list `<split>.txt` in the folder."""
-    return [name for name in SPLIT_NAMES if (folder / f"{name}.txt").is_file()]
+    return [name for name in LISTED_SPLITS if (folder / f"{name}.txt").is_file()]
 
 
-def listed_splits(folder: Path, images: Path, image_names: NamesByStem) -> dict[str, np.ndarray]:
+def listed_splits(folder: Path, image_folder: Path, image_names: NamesByStem) -> dict[str, np.ndarray]:
     """Returns each listed split's images, as places in `image_names.names`, in the order of the lists.
 
-    A line is a file's name or path, with or without its ending. Of a path, as much counts as there is below `images`:
-    lists often hold paths on their author's disk.
+    A line is a file's name or path, with or without its ending. Of a path, as much counts as there is below
+    `image_folder`: lists often hold paths on their author's disk.
 
     Args:
         folder: folder with `train.txt`, `val.txt` and maybe `test.txt`.
-        images: folder of the images, for messages.
+        image_folder: folder of the images, for messages.
         image_names: file names in it.
 
     Raises:
         ValueError: the list of train or val is missing, one is empty or names an image that is not there, or two name
             the same.
     """
-    lists = list_names(folder)
+    lists = lists_in(folder)
     for name in ("train", "val"):
         if name not in lists:
             raise ValueError(
                 f"{folder} has a {lists[0]}.txt but no {name}.txt. List that split's images there, one on each line, "
                 "or take the lists out and have dataset.val_share of the images drawn."
             )
-    chosen = {name: _listed_places(folder / f"{name}.txt", images, image_names) for name in lists}
+    chosen = {name: _listed_places(folder / f"{name}.txt", image_folder, image_names) for name in lists}
     for one, other in itertools.combinations(lists, 2):
         both = np.intersect1d(chosen[one], chosen[other])
         if len(both):
@@ -50,7 +50,7 @@ def listed_splits(folder: Path, images: Path, image_names: NamesByStem) -> dict[
     return chosen
 
 
-def drawn_splits(count: int, val_share: float, seed: int) -> dict[str, np.ndarray]:
+def drawn_split(count: int, val_share: float, seed: int) -> dict[str, np.ndarray]:
     """Returns train and val as places among `count` images, ascending; `val_share` of them, drawn, are val.
 
     Each split has one image at least; `count` has to be 2 or more.
@@ -60,7 +60,7 @@ def drawn_splits(count: int, val_share: float, seed: int) -> dict[str, np.ndarra
     return {"train": np.sort(order[num_val:]), "val": np.sort(order[:num_val])}
 
 
-def fold_splits(count: int, folds: int | None, fold: int | None, seed: int) -> dict[str, np.ndarray]:
+def fold_split(count: int, folds: int | None, fold: int | None, seed: int) -> dict[str, np.ndarray]:
     """Returns train and val as places among `count` images, ascending: of equal parts drawn by `seed`, one is val.
 
     The validation parts of the folds 0..folds-1 hold every image once, and differ in size by one at most.

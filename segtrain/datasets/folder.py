@@ -21,7 +21,7 @@ from segtrain.datasets.file_pairs import (
     names_by_stem,
     stem_of,
 )
-from segtrain.datasets.file_splits import SPLIT_NAMES, drawn_splits, fold_splits, list_names, listed_splits
+from segtrain.datasets.file_splits import LISTED_SPLITS, drawn_split, fold_split, listed_splits, lists_in
 from segtrain.datasets.mask_coding import MaskChoice, ValueSummary, summarise
 from segtrain.datasets.mask_files import read_mask
 from segtrain.datasets.mask_labels import MasksDoNotFitError, mask_labels
@@ -131,7 +131,7 @@ class _Layout:
 
     def split_names(self) -> list[str]:
         """Returns train, val, and test where it has images."""
-        return [name for name in SPLIT_NAMES if name != "test" or self.images_of(name).is_dir()]
+        return [name for name in LISTED_SPLITS if name != "test" or self.images_of(name).is_dir()]
 
     def require_folders(self, root: str) -> None:
         if SPLIT in self.masks and SPLIT not in self.images:
@@ -145,8 +145,13 @@ class _Layout:
                 wanted = " and ".join(f"{name.replace(SPLIT, split)}/" for name in (self.images, self.masks))
                 raise ValueError(
                     f"dataset.root={root} has to be a folder with {wanted} in it. "
-                    f"There is no {masks if images.is_dir() else images}. Other names are set by dataset.images=FOLDER "
-                    "and dataset.masks=FOLDER."
+                    f"There is no {masks if images.is_dir() else images}. "
+                    + (
+                        f"{SPLIT} stands for train and val, and for test where it is there. "
+                        if SPLIT in self.images
+                        else ""
+                    )
+                    + "Other names are set by dataset.images=FOLDER and dataset.masks=FOLDER."
                 )
             if images == masks and not self.mask_suffix:
                 raise ValueError(
@@ -205,17 +210,17 @@ def _drawn_or_listed(
     layout: _Layout, image_names: NamesByStem, val_share: float, seed: int, folds: int | None, fold: int | None
 ) -> dict[str, np.ndarray]:
     """Returns the places in `image_names.names` of each split's images."""
-    lists = list_names(layout.root)
+    lists = lists_in(layout.root)
     if folds is not None or fold is not None:
         if lists:
             raise ValueError(
                 f"dataset.folds draws the splits, and {layout.root / lists[0]}.txt lists them. Take the lists out, or "
                 "leave dataset.folds and dataset.fold out."
             )
-        return fold_splits(len(image_names), folds, fold, seed)
+        return fold_split(len(image_names), folds, fold, seed)
     if lists:
         return listed_splits(layout.root, layout.images_of("train"), image_names)
-    return drawn_splits(len(image_names), val_share, seed)
+    return drawn_split(len(image_names), val_share, seed)
 
 
 def _tell_masks_without_image(masks: Path, names: NamesByStem, splits: Iterable[FilePairs], tell: Tell) -> None:

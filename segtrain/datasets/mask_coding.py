@@ -185,8 +185,9 @@ def _for_more(summary: ValueSummary, mask: MaskChoice, class_map: Mapping[str, A
     settings: dict[str, Any] = {}
     if summary.colours:
         more, settings = [*summary.colours], {"mask": "rgb"} if mask == "palette" else {}
-    elif mask == "palette":
-        more = [summary.palette[index] for index in more if index < len(summary.palette or ())]
+    elif mask != "ids":  # values stand for the palette's colours, and for greys where there is none
+        table = summary.palette or [(value, value, value) for value in range(256)]
+        more = [table[index] for index in more if index < len(table)]
     more = [value for value in dict.fromkeys(more) if value not in known and value != ignore_label]
     if len(more) + len(known) > MOST_CLASSES:
         return Suggestion(f"much that dataset.classes has not: {_listed(more)}", settings)

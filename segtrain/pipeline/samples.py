@@ -159,8 +159,11 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if image.shape[:2] == tuple(size):
         return image
     shrinks = size[0] < image.shape[0] or size[1] < image.shape[1]
-    resized = cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return resized.reshape(*size, image.shape[2])  # OpenCV drops a channel axis of 1
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    # OpenCV resizes up to four channels at a time, and drops the axis of a single one.
+    parts = [image[..., first : first + 4] for first in range(0, image.shape[2], 4)]
+    parts = [cv2.resize(part, (size[1], size[0]), interpolation=interpolation).reshape(*size, -1) for part in parts]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
 
 
 def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

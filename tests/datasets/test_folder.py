@@ -232,6 +232,16 @@ def test_a_link_to_a_folder_above_has_an_end(root):
     assert sum(len(split) for split in build(root).splits.values()) == 10
 
 
+def test_folders_that_are_linked_to_are_taken(tmp_path, write_pairs):
+    write_pairs("elsewhere/images", "elsewhere/masks", ["a", "b"])
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "here").symlink_to(tmp_path / "elsewhere" / folder, target_is_directory=True)
+        (tmp_path / "elsewhere" / folder / "back").symlink_to(tmp_path / folder, target_is_directory=True)
+    dataset = build(tmp_path)
+    assert sorted(names_of(dataset, "train") + names_of(dataset, "val")) == ["here-a", "here-b"]
+
+
 def test_names_that_would_be_one_are_refused(tmp_path, write_pairs):
     """Predictions of both would be written to one file."""
     write_pairs("images", "masks", ["a/x", "a-x", "b"])

@@ -80,6 +80,11 @@ CASES = {
         {"mask": "rgb", "class_map": {"a": [0, 0, 0]}},
         ["dataset.classes={a:[0,0,0],class_1:[9,8,7]}"],
     ),
+    "a map that lacks a grey colour": (
+        holding(0, 9),
+        {"mask": "rgb", "class_map": {"a": [0, 0, 0], "b": [1, 2, 3]}},
+        ["dataset.classes={a:[0,0,0],b:[1,2,3],class_2:[9,9,9]}"],
+    ),
     "a map of a palette's colours for RGB masks": (
         coloured((0, 0, 0), (9, 8, 7)),
         {"mask": "palette", "class_map": {"a": [0, 0, 0], "b": [[9, 8, 7], [1, 1, 1]]}},

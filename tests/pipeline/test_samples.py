@@ -291,6 +291,17 @@ def test_images_shrink_by_areas_and_grow_linearly(image, size):
     np.testing.assert_array_equal(resized, expected)
 
 
+@pytest.mark.parametrize("size", [(6, 5), (30, 50)])
+@pytest.mark.parametrize("channels", [2, 5, 8, 11])
+def test_every_channel_is_resized_alike(size, channels):
+    """OpenCV takes four at most."""
+    image = np.random.default_rng(0).integers(0, 256, (24, 40, channels), np.uint8)
+    resized = resize_image(image, size)
+    assert resized.shape == (*size, channels)
+    for channel in range(channels):
+        np.testing.assert_array_equal(resized[..., channel], resize_image(image[..., [channel]], size)[..., 0])
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_an_image_shrinks_to_the_means_of_its_blocks(channels):
     image = np.random.default_rng(0).integers(0, 256, (24, 40, channels), np.uint8)
