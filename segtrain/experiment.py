@@ -213,41 +213,29 @@ def compare(settings: CompareSettings, invocation: Invocation) -> None:
 
 
 def inspect(settings: InspectSettings, invocation: Invocation) -> None:
-    """Reads every pair of the data, and writes what is in it and what is wrong with it as inspect.json and a page.
+    """Reads every pair of the data; writes what is in it and what is wrong with it as inspect.json and a page.
 
     Raises:
         ValueError: training with this data would go wrong; what is wrong has been printed by then.
     """
     from segtrain.inspection.examination import examine
     from segtrain.inspection.findings import Findings
-    from segtrain.reports.inspection import (
-        draw_pictures,
-        print_inspection,
-        print_problems,
-        problems_as_dict,
-        summarise,
-        verdict,
-        write_inspection_page,
-    )
+    from segtrain.reports import inspection as reports
 
     folder, console, findings = invocation.folder, Console(), Findings()
     try:
         dataset = build(settings.dataset, tell=findings.tell)
         augmentation = build(settings.augmentation, ignore_label=dataset.ignore_label)
     except ValueError:
-        # What has been found until here may be why.
-        folder.write_inspection(problems_as_dict(findings))
-        print_problems(console, problems_as_dict(findings))
+        reports.report_problems(folder, findings, console)  # what has been found until here may be why
         raise
     surveys = examine(dataset, findings, console)
-    inspection = summarise(dataset, surveys, findings, settings.dataset) | {"command": invocation.command}
-    folder.write_inspection(inspection)
-    print_inspection(console, inspection)
-    pictures = draw_pictures(folder, dataset, surveys, augmentation, settings.image_size, settings.seed)
-    write_inspection_page(folder, inspection, pictures)
+    inspection = reports.summarise(dataset, surveys, findings, settings.dataset) | {"command": invocation.command}
+    reports.report_inspection(folder, inspection, console)
+    pictures = reports.draw_pictures(folder, dataset, surveys, augmentation, settings.image_size, settings.seed)
+    reports.write_inspection_page(folder, inspection, pictures)
     console.print(f"page {folder.inspection_page}", markup=False, highlight=False, soft_wrap=True)
-    if findings.counts("error"):
-        raise ValueError(verdict(inspection))
+    reports.require_no_errors(inspection)
 
 
 def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:

@@ -102,6 +102,18 @@ def _split_as_dict(survey: SplitSurvey, dataset: SegmentationDataset) -> dict[st
     }
 
 
+def report_problems(folder: RunFolder, findings: Findings, console: Console) -> None:
+    """Writes and prints the problems alone, where there is nothing else to tell."""
+    folder.write_inspection(problems_as_dict(findings))
+    print_problems(console, problems_as_dict(findings))
+
+
+def report_inspection(folder: RunFolder, inspection: dict[str, Any], console: Console) -> None:
+    """Writes inspect.json and prints its tables."""
+    folder.write_inspection(inspection)
+    print_inspection(console, inspection)
+
+
 def draw_pictures(
     folder: RunFolder,
     dataset: SegmentationDataset,
@@ -196,10 +208,11 @@ def print_problems(console: Console, problems: dict[str, Any]) -> None:
                 console.print(f"  and {count - PROBLEMS_ON_TERMINAL} more", highlight=False)
 
 
-def verdict(inspection: dict[str, Any]) -> str:
-    """Returns in a line what would make training wrong."""
+def require_no_errors(inspection: dict[str, Any]) -> None:
+    """Raises a ValueError that names in a line what would make training wrong, where anything would."""
     told = ", ".join(counted(kind, count) for kind, count in inspection["errors"].items())
-    return f"Training with this data would go wrong: {told}. What to do stands with each."
+    if told:
+        raise ValueError(f"Training with this data would go wrong: {told}. What to do stands with each.")
 
 
 def counted(kind: str, count: int) -> str:

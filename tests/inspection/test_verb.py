@@ -281,6 +281,17 @@ def test_a_name_in_another_encoding_is_told(inspect, data):
     assert {path.name for path in done.folder.iterdir()} >= FILES
 
 
+def test_what_a_builder_told_before_it_gave_up_is_not_lost(inspect, data):
+    for path in (data / "masks").glob("*.png"):
+        Image.open(path).save(path.with_suffix(".jpg"))
+        path.unlink()
+    done = inspect(*of_folder(data))
+    assert done.found["errors"] == {"wrong_format": 6}
+    assert len(done.found["problems"]) == 6
+    assert "6 masks in a format that cannot hold labels" in done.output
+    assert "no mask" in done.error
+
+
 def test_nothing_sound_means_no_pictures_and_a_page_all_the_same(inspect, data):
     for number in range(6):
         (data / "images" / f"{number}.png").write_bytes(b"")

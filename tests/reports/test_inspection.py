@@ -18,8 +18,8 @@ from segtrain.reports.inspection import (
     print_inspection,
     print_problems,
     problems_as_dict,
+    require_no_errors,
     summarise,
-    verdict,
     write_inspection_page,
 )
 from segtrain.run_folder import RunFolder
@@ -137,10 +137,11 @@ def test_a_long_message_stays_on_one_line_to_be_copied():
     assert "  " + "x" * 500 in printed(print_problems, problems_as_dict(findings)).splitlines()
 
 
-def test_the_verdict_names_errors_and_no_warnings(inspection):
-    assert "5 masks with values that are no class" in verdict(inspection)
-    assert "twice" not in verdict(inspection)
-    assert "\n" not in verdict(inspection)
+def test_errors_are_raised_in_a_line_and_warnings_are_not(inspection):
+    with pytest.raises(ValueError, match=r"^[^\n]*5 masks with values that are no class[^\n]*$") as error:
+        require_no_errors(inspection)
+    assert "twice" not in str(error.value)
+    require_no_errors(inspection | {"errors": {}})
 
 
 def test_the_page_shows_what_was_found(tmp_path, read_page, inspection):
