@@ -34,6 +34,7 @@ from segtrain.settings import (
     CompareSettings,
     ConfigError,
     EvaluateSettings,
+    InspectSettings,
     PredictSettings,
     TrainSettings,
     read_settings,
@@ -45,6 +46,7 @@ SCHEMAS = {
     "evaluate": EvaluateSettings,
     "predict": PredictSettings,
     "compare": CompareSettings,
+    "inspect": InspectSettings,
     "benchmark": BenchmarkSettings,
 }
 CONFIG_NAMES = {verb: verb for verb in SCHEMAS} | {"train": "config"}

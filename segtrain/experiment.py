@@ -31,6 +31,7 @@ from segtrain.settings import (
     BenchmarkSettings,
     CompareSettings,
     EvaluateSettings,
+    InspectSettings,
     PredictSettings,
     TrainSettings,
     read_settings,
@@ -216,6 +217,32 @@ def compare(settings: CompareSettings, invocation: Invocation) -> None:
     from segtrain.reports.comparison import compare_sweep
 
     compare_sweep(Path(settings.run).expanduser(), Console())
+
+
+def inspect(settings: InspectSettings, invocation: Invocation) -> None:
+    """Reads every pair of the data; writes what is in it and what is wrong with it as inspect.json and a page.
+
+    Raises:
+        ValueError: training with this data would go wrong; what is wrong has been printed by then.
+    """
+    from segtrain.inspection.examination import examine
+    from segtrain.inspection.findings import Findings
+    from segtrain.reports import inspection as reports
+
+    folder, console, findings = invocation.folder, Console(), Findings()
+    try:
+        dataset = build(settings.dataset, tell=findings.tell)
+        augmentation = build(settings.augmentation, ignore_label=dataset.ignore_label, channels=dataset.channels)
+    except ValueError:
+        reports.report_problems(folder, findings, console)  # what has been found until here may be why
+        raise
+    surveys = examine(dataset, findings, console)
+    inspection = reports.summarise(dataset, surveys, findings, settings.dataset) | {"command": invocation.command}
+    reports.report_inspection(folder, inspection, console)
+    pictures = reports.draw_pictures(folder, dataset, surveys, augmentation, settings.image_size, settings.seed)
+    reports.write_inspection_page(folder, inspection, pictures)
+    console.print(f"page {folder.inspection_page}", markup=False, highlight=False, soft_wrap=True)
+    reports.require_no_errors(inspection)
 
 
 def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:

@@ -52,6 +52,14 @@ class RunFolder:
         return self.path / "benchmark.json"
 
     @property
+    def inspection(self) -> Path:
+        return self.path / "inspect.json"
+
+    @property
+    def inspection_page(self) -> Path:
+        return self.path / "inspect.html"
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.csv"
 
@@ -86,6 +94,10 @@ class RunFolder:
     def write_benchmark(self, figures: dict[str, Any]) -> None:
         """Writes benchmark.json; what is not a number becomes null."""
         _write_json(self.benchmark, figures)
+
+    def write_inspection(self, inspection: dict[str, Any]) -> None:
+        """Writes inspect.json; what is not a number becomes null."""
+        _write_json(self.inspection, inspection)
 
     def read_results(self) -> dict[str, Any]:
         """Returns results.json.

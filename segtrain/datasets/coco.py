@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from segtrain.datasets.coco_annotations import BACKGROUND, VOID, CocoAnnotations
-from segtrain.datasets.dataset import CacheChoice, SegmentationDataset
+from segtrain.datasets.dataset import CacheChoice, ResizeChoice, SegmentationDataset
 from segtrain.datasets.file_pairs import flat_name
 from segtrain.datasets.image_files import image_size, read_image
 from segtrain.datasets.palette import voc_palette
@@ -29,6 +29,7 @@ def build_coco(
     categories: list[str] | None = None,
     crowd: Literal["class", "ignore"] = "class",
     cache: CacheChoice = "auto",
+    resize: ResizeChoice = "stretch",
     tell: Tell = refuse,
 ) -> SegmentationDataset:
     """Returns images with instances in COCO's JSON format, as classes: 0 is the background, then each category.
@@ -48,6 +49,7 @@ def build_coco(
             takes all.
         crowd: regions that hold a crowd of instances are drawn as their class, or as void, beneath all instances.
         cache: where decoded pixels are kept.
+        resize: how images reach the network's size, see `SegmentationDataset`.
         tell: what to do about a problem.
 
     Raises:
@@ -84,6 +86,7 @@ def build_coco(
         ignore_label=VOID,
         palette=voc_palette(len(class_names)),
         cache=cache,
+        resize=resize,
     )
     _require_apart(dataset.splits, tell)
     return dataset

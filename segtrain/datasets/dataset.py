@@ -102,7 +102,7 @@ class SegmentationDataset:
         """
         samples = self.split(split)
         image, labels = samples.read(index)
-        _require_same_size(image.shape[:2], labels.shape, samples.source(index))
+        require_same_size(image.shape[:2], labels.shape, samples.source(index))
         self.require_valid_labels(labels, samples.source(index))
         return image, labels
 
@@ -137,7 +137,7 @@ class SegmentationDataset:
             if len(samples) == 0:
                 raise ValueError(f"{self.name}: the split '{name}' is empty. A run needs images in train and in val.")
             for index in spread_evenly(len(samples), SIZES_CHECKED):
-                _require_same_size(*samples.sizes(index), samples.source(index))
+                require_same_size(*samples.sizes(index), samples.source(index))
             with ThreadPoolExecutor() as pool:  # decoding large photos takes a while; Pillow leaves the lock meanwhile
                 read = list(pool.map(functools.partial(self.read, name), spread_evenly(len(samples), MASKS_CHECKED)))
             if read and all((labels == self.ignore_label).all() for _, labels in read):
@@ -148,7 +148,8 @@ class SegmentationDataset:
                 )
 
 
-def _require_same_size(image_size, mask_size, source):
+def require_same_size(image_size: tuple[int, int], mask_size: tuple[int, int], source: str) -> None:
+    """Raises a ValueError that names `source` where two `(height, width)` differ."""
     if tuple(image_size) != tuple(mask_size):
         raise ValueError(
             f"{source}: the mask is {mask_size[0]}x{mask_size[1]} (height x width) but its image is "

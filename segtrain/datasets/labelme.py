@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 from annotated_types import Ge, Gt, Lt
 
-from segtrain.datasets.dataset import CacheChoice, SegmentationDataset
+from segtrain.datasets.dataset import CacheChoice, ResizeChoice, SegmentationDataset
 from segtrain.datasets.file_pairs import IMAGE_SUFFIXES, NamePairs, NamesByStem, list_files, names_by_stem
 from segtrain.datasets.file_splits import drawn_split, listed_splits, lists_in
 from segtrain.datasets.image_files import image_size, read_image
@@ -34,6 +34,7 @@ def build_labelme(
     val_share: Annotated[float, Gt(0), Lt(1)] = 0.2,
     split_seed: Annotated[int, Ge(0)] = 0,
     cache: CacheChoice = "auto",
+    resize: ResizeChoice = "stretch",
     tell: Tell = refuse,
 ) -> SegmentationDataset:
     """Returns the images in `root` that have a JSON file of LabelMe's beside them: `a.jpg` and `a.json`.
@@ -53,6 +54,7 @@ def build_labelme(
         val_share: share of the images for validation where there are no lists.
         split_seed: which images those are.
         cache: where decoded pixels are kept.
+        resize: how images reach the network's size, see `SegmentationDataset`.
         tell: what to do about a problem.
 
     Raises:
@@ -95,6 +97,7 @@ def build_labelme(
         ignore_label=VOID,
         palette=voc_palette(len(class_names)),
         cache=cache,
+        resize=resize,
     )
 
 

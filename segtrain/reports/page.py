@@ -14,7 +14,7 @@ def write_page(path: Path, template: str, **values: Any) -> None:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("segtrain.reports"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters["score"] = show_score
+    environment.filters |= {"score": show_score, "share": show_share}
     write_text(path, environment.get_template(f"{template}.html").render(**values))
 
 
@@ -31,3 +31,10 @@ def picture_source(path: Path) -> str:
 def show_score(value: float | None, digits: int = 3) -> str:
     """Returns a score for reading; a dash where there is none."""
     return "–" if value is None else f"{value:.{digits}f}"
+
+
+def show_share(share: float) -> str:
+    """Returns a share of 0..1 for reading, in percent."""
+    if 0 < share < 0.0005:
+        return "<0.1%"
+    return f"{share:.1%}" if share else "0%"

@@ -33,7 +33,7 @@ def colourise(labels: np.ndarray, palette: Sequence[tuple[int, int, int]]) -> np
 
 def overlay(image: np.ndarray, labels: np.ndarray, palette: Sequence[tuple[int, int, int]]) -> np.ndarray:
     """Returns the image with the labels' colours over it, half and half; uint8 `(height, width, 3)`."""
-    mixed = (_as_rgb(image).astype(np.uint16) + colourise(labels, palette)) // 2
+    mixed = (as_rgb(image).astype(np.uint16) + colourise(labels, palette)) // 2
     return mixed.astype(np.uint8)
 
 
@@ -76,7 +76,7 @@ def prediction_grid(
     tile_height, tile_width = _tile_size([mask.shape for mask in labels])
     row_height = tile_height + CAPTION_HEIGHT + MARGIN
     sheet_width = 4 * (tile_width + MARGIN) + MARGIN
-    legend = _legend(dataset, sheet_width - 2 * MARGIN, font)
+    legend = draw_legend(dataset, sheet_width - 2 * MARGIN, font)
     sheet_height = MARGIN + CAPTION_HEIGHT + len(images) * row_height + legend.height + MARGIN
     sheet = Image.new("RGB", (sheet_width, sheet_height), "white")
     draw = ImageDraw.Draw(sheet)
@@ -85,7 +85,7 @@ def prediction_grid(
     for row, (image, truth, prediction, name) in enumerate(zip(images, labels, predicted, names, strict=True)):
         top = MARGIN + CAPTION_HEIGHT + row * row_height
         tiles = (
-            _as_rgb(image),
+            as_rgb(image),
             colourise(truth, dataset.palette),
             colourise(prediction, dataset.palette),
             error_map(truth, prediction, dataset.ignore_label),
@@ -114,7 +114,7 @@ def _at_size(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).resize(size[::-1], Image.Resampling.NEAREST))
 
 
-def _legend(dataset: SegmentationDataset, width: int, font: ImageFont.FreeTypeFont) -> Image.Image:
+def draw_legend(dataset: SegmentationDataset, width: int, font: ImageFont.FreeTypeFont) -> Image.Image:
     """Draws the classes' colours and names, in as many lines as `width` asks for."""
     entries = [*zip(dataset.class_names, dataset.palette, strict=True), ("void", VOID_COLOUR)]
     places, x, line = [], 0, 0
@@ -132,6 +132,6 @@ def _legend(dataset: SegmentationDataset, width: int, font: ImageFont.FreeTypeFo
     return picture
 
 
-def _as_rgb(image: np.ndarray) -> np.ndarray:
-    """Shows the first of one or two channels as grey, and of more than three the first three."""
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """Returns uint8 `(height, width, 3)`: of one or two channels the first as grey, of more the first three."""
     return np.repeat(image[..., :1], 3, axis=2) if image.shape[2] < 3 else image[..., :3]

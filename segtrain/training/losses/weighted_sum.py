@@ -6,26 +6,28 @@ from typing import Any
 
 
 def build_weighted_sum(
-    *, ignore_label: int, terms: Mapping[str, Any], weights: dict[str, float] | None = None
+    *, ignore_label: int, terms: Mapping[str, Any], weights: dict[str, float]
 ) -> Callable[[Any, Any], Any]:
     """Returns the sum of `weight * loss` over the terms.
 
     Args:
         ignore_label: label of the pixels to leave out.
         terms: by a name of your choice, builders of losses that still lack what the run knows (`_partial_: true`).
-        weights: by the same names; 1 where none is given.
+        weights: by the same names.
 
     Raises:
-        ValueError: a weight has no term.
+        ValueError: a weight has no term, or a term no weight.
     """
-    weights = dict(weights or {})
-    unknown = sorted(set(weights) - set(terms))
-    if unknown:
-        raise ValueError(f"loss.weights.{unknown[0]}: there is no such term. Terms: {', '.join(terms)}.")
+    unpaired = sorted(set(weights) ^ set(terms))
+    if unpaired:
+        raise ValueError(
+            f"loss.weights needs a number for each term ({', '.join(terms)}). Received: {', '.join(weights)}. "
+            f"Type loss.weights.{next(iter(terms))}=1.0 and so on."
+        )
     losses = {name: _told(term, ignore_label=ignore_label) for name, term in terms.items()}
 
     def weighted_sum(labels, logits):
-        return sum(weights.get(name, 1.0) * loss(labels, logits) for name, loss in losses.items())
+        return sum(weights[name] * loss(labels, logits) for name, loss in losses.items())
 
     return weighted_sum
 

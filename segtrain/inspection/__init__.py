@@ -1,0 +1,1 @@
+"""What `segtrain inspect` finds out about a dataset by reading all of it. Nothing here imports TensorFlow."""

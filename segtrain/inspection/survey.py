@@ -1,0 +1,190 @@
+"""Reads every pair of a split, in parallel, and counts what is in them."""
+
+import collections
+import functools
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from segtrain.datasets.dataset import SegmentationDataset, Split, require_same_size
+from segtrain.datasets.mask_coding import ValueSummary
+from segtrain.datasets.problems import Problem, Tell
+from segtrain.inspection.broken_pairs import name_fault
+from segtrain.inspection.counting import count_values
+from segtrain.inspection.mask_values import look_at_mask
+
+# Pairs that are read ahead of the counting: enough that one large photo does not keep the other threads waiting.
+READ_AHEAD = 64
+
+
+class SplitSurvey:
+    """Counts over a split. Of each pair 18 bytes are kept, whatever its size.
+
+    Attributes:
+        name: the split's name.
+        count: pairs in the split.
+        sizes: how many images have each `(height, width)`, those of pairs that cannot be read included.
+        class_pixels: int64 `(classes,)`, pixels of each class.
+        class_images: int64 `(classes,)`, masks with at least one pixel of the class.
+        pixels_of_images: int64 `(classes,)`, all pixels of those masks.
+        void_pixels: pixels of the void label.
+        values: what the masks' files hold; nothing where masks are no files.
+        most_of: int64 `(classes,)`, index of the sound pair with most pixels of each class; -1 where there is none.
+        digests: uint8 `(count, 16)`, of each image's pixels.
+        was_read: bool `(count,)`, whether the pair could be read; the other counts are over those.
+        is_sound: bool `(count,)`, whether training could use the pair.
+    """
+
+    def __init__(self, dataset: SegmentationDataset, name: str):
+        self.name = name
+        self.count = len(dataset.split(name))
+        self.sizes: collections.Counter[tuple[int, int]] = collections.Counter()
+        self.class_pixels = np.zeros(dataset.num_classes, np.int64)
+        self.class_images = np.zeros(dataset.num_classes, np.int64)
+        self.pixels_of_images = np.zeros(dataset.num_classes, np.int64)
+        self.void_pixels = 0
+        self.values = ValueSummary()
+        self.most_of = np.full(dataset.num_classes, -1)
+        self.digests = np.zeros((self.count, 16), np.uint8)
+        self.was_read = np.zeros(self.count, bool)
+        self.is_sound = np.zeros(self.count, bool)
+        self._ignore_label = dataset.ignore_label
+        self._most = np.zeros(dataset.num_classes, np.int64)
+
+    def add(self, index: int, reading: "Reading") -> None:
+        """Counts a pair in."""
+        self.values += reading.values
+        if reading.size is not None:
+            self.sizes[reading.size] += 1
+        if reading.label_pixels is None:
+            return
+        pixels = reading.label_pixels[: len(self.class_pixels)]
+        self.class_pixels += pixels
+        self.class_images += pixels > 0
+        self.pixels_of_images[pixels > 0] += reading.label_pixels.sum()
+        self.void_pixels += int(reading.label_pixels[self._ignore_label])
+        self.digests[index] = np.frombuffer(reading.digest, np.uint8)
+        self.was_read[index] = True
+        self.is_sound[index] = reading.is_sound
+        if reading.is_sound:
+            self.most_of[pixels > self._most] = index
+            self._most = np.maximum(self._most, pixels)
+
+    @property
+    def is_all_void(self) -> bool:
+        """Whether masks were read and hold nothing but void."""
+        return self.void_pixels > 0 and not self.class_pixels.any()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one pair holds.
+
+    Attributes:
+        problems: what is wrong with it.
+        size: `(height, width)` of the image; None where not even its header can be read.
+        label_pixels: int64 `(256,)`, pixels of each label in the mask; None where the pair cannot be read.
+        digest: 16 bytes, of the image's pixels; None where the pair cannot be read.
+        is_sound: whether training could use the pair.
+        values: what the mask's file holds.
+    """
+
+    problems: list[Problem]
+    size: tuple[int, int] | None
+    label_pixels: np.ndarray | None
+    digest: bytes | None
+    is_sound: bool
+    values: ValueSummary
+
+
+def survey_split(
+    dataset: SegmentationDataset, name: str, tell: Tell, track: Callable[[Iterable], Iterable] = iter
+) -> SplitSurvey:
+    """Reads every pair of a split and tells what is wrong with each.
+
+    Args:
+        dataset: the dataset.
+        name: the split.
+        tell: takes the problems, in the order of the pairs.
+        track: follows an iterable of as many items as the split has pairs, to show how far it is.
+    """
+    survey = SplitSurvey(dataset, name)
+    readings = in_order(functools.partial(read_pair, dataset, name), range(survey.count))
+    for index, reading in enumerate(track(readings)):
+        for problem in reading.problems:
+            tell(problem)
+        survey.add(index, reading)
+    return survey
+
+
+def read_pair(dataset: SegmentationDataset, name: str, index: int) -> Reading:
+    """Reads a pair and returns what it holds and what is wrong with it."""
+    samples = dataset.split(name)
+    values = look_at_mask(samples, index)
+    try:
+        image, labels = samples.read(index)
+    except (ValueError, OSError, SyntaxError) as error:  # the last is what Pillow calls a broken PNG
+        problems = [name_fault(samples, index, error)]
+        return Reading(problems, _size_from_header(samples, index), None, None, False, values)
+    problems, source = [], samples.source(index)
+    try:
+        require_same_size(image.shape[:2], labels.shape, source)
+    except ValueError as error:
+        problems.append(Problem("size_mismatch", source, str(error)))
+    try:
+        dataset.require_valid_labels(labels, source)
+    except ValueError as error:
+        problems.append(Problem("wrong_label", source, str(error)))
+    is_sound = not problems
+    label_pixels = count_values(labels)
+    if label_pixels[dataset.ignore_label] == labels.size:
+        detail = (
+            f"{source}: nothing but {dataset.ignore_label}, the void label, so there is nothing to learn from it. "
+            "Label it or take it out."
+        )
+        problems.append(Problem("all_void", source, detail))
+    return Reading(problems, image.shape[:2], label_pixels, digest_of(image), is_sound, values)
+
+
+def _size_from_header(samples: Split, index: int) -> tuple[int, int] | None:
+    try:
+        return samples.sizes(index)[0]
+    except (ValueError, OSError):
+        return None
+
+
+def digest_of(image: np.ndarray) -> bytes:
+    """Returns 16 bytes that depend on an image's pixels and shape, and on nothing else of its file."""
+    digest = hashlib.blake2b(str(image.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(image))
+    return digest.digest()
+
+
+def in_order(function: Callable[[Any], Any], items: Iterable, ahead: int = READ_AHEAD) -> Iterator[Any]:
+    """Yields `function(item)` of each item, in their order, called by several threads.
+
+    An executor's own `map` makes a task of every item at once.
+
+    Args:
+        function: what to call.
+        items: of any number.
+        ahead: how many calls may be under way or done before the next result is taken.
+    """
+    tasks: collections.deque = collections.deque()
+    # As many as there are processors, since each may hold an image of many megabytes.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            for item in items:
+                tasks.append(pool.submit(function, item))
+                if len(tasks) == ahead:
+                    yield tasks.popleft().result()
+            while tasks:
+                yield tasks.popleft().result()
+        finally:  # where it ends early, by Ctrl-C for one, what has not begun does not begin
+            for task in tasks:
+                task.cancel()
