@@ -50,9 +50,11 @@ SCHEMAS = {
     "benchmark": BenchmarkSettings,
 }
 CONFIG_NAMES = {verb: verb for verb in SCHEMAS} | {"train": "config"}
-# Settings whose values are paths: what a person types there is quoted for Hydra, whose grammar knows `,` and `=`.
+# Settings whose values are paths, or slices such as train[:80%]: what a person types there is quoted for Hydra, whose
+# grammar knows `,`, `=` and brackets.
 PATH_KEYS = re.compile(
-    r"\+{0,2}(run|input|output|hydra\.run\.dir|hydra\.sweep\.dir|[\w.]+\.(root|path|archive|manual_folder|images|masks))$"
+    r"\+{0,2}(run|input|output|hydra\.run\.dir|hydra\.sweep\.dir"
+    r"|[\w.]+\.(root|path|archive|\w+_folder|(\w+_)?(images|masks|annotations)|(train|val)_split))$"
 )
 # What is typed after a verb is a setting if it looks like this, and else the path of a run, which may hold a "=" too.
 SETTING = re.compile(r"[+~]*(hydra/)?[A-Za-z_][\w.@]*=|~")

@@ -418,7 +418,7 @@ def _facts(dataset: SegmentationDataset) -> dict[str, Any]:
 def _with_absolute_root(config: DictConfig) -> DictConfig:
     """Resolves interpolations, and a dataset's relative paths, so that the config runs from any folder."""
     resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
-    for key in ("root", "archive", "masks", "manual_folder"):
+    for key in ("root", "archive", "manual_folder", "mask_folder"):
         if isinstance(resolved.dataset.get(key), str):
             resolved.dataset[key] = str(Path(resolved.dataset[key]).expanduser().resolve())
     return resolved

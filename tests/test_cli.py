@@ -377,6 +377,9 @@ def test_a_path_arrives_as_typed(segtrain, asked, path):
         "dataset.images",
         "dataset.masks",
         "dataset.manual_folder",
+        "dataset.mask_folder",
+        "dataset.train_annotations",
+        "dataset.train_split",
     ],
 )
 @pytest.mark.parametrize("prefix", ["", "+", "++"])

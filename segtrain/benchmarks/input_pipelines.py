@@ -25,7 +25,7 @@ from segtrain.datasets.dataset import SegmentationDataset
 from segtrain.datasets.shapes import build_shapes
 from segtrain.pipeline.batches import training_batches
 from segtrain.pipeline.samples import Samples
-from segtrain.pipeline.usable_cores import usable_cores
+from segtrain.machine import usable_cores
 
 IMAGE_SIZE = (360, 480)
 NETWORK_SIZE = (224, 224)

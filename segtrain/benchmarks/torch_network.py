@@ -13,7 +13,7 @@ from torch import nn
 from segtrain.benchmarks.networks import DROPOUT, NUM_CLASSES, WIDTH, random_batch, turns_of
 from segtrain.benchmarks.other_process import answer_turns
 from segtrain.models.mirrored_network import Stages, small_stages
-from segtrain.pipeline.usable_cores import usable_cores
+from segtrain.machine import usable_cores
 
 
 class TorchSegNet(nn.Module):

@@ -41,3 +41,15 @@ Tell = Callable[[Problem], None]
 def refuse(problem: Problem) -> None:
     """Raises a ValueError with the problem's message: what a run does. `segtrain inspect` collects them instead."""
     raise ValueError(problem.detail)
+
+
+class BadSampleError(ValueError):
+    """One sample that cannot be used.
+
+    Attributes:
+        kind: what sort of thing is wrong.
+    """
+
+    def __init__(self, kind: ProblemKind, message: str):
+        super().__init__(message)
+        self.kind = kind

@@ -20,7 +20,7 @@ COUNTS = {"train": 10_582, "val": PUBLISHED_COUNTS["val"]}
 
 def build_voc2012_aug(
     *,
-    masks: str,
+    mask_folder: str,
     archive: str | None = None,
     resize: ResizeChoice = "stretch",
     cache: CacheChoice = "auto",
@@ -33,7 +33,7 @@ def build_voc2012_aug(
     Source: Hariharan et al. 2011, Semantic contours from inverse detectors; images and validation masks are VOC's.
 
     Args:
-        masks: folder with a PNG of class ids for each training image, usually called SegmentationClassAug.
+        mask_folder: folder with a PNG of class ids for each training image, usually called SegmentationClassAug.
         archive: VOCtrainval_11-May-2012.tar or the unpacked VOCdevkit; None downloads it.
         resize: how images reach the network's size.
         cache: where decoded pixels are kept.
@@ -43,10 +43,10 @@ def build_voc2012_aug(
             the training list.
         OSError: the archive could not be downloaded, or the disk is full.
     """
-    folder = Path(masks).expanduser().resolve()
+    folder = Path(mask_folder).expanduser().resolve()
     if not folder.is_dir():
         raise ValueError(
-            f"dataset.masks={masks} has to be a folder of PNGs of class ids, usually called SegmentationClassAug. "
+            f"dataset.mask_folder={mask_folder} has to be a folder of PNGs of class ids, usually called SegmentationClassAug. "
             "There is no such folder; segtrain cannot download it."
         )
     builder = prepared_voc2012(archive, folder)

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from segtrain.pipeline.samples import Samples
-from segtrain.pipeline.usable_cores import usable_cores
+from segtrain.machine import usable_cores
 
 
 def training_batches(

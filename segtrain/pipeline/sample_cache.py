@@ -13,7 +13,7 @@ from typing import IO
 
 import numpy as np
 
-from segtrain.pipeline.free_memory import CGROUP, free_memory
+from segtrain.machine import CGROUP, free_memory
 
 Sample = tuple[np.ndarray, np.ndarray]
 Decode = Callable[[int], Sample]

@@ -53,7 +53,7 @@ def require_masks(found, written):
 def test_without_a_list_all_masks_count_but_those_for_validation(tmp_path, devkit, masks, packed, capsys):
     folder, written = masks
     archive = devkit.pack(tmp_path / "a.tar") if packed else devkit.folder
-    dataset = build_voc2012_aug(masks=str(folder), archive=str(archive))
+    dataset = build_voc2012_aug(mask_folder=str(folder), archive=str(archive))
     wanted = sorted({*devkit.masks["train"], *ADDED})
     require_masks(read_all(dataset, "train"), {image_id: written[image_id] for image_id in wanted})
     require_masks(read_all(dataset, "val"), devkit.masks["val"])
@@ -71,7 +71,7 @@ def test_a_list_chooses(tmp_path, devkit, masks, name, place, line):
     folder, written = masks
     wanted = [ADDED[1], *list(devkit.masks["train"])[:2]]
     (tmp_path / place / name).write_text("".join(line.format(id=image_id) + "\n" for image_id in wanted))
-    dataset = build_voc2012_aug(masks=str(folder), archive=str(devkit.folder))
+    dataset = build_voc2012_aug(mask_folder=str(folder), archive=str(devkit.folder))
     require_masks(read_all(dataset, "train"), {image_id: written[image_id] for image_id in wanted})
 
 
@@ -80,7 +80,7 @@ def test_it_is_kept_apart_from_voc2012_and_from_other_masks(tmp_path, devkit, ma
     image_id = sorted(devkit.masks["train"])[0]
 
     def label():
-        dataset = build_voc2012_aug(masks=str(folder), archive=str(devkit.folder))
+        dataset = build_voc2012_aug(mask_folder=str(folder), archive=str(devkit.folder))
         return int(read_all(dataset, "train")[image_id][0, 0])
 
     assert label() == 5
@@ -90,7 +90,7 @@ def test_it_is_kept_apart_from_voc2012_and_from_other_masks(tmp_path, devkit, ma
     Image.fromarray(np.full_like(written[image_id], 6)).save(folder / f"{image_id}.png")
     assert label() == 6
     (tmp_path / "train_aug.txt").write_text(f"{image_id}\n")
-    dataset = build_voc2012_aug(masks=str(folder), archive=str(devkit.folder))
+    dataset = build_voc2012_aug(mask_folder=str(folder), archive=str(devkit.folder))
     assert list(read_all(dataset, "train")) == [image_id]
 
 
@@ -99,7 +99,7 @@ def test_what_is_wrong_is_told(tmp_path, devkit, masks):
 
     def refused(told):
         with pytest.raises(ValueError, match=told):
-            build_voc2012_aug(masks=str(folder), archive=str(devkit.folder))
+            build_voc2012_aug(mask_folder=str(folder), archive=str(devkit.folder))
 
     validated = list(devkit.masks["val"])[0]
     listing = tmp_path / "train_aug.txt"

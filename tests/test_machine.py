@@ -1,7 +1,9 @@
+import os
+
 import psutil
 import pytest
 
-from segtrain.pipeline.free_memory import free_memory
+from segtrain.machine import free_memory, usable_cores
 
 STATISTICS = "anon 500\nfile 60000\ninactive_file 30000\ntotal_inactive_file 40000"
 UNLIMITED = 0x7FFFFFFFFFFFF000  # what version 1 writes where there is no limit
@@ -35,3 +37,35 @@ def test_free_memory_is_what_the_container_leaves(tmp_path, folder, files, left)
         assert 100_000_000 < free <= psutil.virtual_memory().total
     else:
         assert free == left
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "100000 100000"}, 1),
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": "150000 100000"}, 2),
+        ({"cpu.max": "6400000 100000"}, 8),
+        ({"cpu.max": "max 100000"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
+        ({"cpu.max": "?"}, 8),
+        ({}, 8),
+    ],
+)
+def test_a_containers_quota_counts_where_it_is_less_than_the_cores(tmp_path, monkeypatch, files, cores):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"{text}\n")
+    assert usable_cores(tmp_path) == cores
+
+
+def test_the_cores_that_the_process_is_bound_to_count():
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        assert usable_cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+    assert 1 <= usable_cores() <= len(before)

@@ -1,5 +1,7 @@
-"""How much memory is to be had, in a container too."""
+"""What this process may use of the machine, in a container too: memory and processor cores."""
 
+import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,3 +41,25 @@ def _reclaimable(folder: Path, file_pages: str) -> int:
     except OSError:
         return 0
     return next((int(value) for name, value in fields if name == file_pages), 0)
+
+
+def usable_cores(cgroup: Path = CGROUP) -> int:
+    """Returns the cores that the process is bound to, or what the container's quota makes of them if less.
+
+    Args:
+        cgroup: folder of the process's control group, version 2, or of the controllers' groups, version 1.
+    """
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(bound, _quota(cgroup))))
+
+
+def _quota(cgroup: Path) -> float:
+    """Returns the processor time a second that a control group is given, in seconds; infinite where it has no limit."""
+    try:
+        if (cgroup / "cpu.max").is_file():
+            quota, period = (cgroup / "cpu.max").read_text().split()
+        else:
+            quota, period = ((cgroup / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        return float(quota) / float(period) if quota.strip() not in ("max", "-1") else float("inf")
+    except (OSError, ValueError):
+        return float("inf")
