@@ -23,9 +23,9 @@ from segtrain.benchmarks.alternation import NOT_MEASURED, Figure, ratio, seconds
 from segtrain.benchmarks.other_process import OtherProcess, answer_turns
 from segtrain.datasets.dataset import SegmentationDataset
 from segtrain.datasets.shapes import build_shapes
+from segtrain.machine import usable_cores
 from segtrain.pipeline.batches import training_batches
 from segtrain.pipeline.samples import Samples
-from segtrain.machine import usable_cores
 
 IMAGE_SIZE = (360, 480)
 NETWORK_SIZE = (224, 224)

@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from segtrain.benchmarks.alternation import Figure, ratio, seconds_of, take_turns
 from segtrain.benchmarks.device import count_flops, measured_peak, peak_memory
+from segtrain.machine import usable_cores
 from segtrain.pipeline.batches import batch_spec, training_batches
 from segtrain.pipeline.samples import Samples
-from segtrain.machine import usable_cores
 from segtrain.training.trainer import Evaluator, Trainer, training_step
 
 TIMED_STEPS = 50

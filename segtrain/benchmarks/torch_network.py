@@ -12,8 +12,8 @@ from torch import nn
 
 from segtrain.benchmarks.networks import DROPOUT, NUM_CLASSES, WIDTH, random_batch, turns_of
 from segtrain.benchmarks.other_process import answer_turns
-from segtrain.models.mirrored_network import Stages, small_stages
 from segtrain.machine import usable_cores
+from segtrain.models.mirrored_network import Stages, small_stages
 
 
 class TorchSegNet(nn.Module):

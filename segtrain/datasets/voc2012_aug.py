@@ -46,8 +46,8 @@ def build_voc2012_aug(
     folder = Path(mask_folder).expanduser().resolve()
     if not folder.is_dir():
         raise ValueError(
-            f"dataset.mask_folder={mask_folder} has to be a folder of PNGs of class ids, usually called SegmentationClassAug. "
-            "There is no such folder; segtrain cannot download it."
+            f"dataset.mask_folder={mask_folder} has to be a folder of PNGs of class ids, usually called "
+            "SegmentationClassAug. There is no such folder; segtrain cannot download it."
         )
     builder = prepared_voc2012(archive, folder)
     warn_of_counts("voc2012_aug", builder.info.metadata, COUNTS)

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from segtrain.pipeline.samples import Samples
 from segtrain.machine import usable_cores
+from segtrain.pipeline.samples import Samples
 
 
 def training_batches(

@@ -7,8 +7,8 @@ import pytest
 
 from segtrain.benchmarks.run_throughput import Run, measure_run, measure_xla
 from segtrain.datasets.shapes import build_shapes
-from segtrain.pipeline.samples import Samples
 from segtrain.machine import usable_cores
+from segtrain.pipeline.samples import Samples
 from segtrain.training.losses.cross_entropy import build_cross_entropy
 from segtrain.training.trainer import Evaluator, Trainer
 
