@@ -134,13 +134,23 @@ def test_compiled_it_equals_keras_too(way, policy):
     ],
 )
 def test_maps_far_from_zero_keep_their_digits(way, mean):
-    """A variance taken as mean of squares less square of mean has none left."""
+    """A variance taken as mean of squares less square of mean has none left.
+
+    How far XLA's sums are off depends on the processor: there Keras' own layer, compiled alike, says what can be had.
+    """
     images = normal((4, 16, 16, 8), mean=mean, deviation=1.0)
     exact = images.astype(np.float64)
     expected = (exact - exact.mean(axis=(0, 1, 2))) / np.sqrt(exact.var(axis=(0, 1, 2)) + 1e-3)
-    layer = FusedBatchNormalization()
-    outputs = compiled(lambda images, _: layer(images, training=True), way, images.shape)(images, images)
-    np.testing.assert_allclose(outputs.numpy(), expected, rtol=0, atol=1e-6 * mean)
+
+    def error_of(layer):
+        outputs = compiled(lambda images, _: layer(images, training=True), way, images.shape)(images, images)
+        return np.abs(outputs.numpy() - expected).max()
+
+    allowed = 1e-6 * mean
+    if way == "xla":
+        allowed = max(allowed, error_of(keras.layers.BatchNormalization()))
+        assert allowed < 1e-5 * mean
+    assert error_of(FusedBatchNormalization()) <= allowed
 
 
 def test_the_kernel_is_what_trains():
