@@ -227,22 +227,30 @@ def inspect(settings: InspectSettings, invocation: Invocation) -> None:
     """
     from segtrain.inspection.examination import examine
     from segtrain.inspection.findings import Findings
+    from segtrain.inspection.gallery import gather_draws, gather_samples, try_augmentation
+    from segtrain.inspection.summary import summarise
     from segtrain.reports import inspection as reports
 
     folder, console, findings = invocation.folder, Console(), Findings()
+    of_run = {"image_size": settings.image_size, "seed": settings.seed}
     try:
         dataset = build(settings.dataset, tell=findings.tell)
         augmentation = build(settings.augmentation, ignore_label=dataset.ignore_label, channels=dataset.channels)
+        try_augmentation(dataset, augmentation, **of_run)
     except ValueError:
         reports.report_problems(folder, findings, console)  # what has been found until here may be why
         raise
     surveys = examine(dataset, findings, console)
-    inspection = reports.summarise(dataset, surveys, findings, settings.dataset) | {"command": invocation.command}
+    inspection = summarise(dataset, surveys, findings, settings.dataset) | {"command": invocation.command}
     reports.report_inspection(folder, inspection, console)
-    pictures = reports.draw_pictures(folder, dataset, surveys, augmentation, settings.image_size, settings.seed)
+    pictures, failure = reports.draw_samples(folder, gather_samples(dataset, surveys), dataset), None
+    try:
+        pictures |= reports.draw_augmented(folder, gather_draws(dataset, surveys, augmentation, **of_run), dataset)
+    except ValueError as error:  # on another sample than was tried: the page tells of the data all the same
+        failure = str(error)
     reports.write_inspection_page(folder, inspection, pictures)
     console.print(f"page {folder.inspection_page}", markup=False, highlight=False, soft_wrap=True)
-    reports.require_no_errors(inspection)
+    reports.require_no_errors(inspection, failure)
 
 
 def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:
