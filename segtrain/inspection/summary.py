@@ -31,10 +31,7 @@ def summarise(
     is_told = suggestion and suggestion.settings and may_be_misread(findings.counts("error"), option)
     return {
         "dataset": dataset.name,
-        "class_names": list(dataset.class_names),
-        "ignore_label": dataset.ignore_label,
-        "palette": [list(colour) for colour in dataset.palette],
-        "channels": dataset.channels,
+        **dataset.facts(),
         "splits": {name: _split_as_dict(survey, dataset) for name, survey in by_split.items()},
         "median_frequency_weights": weights,
         "mask_values": values_as_dict(values, suggestion) if suggestion else None,

@@ -17,6 +17,7 @@ from segtrain.inspection.gallery import Sample
 from segtrain.inspection.summary import problems_as_dict
 from segtrain.reports.page import picture_source, show_score, show_share, write_page
 from segtrain.reports.sample_sheets import save_picture, sheet_of_draws, sheet_of_samples
+from segtrain.reports.terminal import print_line
 from segtrain.run_folder import RunFolder
 
 # What the page and the terminal show; inspect.json has more.
@@ -117,7 +118,7 @@ def print_inspection(console: Console, inspection: dict[str, Any]) -> None:
     if inspection["suggestion"]:
         told = [f"The masks hold {inspection['mask_values']['looks_like']}. To take all of that for classes, type"]
         for line in [*told, f"  {inspection['suggestion']['typed']}"]:
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            print_line(console, line)
 
 
 def print_problems(console: Console, problems: dict[str, Any]) -> None:
@@ -134,7 +135,7 @@ def print_problems(console: Console, problems: dict[str, Any]) -> None:
                 each["detail"] for each in problems["problems"] if (each["kind"], each["severity"]) == (kind, severity)
             ]
             for detail in details[:PROBLEMS_ON_TERMINAL]:
-                console.print(f"  {detail}", markup=False, highlight=False, soft_wrap=True)
+                print_line(console, f"  {detail}")
             if count > PROBLEMS_ON_TERMINAL:
                 console.print(f"  and {count - PROBLEMS_ON_TERMINAL:,} more", highlight=False)
 
