@@ -10,9 +10,11 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import pydantic
+import yaml
 from annotated_types import Ge, Le, Len
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -130,6 +132,30 @@ def read_settings(config: DictConfig, schema: type) -> Any:
     if issubclass(schema, TrainSettings):
         _check_together(values)
     return schema(**{field.name: values[field.name] for field in fields(schema)})
+
+
+def read_settings_of_run(path: Path) -> TrainSettings:
+    """Returns the settings that a run left as `path`, checked as those of a new run are.
+
+    Raises:
+        ValueError: it cannot be read, or is no config of a run.
+    """
+    try:
+        config = OmegaConf.load(path)
+        if not isinstance(config, DictConfig):
+            raise ValueError("it holds no settings")
+        return read_settings(config, TrainSettings)
+    except (ValueError, OSError, yaml.YAMLError) as error:
+        raise ValueError(f"{path} is not the config of a run: {str(error).splitlines()[0]}") from error
+
+
+def with_absolute_paths(config: DictConfig) -> DictConfig:
+    """Resolves interpolations, and a dataset's relative paths, so that the config runs from any folder."""
+    resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
+    for key in ("root", "archive", "manual_folder", "mask_folder"):
+        if isinstance(resolved.dataset.get(key), str):
+            resolved.dataset[key] = str(Path(resolved.dataset[key]).expanduser().resolve())
+    return resolved
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

@@ -67,6 +67,12 @@ def test_an_image_of_one_class_has_it_everywhere(make_predictor, resize, size):
     assert (predicted == 2).all()
 
 
+def scale_of_squares(size):
+    """Returns how many pixels of an image make one where its largest part of the network's shape fills the network."""
+    shrunk = [own / network for own, network in zip(size, NETWORK, strict=True)]
+    return max(min(shrunk), (shrunk[0] * shrunk[1] / 16) ** 0.5)
+
+
 @pytest.mark.parametrize("size", [size for size in SIZES if min(size) > 1])
 @pytest.mark.parametrize("axis", [0, 1], ids=["rows", "columns"])
 @pytest.mark.parametrize("resize", RESIZES)
@@ -75,7 +81,8 @@ def test_stripes_land_where_they_are(make_predictor, resize, size, axis):
     labels, image = stripes(size, axis)
     predicted = make_predictor(NETWORK, resize).predict(image)
     shrunk = [own / network for own, network in zip(size, NETWORK, strict=True)]
-    pixel = max(1, shrunk[axis] if resize == "stretch" else max(shrunk))
+    scale = {"stretch": shrunk[axis], "letterbox": max(shrunk), "crop_square": scale_of_squares(size)}[resize]
+    pixel = max(1, scale)
     distance = np.abs(np.arange(size[axis])[:, None] + 0.5 - np.array([0.2, 0.6]) * size[axis]).min(axis=1)
     far = distance > pixel + 0.5
     assert np.count_nonzero(far) >= 8
@@ -96,10 +103,23 @@ def test_images_of_all_sizes_take_one_trace(make_predictor):
 
 
 @pytest.mark.parametrize(
-    ("resize", "sees_padding"), [("letterbox", True), ("crop_square", True), ("stretch", False), ("not told", False)]
+    ("resize", "sees_padding"), [("letterbox", True), ("crop_square", False), ("stretch", False), ("not told", False)]
 )
 def test_which_runs_see_padded_images(make_predictor, resize, sees_padding):
     """A square of value 200 takes two thirds of 24x36, and the rest is black."""
     predicted = make_predictor(NETWORK, resize, tells_the_padding).predict(np.full((48, 48, 3), 200, np.uint8))
     assert (predicted == (0 if sees_padding else 1)).all()
     assert predicted.shape == (48, 48)
+
+
+@pytest.mark.parametrize("size", [(48, 240), (240, 72), (48, 72)])
+def test_a_run_of_squares_sees_what_it_was_trained_with_and_all_around_it(make_predictor, size):
+    """Inside, its labels are those of the part alone; stretched or letterboxed as a whole they would be others."""
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    predicted = make_predictor(NETWORK, "crop_square").predict(image)
+    top, left = (size[0] - 48) // 2, (size[1] - 72) // 2
+    part = np.s_[top : top + 48, left : left + 72]
+    alone = make_predictor(NETWORK, "stretch").predict(image[part])
+    inner = np.s_[2:-2, 2:-2]  # logits are interpolated across the part's edge
+    np.testing.assert_array_equal(predicted[part][inner], alone[inner])
+    assert len(np.unique(predicted)) == 3

@@ -9,6 +9,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, Len
 
 from segtrain.augmentations.four_channels import add_fourth, drop_fourth
+from segtrain.pipeline.resizing import resize_image
 
 
 class RotateFlipCrop(albumentations.DualTransform):
@@ -16,6 +17,9 @@ class RotateFlipCrop(albumentations.DualTransform):
 
     It draws what `Rotate`, `HorizontalFlip` and `RandomResizedCrop` draw one after another, and interpolates once
     where they do twice: quicker, and a little sharper. The angle and the part are uniform as there.
+
+    An image whose part shrinks to a half or less is averaged first over areas of so many whole pixels, since a warp
+    looks at four pixels for one and passes the others by; what is left to the warp is less than a half.
 
     Args:
         size: `(height, width)` to bring the part to.
@@ -58,10 +62,12 @@ class RotateFlipCrop(albumentations.DualTransform):
         across, down = self.size[1] / (right - left), self.size[0] / (bottom - top)
         # Corners of pixels, not their middles, are what a resizing keeps in place: hence the halves.
         fit = np.array([[across, 0, (0.5 - left) * across - 0.5], [0, down, (0.5 - top) * down - 0.5], [0, 0, 1]])
-        return {"matrix": (fit @ mirror @ rotate)[:2]}
+        return {"matrix": (fit @ mirror @ rotate)[:2], "pixels_for_one": int(1 / max(across, down))}
 
-    def apply(self, img: np.ndarray, matrix: np.ndarray, **params: Any) -> np.ndarray:
-        """Warps an image, with linear interpolation."""
+    def apply(self, img: np.ndarray, matrix: np.ndarray, pixels_for_one: int = 1, **params: Any) -> np.ndarray:
+        """Warps an image, with linear interpolation; what shrinks by 2 or more is averaged before."""
+        if pixels_for_one > 1:
+            img, matrix = _shrink(img, matrix, pixels_for_one)
         if img.shape[2] == 3:
             return drop_fourth(self._warp(add_fourth(img), matrix, cv2.INTER_LINEAR, self.fill))
         return self._warp(img, matrix, cv2.INTER_LINEAR, self.fill)
@@ -76,3 +82,12 @@ class RotateFlipCrop(albumentations.DualTransform):
             pixels, matrix, (width, height), flags=interpolation, borderMode=cv2.BORDER_CONSTANT, borderValue=[fill] * 4
         )
         return warped.reshape(height, width, *pixels.shape[2:])  # OpenCV drops a channel axis of 1
+
+
+def _shrink(image: np.ndarray, matrix: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the image with areas of `factor` x `factor` pixels averaged, and the warp that goes with it."""
+    height, width = image.shape[:2]
+    shrunk = resize_image(image, (-(-height // factor), -(-width // factor)))
+    across, down = width / shrunk.shape[1], height / shrunk.shape[0]
+    back = np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2], [0, 0, 1]])
+    return shrunk, matrix @ back

@@ -1,21 +1,29 @@
 """Images a second of a run's parts and of the whole: the pipeline alone, the bare step, the loop around both."""
 
+import dataclasses
 import functools
 import itertools
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from io import StringIO
 from typing import Any
 
 import keras
 import tensorflow as tf
+from rich.console import Console
 
+from segtrain.augmentations.augmentation import Augmentation
 from segtrain.benchmarks.alternation import Figure, ratio, seconds_of, take_turns
 from segtrain.benchmarks.device import count_flops, measured_peak, peak_memory
+from segtrain.datasets.dataset import SegmentationDataset
 from segtrain.machine import usable_cores
 from segtrain.pipeline.batches import batch_spec, training_batches
 from segtrain.pipeline.samples import Samples
-from segtrain.training.trainer import Evaluator, Trainer, training_step
+from segtrain.training.callbacks.checkpoint import Checkpoint
+from segtrain.training.callbacks.display import Display
+from segtrain.training.callbacks.pictures import Pictures
+from segtrain.training.run import Run
+from segtrain.training.trainer import Trainer, training_step
 
 TIMED_STEPS = 50
 # A round of the run's parts takes seconds, and what it has to tell apart is a few percent: so there are more of them.
@@ -25,29 +33,33 @@ UNTIMED_STEPS = 2 * usable_cores() + 2
 STEPS_PER_ROUND = UNTIMED_STEPS + TIMED_STEPS
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a run trains, on few samples.
+def choose_samples(
+    dataset: SegmentationDataset, augmentation: Augmentation, *, most: int | None, batch_size: int, **of_run: Any
+) -> tuple[Samples, Samples]:
+    """Returns as many training samples as a round takes, kept where a run keeps all, and a few to validate.
 
-    Attributes:
-        trainer: says on which devices.
-        model: the model.
-        optimizer: its optimizer.
-        loss: its loss.
-        training: the training samples, as many as a round takes.
-        evaluator: of a few validation samples; the loop ends its epochs with it.
+    Args:
+        dataset: the dataset.
+        augmentation: the run's.
+        most: how many training samples a run would use; all when None.
         batch_size: images of a step.
-        callbacks: what the loop drives.
+        **of_run: image size and seed, see `Samples`.
     """
+    # Fewer images would fit into memory where all of them do not.
+    whole = Samples(dataset, "train", augmentation=augmentation, max_samples=most, **of_run)
+    dataset, most = dataclasses.replace(dataset, cache=whole.cache_kind), len(whole)
+    del whole  # and the room that its cache would need
+    most = min(STEPS_PER_ROUND * batch_size, most)
+    training = Samples(dataset, "train", augmentation=augmentation, max_samples=most, **of_run)
+    return training, Samples(dataset, "val", max_samples=batch_size, **of_run)
 
-    trainer: Trainer
-    model: keras.Model
-    optimizer: keras.optimizers.Optimizer
-    loss: Callable[[Any, Any], Any]
-    training: Samples
-    evaluator: Evaluator
-    batch_size: int
-    callbacks: Sequence[keras.callbacks.Callback]
+
+def without_files(run: Run) -> Run:
+    """Returns the run with callbacks that write no pictures and checkpoints, and a display that nobody sees."""
+    callbacks = [callback for callback in run.callbacks if not isinstance(callback, (Checkpoint, Pictures))]
+    unseen = Console(file=StringIO(), force_terminal=True)  # it draws as on a terminal
+    display = Display(unseen, run.batch_size, run.training.cache_kind)
+    return dataclasses.replace(run, callbacks=[*callbacks, display])
 
 
 def measure_run(run: Run, rounds: int) -> dict[str, Figure]:

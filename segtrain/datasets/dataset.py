@@ -4,7 +4,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -83,6 +83,16 @@ class SegmentationDataset:
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+    def facts(self) -> dict[str, Any]:
+        """Returns what results.json and inspect.json say of the classes and images, as plain values."""
+        return {
+            "class_names": list(self.class_names),
+            "ignore_label": self.ignore_label,
+            "palette": [list(colour) for colour in self.palette],
+            "channels": self.channels,
+            "white": self.white,
+        }
 
     def split(self, name: str) -> Split:
         """Returns the split called `name`.

@@ -1,11 +1,17 @@
-"""Says which file of a pair is at fault where it cannot be read, and how."""
+"""Says which file of a pair is at fault where it cannot be used, and how."""
 
-from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from segtrain.datasets.dataset import Split
-from segtrain.datasets.file_pairs import FilePairs
-from segtrain.datasets.image_files import read_stored
-from segtrain.datasets.problems import Problem
+from segtrain.datasets.problems import BadSampleError, Problem
+
+
+@runtime_checkable
+class HasImageFiles(Protocol):
+    """A split whose images are files."""
+
+    def image_source(self, index: int) -> str:
+        """Returns the path of the image."""
 
 
 def name_fault(samples: Split, index: int, error: Exception) -> Problem:
@@ -14,29 +20,26 @@ def name_fault(samples: Split, index: int, error: Exception) -> Problem:
     Args:
         samples: the split.
         index: which pair.
-        error: what reading it raised; of files, its message begins with the file's path.
+        error: what reading it raised. A `BadSampleError` says of which kind it is; where the image's file is at fault,
+            the message begins with its path.
     """
-    message, mask = str(error), samples.source(index)
-    if not isinstance(samples, FilePairs):
-        return Problem("unreadable", mask, message if mask in message else f"{mask}: {message}")
-    image = samples.image_source(index)
+    kind = error.kind if isinstance(error, BadSampleError) else "unreadable"
+    message = str(error) if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {error}"
+    image = image_source(samples, index)
     if message.startswith(f"{image}:"):
-        return Problem("unreadable", image, message)
+        return Problem(kind, image, message)
+    mask = mask_source(samples, index)
+    return Problem(kind, mask, message if mask in message else f"{mask}: {message}")
+
+
+def mask_source(samples: Split, index: int) -> str:
+    """Returns where a pair's mask comes from, for messages; its number where the name cannot be read."""
     try:
-        samples.mask_pixels(index)
-    except ValueError:
-        return Problem("wrong_format" if _is_image(mask) else "unreadable", mask, message)
-    return Problem("wrong_label", mask, message)
+        return samples.source(index)
+    except Exception:
+        return f"sample {index}"
 
 
 def image_source(samples: Split, index: int) -> str:
     """Returns where a pair's image comes from, for messages."""
-    return samples.image_source(index) if isinstance(samples, FilePairs) else samples.source(index)
-
-
-def _is_image(path: str) -> bool:
-    try:
-        read_stored(Path(path))
-    except ValueError:
-        return False
-    return True
+    return samples.image_source(index) if isinstance(samples, HasImageFiles) else mask_source(samples, index)

@@ -9,7 +9,8 @@ def median_frequency_weights(class_pixels: np.ndarray, pixels_of_images: np.ndar
     A class's frequency is its pixels over all pixels of the images that have it, void ones included: "the total number
     of pixels in images where c is present". Void itself has no frequency, and so no part in the median.
     Source: Eigen and Fergus 2015, https://arxiv.org/abs/1411.4734, section 6.3.2, which SegNet follows
-    (https://arxiv.org/abs/1511.00561, section 3.1).
+    (https://arxiv.org/abs/1511.00561, section 3.1). SegNet's published table for CamVid has void for a twelfth class,
+    which moves the median, and with it every weight.
 
     Args:
         class_pixels: int64 `(classes,)`, pixels of each class.

@@ -1,7 +1,8 @@
 """Chooses samples to look at, as they are and as augmentation makes them."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,58 +11,90 @@ from segtrain.datasets.dataset import SegmentationDataset, spread_evenly
 from segtrain.inspection.findings import printable
 from segtrain.inspection.survey import SplitSurvey
 from segtrain.pipeline.samples import Samples
-from segtrain.reports.sample_sheets import Sample
 
 SAMPLES_OF_TRAIN = 8
 SAMPLES_OF_OTHERS = 4
 AUGMENTED_SAMPLES = 3
 DRAWS = 3
+SAMPLES_TRIED = 5
 
 
-def gather_samples(dataset: SegmentationDataset, surveys: Sequence[SplitSurvey]) -> list[Sample]:
-    """Returns some samples of each split at their own size; of broken pairs there are none."""
-    gathered = []
+@dataclass(frozen=True)
+class Sample:
+    """An image and its labels at any size: uint8 `(height, width, channels)` and `(height, width)`, with a caption."""
+
+    caption: str
+    image: np.ndarray
+    labels: np.ndarray
+
+
+def gather_samples(dataset: SegmentationDataset, surveys: Sequence[SplitSurvey]) -> Iterator[Sample]:
+    """Yields some samples of each split at their own size, read one by one; of broken pairs there are none."""
     for survey in surveys:
         samples = dataset.split(survey.name)
         for index in choose_samples(survey, SAMPLES_OF_TRAIN if survey.name == "train" else SAMPLES_OF_OTHERS):
-            gathered.append(Sample(f"{survey.name}: {printable(samples.name(index))}", *samples.read(index)))
-    return gathered
+            yield Sample(f"{survey.name}: {printable(samples.name(index))}", *samples.read(index))
 
 
 def gather_draws(
     dataset: SegmentationDataset,
-    survey: SplitSurvey,
+    surveys: Sequence[SplitSurvey],
     augmentation: Augmentation,
     *,
-    image_size: tuple[int, int],
+    image_size: tuple[int, int] | None,
     seed: int,
-) -> list[list[Sample]]:
-    """Returns some samples at the network's size, each followed by what training sees of it in the first epochs.
+) -> Iterator[list[Sample]]:
+    """Yields some samples at the network's size, each followed by what training sees of it in the first epochs.
 
     Args:
         dataset: the dataset.
-        survey: counts over its training split.
+        surveys: counts over its splits, of which the training split counts.
         augmentation: the run's.
-        image_size: `(height, width)` of the network.
+        image_size: `(height, width)` of the network; None leaves each image at its own.
         seed: the run's.
 
     Raises:
-        ValueError: the augmentation does not return what a run needs.
+        ValueError: the augmentation cannot be used.
     """
-    chosen = choose_samples(survey, AUGMENTED_SAMPLES)
-    if not chosen:
-        return []
-    samples = Samples(
-        dataclasses.replace(dataset, cache="none"), survey.name,
-        image_size=image_size, augmentation=augmentation, seed=seed,
-    )  # fmt: skip
-    return [
-        [
-            Sample(printable(samples.name(index)), *samples.at_network_size(index)),
-            *(Sample(f"epoch {epoch + 1}", *samples.augmented(index, epoch)) for epoch in range(DRAWS)),
-        ]
-        for index in chosen
-    ]
+    for survey in (survey for survey in surveys if survey.is_sound.any() and survey.name == "train"):
+        samples = _as_trained(dataset, augmentation, image_size, seed)
+        for index in choose_samples(survey, AUGMENTED_SAMPLES):
+            yield [
+                Sample(printable(samples.name(index)), *samples.at_network_size(index)),
+                *(Sample(f"epoch {epoch + 1}", *_augmented(samples, index, epoch)) for epoch in range(DRAWS)),
+            ]
+
+
+def try_augmentation(
+    dataset: SegmentationDataset, augmentation: Augmentation, *, image_size: tuple[int, int] | None, seed: int
+) -> None:
+    """Augments the first sample of the training split that can be read, before all of them are.
+
+    Raises:
+        ValueError: the augmentation cannot be used.
+    """
+    for index in range(min(SAMPLES_TRIED, len(dataset.splits.get("train", ())))):
+        try:
+            samples = _as_trained(dataset, augmentation, image_size, seed)
+            samples.at_network_size(index)
+        except Exception:  # a fault of the data, which the survey tells
+            continue
+        _augmented(samples, index, epoch=0)
+        return
+
+
+def _as_trained(dataset, augmentation, image_size, seed) -> Samples:
+    uncached = dataclasses.replace(dataset, cache="none")
+    return Samples(uncached, "train", image_size=image_size, augmentation=augmentation, seed=seed)
+
+
+def _augmented(samples: Samples, index: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        return samples.augmented(index, epoch)
+    except ValueError:
+        raise
+    except Exception as error:  # a transform of anybody's may raise anything
+        raise ValueError(f"augmentation: {type(error).__name__} on {samples.name(index)}: {error}") from error
 
 
 def choose_samples(survey: SplitSurvey, most: int) -> list[int]:

@@ -1,6 +1,6 @@
 """What masks look like as they are stored, and the settings to paste for them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,12 @@ import yaml
 from segtrain.datasets.dataset import Split
 from segtrain.datasets.file_pairs import FilePairs
 from segtrain.datasets.mask_coding import Suggestion, ValueSummary, suggest_settings, summarise
+from segtrain.datasets.problems import ProblemKind
 from segtrain.inspection.counting import count_values
 
 VALUES_TOLD = 100
+# Errors that other settings may mend.
+MISREAD: set[ProblemKind] = {"wrong_label", "wrong_format"}
 
 
 def look_at_mask(samples: Split, index: int) -> ValueSummary:
@@ -20,7 +23,7 @@ def look_at_mask(samples: Split, index: int) -> ValueSummary:
         return ValueSummary()
     try:
         pixels, palette = samples.mask_pixels(index), samples.mask_palette(index)
-    except ValueError:
+    except Exception:  # whatever it is, it is told when the pair is read
         return ValueSummary()
     if pixels.ndim > 2 or pixels.dtype != np.uint8:
         return summarise(pixels, palette)
@@ -52,6 +55,17 @@ def suggest_for(values: ValueSummary, option: Mapping[str, Any], ignore_label: i
         # A few gaps are taken for classes that are there by name alone; who did not mean them names the others.
         settings = {"classes": {f"class_{value}": value for value in ids}}
     return Suggestion(looks_like, settings)
+
+
+def may_be_misread(errors: Collection[ProblemKind], option: Mapping[str, Any]) -> bool:
+    """Says whether other settings for the masks may mend some of the errors.
+
+    Args:
+        errors: their kinds.
+        option: the dataset's settings. A class that they name is missed where it is absent; one that was made up from
+            the masks may be none.
+    """
+    return bool((MISREAD if option.get("classes") else {*MISREAD, "absent_class"}) & set(errors))
 
 
 def values_as_dict(values: ValueSummary, suggestion: Suggestion) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import collections
 import functools
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,9 +13,11 @@ import numpy as np
 from segtrain.datasets.dataset import SegmentationDataset, Split, require_same_size
 from segtrain.datasets.mask_coding import ValueSummary
 from segtrain.datasets.problems import Problem, Tell
-from segtrain.inspection.broken_pairs import name_fault
+from segtrain.inspection.broken_pairs import HasImageFiles, name_fault
 from segtrain.inspection.counting import count_values
+from segtrain.inspection.image_kinds import kind_as_read, kind_of_file
 from segtrain.inspection.mask_values import look_at_mask
+from segtrain.machine import usable_cores
 
 # Pairs that are read ahead of the counting: enough that one large photo does not keep the other threads waiting.
 READ_AHEAD = 64
@@ -29,10 +30,13 @@ class SplitSurvey:
         name: the split's name.
         count: pairs in the split.
         sizes: how many images have each `(height, width)`, those of pairs that cannot be read included.
+        image_kinds: how many images have channels and depth of each kind, such as `RGB, 8 bits`: those of the file, or
+            of the image as it is read where it is none.
         class_pixels: int64 `(classes,)`, pixels of each class.
         class_images: int64 `(classes,)`, masks with at least one pixel of the class.
         pixels_of_images: int64 `(classes,)`, all pixels of those masks.
         void_pixels: pixels of the void label.
+        wrong_pixels: pixels of labels that are neither class nor void.
         values: what the masks' files hold; nothing where masks are no files.
         most_of: int64 `(classes,)`, index of the sound pair with most pixels of each class; -1 where there is none.
         digests: uint8 `(count, 16)`, of each image's pixels.
@@ -44,10 +48,12 @@ class SplitSurvey:
         self.name = name
         self.count = len(dataset.split(name))
         self.sizes: collections.Counter[tuple[int, int]] = collections.Counter()
+        self.image_kinds: collections.Counter[str] = collections.Counter()
         self.class_pixels = np.zeros(dataset.num_classes, np.int64)
         self.class_images = np.zeros(dataset.num_classes, np.int64)
         self.pixels_of_images = np.zeros(dataset.num_classes, np.int64)
         self.void_pixels = 0
+        self.wrong_pixels = 0
         self.values = ValueSummary()
         self.most_of = np.full(dataset.num_classes, -1)
         self.digests = np.zeros((self.count, 16), np.uint8)
@@ -61,13 +67,17 @@ class SplitSurvey:
         self.values += reading.values
         if reading.size is not None:
             self.sizes[reading.size] += 1
+        if reading.image_kind is not None:
+            self.image_kinds[reading.image_kind] += 1
         if reading.label_pixels is None:
             return
         pixels = reading.label_pixels[: len(self.class_pixels)]
         self.class_pixels += pixels
         self.class_images += pixels > 0
         self.pixels_of_images[pixels > 0] += reading.label_pixels.sum()
-        self.void_pixels += int(reading.label_pixels[self._ignore_label])
+        void_pixels, all_pixels = int(reading.label_pixels[self._ignore_label]), int(reading.label_pixels.sum())
+        self.void_pixels += void_pixels
+        self.wrong_pixels += all_pixels - int(pixels.sum()) - void_pixels
         self.digests[index] = np.frombuffer(reading.digest, np.uint8)
         self.was_read[index] = True
         self.is_sound[index] = reading.is_sound
@@ -78,7 +88,7 @@ class SplitSurvey:
     @property
     def is_all_void(self) -> bool:
         """Whether masks were read and hold nothing but void."""
-        return self.void_pixels > 0 and not self.class_pixels.any()
+        return self.void_pixels > 0 and not self.class_pixels.any() and not self.wrong_pixels
 
 
 @dataclass(frozen=True)
@@ -88,6 +98,7 @@ class Reading:
     Attributes:
         problems: what is wrong with it.
         size: `(height, width)` of the image; None where not even its header can be read.
+        image_kind: channels and depth of the image; None like `size`.
         label_pixels: int64 `(256,)`, pixels of each label in the mask; None where the pair cannot be read.
         digest: 16 bytes, of the image's pixels; None where the pair cannot be read.
         is_sound: whether training could use the pair.
@@ -96,6 +107,7 @@ class Reading:
 
     problems: list[Problem]
     size: tuple[int, int] | None
+    image_kind: str | None
     label_pixels: np.ndarray | None
     digest: bytes | None
     is_sound: bool
@@ -126,12 +138,14 @@ def read_pair(dataset: SegmentationDataset, name: str, index: int) -> Reading:
     """Reads a pair and returns what it holds and what is wrong with it."""
     samples = dataset.split(name)
     values = look_at_mask(samples, index)
+    image_kind = kind_of_file(samples.image_source(index)) if isinstance(samples, HasImageFiles) else None
     try:
         image, labels = samples.read(index)
-    except (ValueError, OSError, SyntaxError) as error:  # the last is what Pillow calls a broken PNG
+        source = samples.source(index)
+    except Exception as error:  # a split of anybody's may raise anything, and one pair is not to end all
         problems = [name_fault(samples, index, error)]
-        return Reading(problems, _size_from_header(samples, index), None, None, False, values)
-    problems, source = [], samples.source(index)
+        return Reading(problems, _size_from_header(samples, index), image_kind, None, None, False, values)
+    problems, image_kind = [], image_kind or kind_as_read(image.shape[2])
     try:
         require_same_size(image.shape[:2], labels.shape, source)
     except ValueError as error:
@@ -148,13 +162,13 @@ def read_pair(dataset: SegmentationDataset, name: str, index: int) -> Reading:
             "Label it or take it out."
         )
         problems.append(Problem("all_void", source, detail))
-    return Reading(problems, image.shape[:2], label_pixels, digest_of(image), is_sound, values)
+    return Reading(problems, image.shape[:2], image_kind, label_pixels, digest_of(image), is_sound, values)
 
 
 def _size_from_header(samples: Split, index: int) -> tuple[int, int] | None:
     try:
         return samples.sizes(index)[0]
-    except (ValueError, OSError):
+    except Exception:
         return None
 
 
@@ -176,8 +190,8 @@ def in_order(function: Callable[[Any], Any], items: Iterable, ahead: int = READ_
         ahead: how many calls may be under way or done before the next result is taken.
     """
     tasks: collections.deque = collections.deque()
-    # As many as there are processors, since each may hold an image of many megabytes.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    # As many as there are cores, since each may hold an image of many megabytes.
+    with ThreadPoolExecutor(usable_cores()) as pool:
         try:
             for item in items:
                 tasks.append(pool.submit(function, item))

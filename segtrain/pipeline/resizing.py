@@ -1,5 +1,6 @@
 """How image and labels of any size reach the network's: `dataset.resize`."""
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -73,6 +74,20 @@ def largest_part(shape: Size, size: Size) -> Place:
     if width * size[0] > height * size[1]:
         return _in_the_middle((height, max(1, round(height * size[1] / size[0]))), shape)
     return _in_the_middle((max(1, round(width * size[0] / size[1])), width), shape)
+
+
+def size_around(shape: Size, size: Size, most_pixels: int) -> Size:
+    """Returns the size of a whole image at the scale at which `crop_square`'s part of it fills the network's.
+
+    Args:
+        shape: `(height, width)` of the image.
+        size: `(height, width)` of the network.
+        most_pixels: of the result; an image that is too long for that is made smaller in its aspect ratio.
+    """
+    part = largest_part(shape, size)
+    height, width = (own * seen / kept for own, seen, kept in zip(shape, size, part.size, strict=True))
+    scale = min(1.0, math.sqrt(most_pixels / (height * width)))
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _in_the_middle(inner: Size, outer: Size) -> Place:

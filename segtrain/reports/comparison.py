@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from segtrain.reports.page import show_score, write_page
+from segtrain.reports.terminal import print_line
 from segtrain.run_folder import RunFolder, write_text, written_whole
 
 # Seeds are repetitions, not settings: runs that differ in these alone are one configuration.
@@ -63,7 +64,7 @@ def compare_sweep(sweep: Path, console: Console) -> int:
         sweep=str(sweep),
     )
     _print(console, comparison)
-    console.print(f"comparison {sweep / 'comparison.html'}", markup=False, highlight=False, soft_wrap=True)
+    print_line(console, f"comparison {sweep / 'comparison.html'}")
     return sum(not job.completed for job in jobs)
 
 
@@ -180,7 +181,7 @@ def _print(console: Console, comparison: dict[str, Any]) -> None:
     for job in comparison["jobs"]:
         if job["status"] != "completed":
             told = [job["name"], job["status"], job["error"]]
-            console.print(": ".join(word for word in told if word), markup=False, highlight=False, soft_wrap=True)
+            print_line(console, ": ".join(word for word in told if word))
 
 
 def show_spread(score: dict[str, Any]) -> str:

@@ -1,35 +1,31 @@
 """What `segtrain inspect` found, as inspect.json, as tables on the terminal, and as inspect.html."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 import segtrain
-from segtrain.augmentations.augmentation import Augmentation
 from segtrain.datasets.dataset import SegmentationDataset
-from segtrain.datasets.mask_coding import ValueSummary
-from segtrain.datasets.problems import ProblemKind
-from segtrain.inspection.class_balance import median_frequency_weights
 from segtrain.inspection.findings import Findings
-from segtrain.inspection.gallery import gather_draws, gather_samples
-from segtrain.inspection.mask_values import suggest_for, suggestion_as_dict, values_as_dict
-from segtrain.inspection.survey import SplitSurvey
+from segtrain.inspection.gallery import Sample
+from segtrain.inspection.summary import problems_as_dict
 from segtrain.reports.page import picture_source, show_score, show_share, write_page
 from segtrain.reports.sample_sheets import save_picture, sheet_of_draws, sheet_of_samples
+from segtrain.reports.terminal import print_line
 from segtrain.run_folder import RunFolder
 
 # What the page and the terminal show; inspect.json has more.
 PROBLEMS_ON_PAGE = 200
 PROBLEMS_ON_TERMINAL = 3
 SIZES_SHOWN = 3
+KINDS_SHOWN = 4
 
-# Errors that other settings may mend.
-MISREAD: set[ProblemKind] = {"wrong_label", "wrong_format"}
 # What the kinds of problems are called, one and several.
 NOUNS = {
     "unreadable": ("file that cannot be read", "files that cannot be read"),
@@ -47,61 +43,6 @@ NOUNS = {
 }
 
 
-def summarise(
-    dataset: SegmentationDataset, surveys: Sequence[SplitSurvey], findings: Findings, option: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Returns what inspect.json holds, as plain values.
-
-    Args:
-        dataset: the dataset.
-        surveys: counts over each split.
-        findings: what is wrong.
-        option: the dataset's settings.
-    """
-    by_split = {survey.name: survey for survey in surveys}
-    weights = [None] * dataset.num_classes
-    if "train" in by_split:
-        weights = median_frequency_weights(by_split["train"].class_pixels, by_split["train"].pixels_of_images)
-    values = sum((survey.values for survey in surveys), ValueSummary())
-    suggestion = suggest_for(values, option, dataset.ignore_label)
-    mendable = MISREAD if option.get("classes") else {*MISREAD, "absent_class"}  # a class that was named is missed
-    misread = mendable & set(findings.counts("error")) and suggestion and suggestion.settings
-    return {
-        "dataset": dataset.name,
-        "class_names": list(dataset.class_names),
-        "ignore_label": dataset.ignore_label,
-        "palette": [list(colour) for colour in dataset.palette],
-        "channels": dataset.channels,
-        "splits": {name: _split_as_dict(survey, dataset) for name, survey in by_split.items()},
-        "median_frequency_weights": weights,
-        "mask_values": values_as_dict(values, suggestion) if suggestion else None,
-        "suggestion": suggestion_as_dict(suggestion) if misread else None,
-        **problems_as_dict(findings),
-    }
-
-
-def problems_as_dict(findings: Findings) -> dict[str, Any]:
-    """Returns the part of inspect.json that tells of problems; `problems` has the first of each kind, if many."""
-    return {
-        "errors": findings.counts("error"),
-        "warnings": findings.counts("warning"),
-        "problems": [finding.as_dict() for finding in findings.kept()],
-    }
-
-
-def _split_as_dict(survey: SplitSurvey, dataset: SegmentationDataset) -> dict[str, Any]:
-    return {
-        "count": survey.count,
-        "read": int(survey.was_read.sum()),
-        "unusable": int(survey.count - survey.is_sound.sum()),
-        "sizes": {f"{height}x{width}": count for (height, width), count in survey.sizes.most_common()},
-        "class_pixels": survey.class_pixels.tolist(),
-        "class_images": survey.class_images.tolist(),
-        "void_pixels": survey.void_pixels,
-        "absent_classes": [dataset.class_names[class_id] for class_id in (survey.class_pixels == 0).nonzero()[0]],
-    }
-
-
 def report_problems(folder: RunFolder, findings: Findings, console: Console) -> None:
     """Writes and prints the problems alone, where there is nothing else to tell."""
     folder.write_inspection(problems_as_dict(findings))
@@ -114,41 +55,29 @@ def report_inspection(folder: RunFolder, inspection: dict[str, Any], console: Co
     print_inspection(console, inspection)
 
 
-def draw_pictures(
-    folder: RunFolder,
-    dataset: SegmentationDataset,
-    surveys: Sequence[SplitSurvey],
-    augmentation: Augmentation,
-    image_size: tuple[int, int],
-    seed: int,
+def draw_samples(folder: RunFolder, samples: Iterable[Sample], dataset: SegmentationDataset) -> dict[str, Path]:
+    """Draws samples.png into the output folder. Returns the file by what it shows; nothing where there is no sample."""
+    sheet = sheet_of_samples(samples, dataset)
+    return _saved(sheet, folder.path / "samples.png", "Samples: images and their masks over them")
+
+
+def draw_augmented(
+    folder: RunFolder, drawn: Iterable[Sequence[Sample]], dataset: SegmentationDataset
 ) -> dict[str, Path]:
-    """Draws samples.png and augmented.png into the output folder; without a sound pair there is nothing to draw.
-
-    Args:
-        folder: where to.
-        dataset: the dataset.
-        surveys: counts over each split.
-        augmentation: the run's.
-        image_size: `(height, width)` of the network.
-        seed: the run's.
-
-    Returns:
-        The files by what they show.
+    """Draws augmented.png into the output folder, as `draw_samples` does samples.png.
 
     Raises:
-        ValueError: the augmentation does not return what a run needs.
+        ValueError: by the iterator, where the augmentation cannot be used.
     """
-    drawn = {}
-    samples = gather_samples(dataset, surveys)
-    if samples:
-        drawn["Samples: images and their masks over them"] = folder.path / "samples.png"
-        save_picture(sheet_of_samples(samples, dataset), folder.path / "samples.png")
-    for survey in (survey for survey in surveys if survey.name == "train"):
-        draws = gather_draws(dataset, survey, augmentation, image_size=image_size, seed=seed)
-        if draws:
-            drawn["What training sees of a sample, beside the original"] = folder.path / "augmented.png"
-            save_picture(sheet_of_draws(draws, dataset), folder.path / "augmented.png")
-    return drawn
+    sheet = sheet_of_draws(drawn, dataset)
+    return _saved(sheet, folder.path / "augmented.png", "What training sees of a sample, beside the original")
+
+
+def _saved(sheet: Image.Image | None, path: Path, caption: str) -> dict[str, Path]:
+    if sheet is None:
+        return {}
+    save_picture(sheet, path)
+    return {caption: path}
 
 
 def write_inspection_page(folder: RunFolder, inspection: dict[str, Any], pictures: dict[str, Path]) -> None:
@@ -183,10 +112,13 @@ def print_inspection(console: Console, inspection: dict[str, Any]) -> None:
     console.print(_table_of_splits(inspection["dataset"], splits))
     console.print(_table_of_classes(inspection, splits))
     print_problems(console, inspection)
+    if not inspection["errors"] and not inspection["warnings"]:
+        pairs = sum(split["count"] for split in inspection["splits"].values())
+        console.print(f"Nothing is wrong with the {pairs:,} pairs.", highlight=False)
     if inspection["suggestion"]:
         told = [f"The masks hold {inspection['mask_values']['looks_like']}. To take all of that for classes, type"]
         for line in [*told, f"  {inspection['suggestion']['typed']}"]:
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            print_line(console, line)
 
 
 def print_problems(console: Console, problems: dict[str, Any]) -> None:
@@ -203,21 +135,28 @@ def print_problems(console: Console, problems: dict[str, Any]) -> None:
                 each["detail"] for each in problems["problems"] if (each["kind"], each["severity"]) == (kind, severity)
             ]
             for detail in details[:PROBLEMS_ON_TERMINAL]:
-                console.print(f"  {detail}", markup=False, highlight=False, soft_wrap=True)
+                print_line(console, f"  {detail}")
             if count > PROBLEMS_ON_TERMINAL:
-                console.print(f"  and {count - PROBLEMS_ON_TERMINAL} more", highlight=False)
+                console.print(f"  and {count - PROBLEMS_ON_TERMINAL:,} more", highlight=False)
 
 
-def require_no_errors(inspection: dict[str, Any]) -> None:
-    """Raises a ValueError that names in a line what would make training wrong, where anything would."""
+def require_no_errors(inspection: dict[str, Any], failure: str | None = None) -> None:
+    """Raises a ValueError that names in a line what would make training wrong, where anything would.
+
+    Args:
+        inspection: what inspect.json holds.
+        failure: why the augmentation cannot be used, if it cannot.
+    """
     told = ", ".join(counted(kind, count) for kind, count in inspection["errors"].items())
-    if told:
-        raise ValueError(f"Training with this data would go wrong: {told}. What to do stands with each.")
+    lines = [f"Training with this data would go wrong: {told}. What to do stands with each."] * bool(told)
+    lines += [failure] * bool(failure)
+    if lines:
+        raise ValueError(" ".join(lines))
 
 
 def counted(kind: str, count: int) -> str:
     """Returns how many problems of a kind there are, in words."""
-    return f"{count} {NOUNS[kind][count != 1]}"
+    return f"{count:,} {NOUNS[kind][count != 1]}"
 
 
 def _for_reading(split: dict[str, Any]) -> dict[str, Any]:
@@ -231,6 +170,8 @@ def _for_reading(split: dict[str, Any]) -> dict[str, Any]:
         "void_share": split["void_pixels"] / counted_pixels if counted_pixels else 0.0,
         "sizes_shown": list(split["sizes"].items())[:SIZES_SHOWN],
         "sizes_left_out": max(0, len(split["sizes"]) - SIZES_SHOWN),
+        "kinds_shown": list(split["image_kinds"].items())[:KINDS_SHOWN],
+        "kinds_left_out": max(0, len(split["image_kinds"]) - KINDS_SHOWN),
     }
 
 
@@ -240,13 +181,22 @@ def _table_of_splits(title: str, splits: dict[str, dict[str, Any]]) -> Table:
     for column in ("pairs", "unusable", "void"):
         table.add_column(column, justify="right")
     table.add_column("sizes (height x width)", overflow="fold")
+    table.add_column("images", overflow="fold")
     for name, split in splits.items():
-        sizes = [f"{size}: {count}" for size, count in split["sizes_shown"]]
-        sizes += [f"{split['sizes_left_out']} more"] * bool(split["sizes_left_out"])
         table.add_row(
-            name, f"{split['count']:,}", f"{split['unusable']:,}", show_share(split["void_share"]), ", ".join(sizes)
+            name,
+            f"{split['count']:,}",
+            f"{split['unusable']:,}",
+            show_share(split["void_share"]),
+            _listed(split["sizes_shown"], split["sizes_left_out"]),
+            _listed(split["kinds_shown"], split["kinds_left_out"]),
         )
     return table
+
+
+def _listed(shown: list[tuple[str, int]], left_out: int) -> str:
+    """Returns what was counted and how often, a line each."""
+    return "\n".join([*(f"{what}: {count:,}" for what, count in shown), *[f"{left_out:,} more"] * bool(left_out)])
 
 
 def _table_of_classes(inspection: dict[str, Any], splits: dict[str, dict[str, Any]]) -> Table:

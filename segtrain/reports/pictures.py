@@ -13,8 +13,9 @@ from segtrain.run_folder import RunFolder
 VOID_COLOUR = (224, 224, 224)
 RIGHT_COLOUR = (38, 50, 56)
 WRONG_COLOUR = (255, 82, 82)
-TILE_WIDTH = 224
-WIDEST_TILE = 640
+# Height and width to which small images are enlarged, and the most that large ones may have in a grid of a few.
+TILE = (448, 224)
+LARGEST_TILE = (1280, 640)
 MARGIN = 8
 CAPTION_HEIGHT = 20
 
@@ -73,7 +74,7 @@ def prediction_grid(
         dataset: says palette, names and void.
     """
     font = ImageFont.load_default(13)
-    tile_height, tile_width = _tile_size([mask.shape for mask in labels])
+    tile_height, tile_width = shown_size(tuple(np.max([mask.shape for mask in labels], axis=0)), LARGEST_TILE)
     row_height = tile_height + CAPTION_HEIGHT + MARGIN
     sheet_width = 4 * (tile_width + MARGIN) + MARGIN
     legend = draw_legend(dataset, sheet_width - 2 * MARGIN, font)
@@ -93,21 +94,24 @@ def prediction_grid(
         for column, pixels in enumerate(tiles):
             place = letterboxed(pixels.shape[:2], (tile_height, tile_width))
             left = MARGIN + column * (tile_width + MARGIN) + place.left
-            sheet.paste(Image.fromarray(_at_size(pixels, place.size)), (left, top + place.top))
+            sheet.paste(Image.fromarray(at_size(pixels, place.size)), (left, top + place.top))
         draw.text((MARGIN, top + tile_height + 2), name, fill=(90, 90, 90), font=font)
     sheet.paste(legend, (MARGIN, sheet_height - legend.height - MARGIN // 2))
     return sheet
 
 
-def _tile_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """Returns `(height, width)` in which the largest image fits: small ones enlarged, large ones made smaller."""
-    height, width = np.max(sizes, axis=0)
-    # Images of one size are enlarged in whole multiples, so that a pixel stays a square.
-    scale = max(1, round(TILE_WIDTH / width)) if width <= WIDEST_TILE else WIDEST_TILE / width
-    return max(1, round(height * scale)), round(width * scale)
+def shown_size(size: tuple[int, int], most: tuple[int, int]) -> tuple[int, int]:
+    """Returns `(height, width)` at which an image is shown: small ones enlarged to about a tile, large ones to `most`.
+
+    Small ones are enlarged in whole multiples, so that a pixel stays a square.
+    """
+    room = min(limit / own for limit, own in zip(most, size, strict=True))
+    of_tile = min(limit / own for limit, own in zip(TILE, size, strict=True))
+    scale = room if room < 1 else max(1, min(round(of_tile), int(room)))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _at_size(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def at_size(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Shows each pixel as a rectangle where there is room for it, else their mean colour."""
     if size[0] < pixels.shape[0] or size[1] < pixels.shape[1]:
         return resize_image(pixels, size)

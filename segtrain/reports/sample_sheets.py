@@ -1,57 +1,54 @@
 """Sheets of samples for looking at: images with their masks over them, as they are and as training sees them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from segtrain.datasets.dataset import SegmentationDataset
-from segtrain.reports.pictures import CAPTION_HEIGHT, MARGIN, TILE_WIDTH, as_rgb, draw_legend, overlay
+from segtrain.inspection.gallery import Sample
+from segtrain.reports.pictures import CAPTION_HEIGHT, MARGIN, TILE, as_rgb, at_size, draw_legend, overlay, shown_size
 from segtrain.run_folder import written_whole
 
-# An image that is taller than this is made narrower, so that one tall scan does not fill a page.
-TILE_HEIGHT = 2 * TILE_WIDTH
 PAIRS_IN_A_ROW = 2
 
 
-@dataclass(frozen=True)
-class Sample:
-    """An image and its labels at any size: uint8 `(height, width, channels)` and `(height, width)`, with a caption."""
-
-    caption: str
-    image: np.ndarray
-    labels: np.ndarray
-
-
-def sheet_of_samples(samples: Sequence[Sample], dataset: SegmentationDataset) -> Image.Image:
+def sheet_of_samples(samples: Iterable[Sample], dataset: SegmentationDataset) -> Image.Image | None:
     """Draws each sample's image and beside it the same with its mask, two samples in a row, colours below.
 
     Args:
-        samples: at least one.
+        samples: what to draw; each is made small before the next is taken, so that an iterator can read them one by
+            one. Without any there is no sheet.
         dataset: says palette and names.
     """
+    pairs = ((_image_and_overlay(sample, dataset), sample.caption) for sample in samples)
     rows = []
-    for start in range(0, len(samples), PAIRS_IN_A_ROW):
-        pairs = samples[start : start + PAIRS_IN_A_ROW]
-        tiles = [tile for sample in pairs for tile in _image_and_overlay(sample, dataset)]
-        rows.append((tiles, [sample.caption for sample in pairs]))
-    return _sheet(rows, dataset)
+    for row in _batched(pairs, PAIRS_IN_A_ROW):
+        rows.append(([tile for tiles, _ in row for tile in tiles], [caption for _, caption in row]))
+    return _sheet(rows, dataset) if rows else None
 
 
-def sheet_of_draws(drawn: Sequence[Sequence[Sample]], dataset: SegmentationDataset) -> Image.Image:
+def sheet_of_draws(drawn: Iterable[Sequence[Sample]], dataset: SegmentationDataset) -> Image.Image | None:
     """Draws two rows for each sample: its images, and below them the same with their masks.
 
     Args:
-        drawn: at least one sample; of each the original, then what augmentation made of it, as many of every sample.
+        drawn: of each sample the original, then what augmentation made of it, as many of every sample; taken one by
+            one. Without any there is no sheet.
         dataset: says palette and names.
     """
     rows = []
     for samples in drawn:
         images, overlays = zip(*(_image_and_overlay(sample, dataset) for sample in samples), strict=True)
         rows += [(images, [sample.caption for sample in samples]), (overlays, [])]
-    return _sheet(rows, dataset)
+    return _sheet(rows, dataset) if rows else None
+
+
+def _batched(items: Iterable, count: int) -> Iterator[list]:
+    items = iter(items)  # itertools.batched is there from Python 3.12
+    while batch := list(itertools.islice(items, count)):
+        yield batch
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
@@ -62,15 +59,10 @@ def save_picture(picture: Image.Image, path: Path) -> None:
 
 def _image_and_overlay(sample: Sample, dataset: SegmentationDataset) -> tuple[Image.Image, Image.Image]:
     """Returns both at a tile's size; a large photo is made small before anything is computed of it."""
-    height, width = sample.labels.shape
-    scale = min(TILE_WIDTH / width, TILE_HEIGHT / height)
-    # Small images are shown in whole multiples, so that a pixel stays a square.
-    scale = max(1, int(scale)) if scale >= 1 else scale
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    image = Image.fromarray(as_rgb(sample.image))
-    image = image.resize(size, Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX)
-    labels = np.asarray(Image.fromarray(sample.labels).resize(size, Image.Resampling.NEAREST))
-    return image, Image.fromarray(overlay(np.asarray(image), labels, dataset.palette))
+    size = shown_size(sample.labels.shape, TILE)
+    image = at_size(as_rgb(sample.image), size)
+    labels = np.asarray(Image.fromarray(sample.labels).resize(size[::-1], Image.Resampling.NEAREST))
+    return Image.fromarray(image), Image.fromarray(overlay(image, labels, dataset.palette))
 
 
 def _sheet(rows: Sequence[tuple[Sequence[Image.Image], Sequence[str]]], dataset: SegmentationDataset) -> Image.Image:

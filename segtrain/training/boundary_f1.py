@@ -1,6 +1,7 @@
 """How well boundaries are met, which IoU hardly notices."""
 
 import math
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -46,6 +47,25 @@ def boundary_f1(
         recall = _share_within(true_boundary, found_boundary, radius)
         scores[class_id] = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
     return scores
+
+
+def mean_boundary_f1(pairs: Iterable[tuple[np.ndarray, np.ndarray]], *, num_classes: int, ignore_label: int) -> float:
+    """Returns the boundary F1 of a split: the mean over the classes in an image's truth, then over the images.
+
+    Args:
+        pairs: truth and prediction of each image, as `boundary_f1` takes them; one by one.
+        num_classes: classes.
+        ignore_label: label of void pixels.
+
+    Returns:
+        A number in 0..1; NaN where no image has a boundary. One that has none counts nowhere.
+    """
+    total, count = 0.0, 0
+    for truth, predicted in pairs:
+        scores = boundary_f1(truth, predicted, num_classes=num_classes, ignore_label=ignore_label)
+        if not np.isnan(scores).all():
+            total, count = total + float(np.nanmean(scores)), count + 1
+    return total / count if count else math.nan
 
 
 def _boundary(labels: np.ndarray, class_id: int, ignore_label: int) -> np.ndarray:

@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
+from PIL import Image
 
 from segtrain.augmentations.augmentation import Augmentation
 from segtrain.cli import config_folder
 from segtrain.datasets.dataset import SegmentationDataset
+from segtrain.datasets.file_pairs import FilePairs
 from segtrain.instantiate import build
 from segtrain.pipeline.samples import Samples
 
@@ -38,40 +40,38 @@ def option(name):
     return OmegaConf.to_container(config.augmentation, resolve=True)
 
 
-class OneScene:
-    """A split of one sample. Implements `Split`."""
+@pytest.fixture(scope="module")
+def dataset_of(tmp_path_factory):
+    """Returns a function that makes a dataset of one image and mask, in PNG files."""
+    folder = tmp_path_factory.mktemp("scene")
 
-    def __init__(self, image, labels):
-        self._sample = image, labels
+    def dataset_of(image, labels, resize="stretch"):
+        channels = image.shape[2]
+        Image.fromarray(image[..., 0] if channels == 1 else image).save(folder / "scene.png", compress_level=1)
+        Image.fromarray(labels).save(folder / "scene_mask.png", compress_level=1)
+        return SegmentationDataset(
+            name="scene",
+            splits={"train": FilePairs(folder, folder, [("scene.png", "scene_mask.png")], channels=channels)},
+            class_names=[f"class_{class_id}" for class_id in range(CLASSES)],
+            ignore_label=VOID,
+            palette=COLOURS[:CLASSES].tolist(),
+            channels=channels,
+            cache="none",
+            resize=resize,
+        )
 
-    def __len__(self):
-        return 1
-
-    def name(self, index):
-        return "scene"
-
-    def source(self, index):
-        return "drawn scene"
-
-    def sizes(self, index):
-        return self._sample[1].shape, self._sample[1].shape
-
-    def read(self, index):
-        return self._sample
+    return dataset_of
 
 
-def samples_of(labels, augmentation, channels, seed=1):
-    colours = np.tile(COLOURS, 2)[:, :channels]
-    dataset = SegmentationDataset(
-        name="scene",
-        splits={"train": OneScene(colours[labels], labels)},
-        class_names=[f"class_{class_id}" for class_id in range(CLASSES)],
-        ignore_label=VOID,
-        palette=COLOURS[:CLASSES].tolist(),
-        channels=channels,
-        cache="none",
-    )
-    return Samples(dataset, "train", image_size=SIZE, augmentation=augmentation, seed=seed)
+@pytest.fixture(scope="module")
+def samples_of(dataset_of):
+    """Returns a function that makes the samples of one mask, whose image has a colour for each label."""
+
+    def samples_of(labels, augmentation, channels, seed=1, resize="stretch"):
+        dataset = dataset_of(np.tile(COLOURS, 2)[:, :channels][labels], labels, resize)
+        return Samples(dataset, "train", image_size=SIZE, augmentation=augmentation, seed=seed)
+
+    return samples_of
 
 
 def draw_scene(rng, height, width):
@@ -119,8 +119,10 @@ def test_all_options_are_looked_at():
     assert len(CASES) == 8 * 3 - 2
 
 
+@pytest.mark.parametrize("resize", ["stretch", "crop_square", "letterbox"])
 @pytest.mark.parametrize(("name", "channels"), CASES)
-def test_samples_stay_samples(name, channels):
+def test_samples_stay_samples(samples_of, name, channels, resize):
+    """From the files to what the network sees: decoded, brought to size, augmented."""
     augmentation = build(option(name), ignore_label=VOID, channels=channels)
     shares, kept = [], []
 
@@ -133,14 +135,14 @@ def test_samples_stay_samples(name, channels):
     )
     def check(scene, height, width, epoch):
         labels = draw_scene(np.random.default_rng(scene), height, width)
-        samples = samples_of(labels, augmentation, channels)
+        samples = samples_of(labels, augmentation, channels, resize=resize)
         image, new_labels = samples.augmented(0, epoch)
         assert image.shape == (*SIZE, channels)
         assert new_labels.shape == SIZE
         assert image.dtype == new_labels.dtype == np.uint8
         assert set(np.unique(new_labels)) <= {*np.unique(labels), VOID}
         # Of another object, and in a batch: a sample is a function of seed, epoch and index.
-        images, masks = samples_of(labels, augmentation, channels).batch([0], epoch=epoch)
+        images, masks = samples_of(labels, augmentation, channels, resize=resize).batch([0], epoch=epoch)
         np.testing.assert_array_equal(images[0], image)
         np.testing.assert_array_equal(masks[0], new_labels)
         shares.append(share_that_tells_its_label(image, new_labels))
@@ -166,8 +168,55 @@ def test_the_comparison_notices_a_mask_that_went_elsewhere():
     assert np.mean(shares["apart"]) < 0.85
 
 
+def still(name):
+    """Returns the option without what covers or blurs objects and so hides where they are."""
+    described = option(name)
+    transforms = {key: part for key, part in described["transforms"].items() if key not in ("blur_or_noise", "dropout")}
+    return build(described | {"transforms": transforms}, ignore_label=VOID, channels=3)
+
+
+def middle_of(weights):
+    """Returns the mean `(row, column)`, weighed."""
+    return np.array([(weights * place).sum() / weights.sum() for place in np.indices(weights.shape)])
+
+
+@pytest.mark.parametrize("shrink", [10, 2.5, 1, 0.6])
 @pytest.mark.parametrize("name", OPTIONS)
-def test_epochs_differ(name):
+def test_masks_lie_on_their_images_to_a_tenth_of_a_pixel(dataset_of, name, shrink):
+    """The middle of a white disc, and that of its mask, whatever the image's size is to the network's."""
+    rng, height, width = np.random.default_rng(0), round(SIZE[0] * shrink), round(SIZE[1] * shrink)
+    augmentation, offsets = still(name), []
+    for epoch in range(120):
+        centre = rng.uniform(0.3, 0.7, 2) * (height, width)
+        rows, columns = np.indices((height, width)) + 0.5
+        labels = (np.hypot(rows - centre[0], columns - centre[1]) < 0.2 * height).astype(np.uint8)
+        image = labels[..., None].repeat(3, axis=2) * np.uint8(200)
+        source = dataset_of(image, labels)
+        image, labels = Samples(source, "train", image_size=SIZE, augmentation=augmentation).augmented(0, epoch)
+        disc = image.sum(axis=2, dtype=float)
+        disc -= disc.min()
+        on_rim = max(disc[[0, -1]].max(), disc[:, [0, -1]].max()) > 0
+        if disc.any() and not on_rim:  # where it is, and not cut
+            offsets.append(middle_of(labels == 1) - middle_of(disc))
+    assert len(offsets) > 30
+    assert np.abs(np.mean(offsets, axis=0)).max() < 0.1
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_pixels_are_averaged_where_they_shrink(dataset_of, name):
+    """Noise of ten by ten pixels for one keeps about a tenth of its deviation, as it does in validation."""
+    noise = np.random.default_rng(0).integers(0, 256, (SIZE[0] * 10, SIZE[1] * 10, 3), np.uint8)
+    source = dataset_of(noise, np.zeros(noise.shape[:2], np.uint8))
+    samples = Samples(source, "train", image_size=SIZE, augmentation=still(name))
+    plain = samples.at_network_size(0)[0].std()
+    assert plain == pytest.approx(noise.std() / 10, rel=0.05)
+    drawn = [samples.augmented(0, epoch) for epoch in range(10)]
+    deviations = [image[labels != VOID].std() for image, labels in drawn]
+    assert 0.5 * plain < np.mean(deviations) < 2 * plain
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_epochs_differ(samples_of, name):
     labels = draw_scene(np.random.default_rng(3), 60, 80)
     samples = samples_of(labels, build(option(name), ignore_label=VOID, channels=3), 3)
     results = {samples.augmented(0, epoch)[0].tobytes() for epoch in range(16)}

@@ -45,12 +45,12 @@ def test_broken_pairs_are_not_shown(write_dataset, tmp_path):
     for index in (0, 2):
         (tmp_path / "images" / f"{index}.png").write_bytes(b"")
     assert choose_samples(surveyed(dataset), 8) == []
-    assert gather_draws(dataset, surveyed(dataset), None, image_size=(8, 8), seed=0) == []
+    assert list(gather_draws(dataset, [surveyed(dataset)], None, image_size=(8, 8), seed=0)) == []
 
 
 def test_samples_are_those_of_the_files(write_dataset):
     dataset = write_dataset(["a", "b"], train=[mask_with(n, 1) for n in range(3)], val=[mask_with(9, 1)])
-    gathered = gather_samples(dataset, [surveyed(dataset, name) for name in ("train", "val")])
+    gathered = list(gather_samples(dataset, [surveyed(dataset, name) for name in ("train", "val")]))
     assert [sample.caption for sample in gathered] == ["train: 0", "train: 1", "train: 2", "val: 3"]
     for sample, (split, index) in zip(gathered, [("train", 0), ("train", 1), ("train", 2), ("val", 0)], strict=True):
         image, labels = dataset.read(split, index)
@@ -62,7 +62,8 @@ def test_draws_are_what_training_sees(shapes_dataset):
     import albumentations
 
     augmentation = Augmentation(ignore_label=255, transforms={"flip": albumentations.HorizontalFlip(p=0.5)})
-    drawn = gather_draws(shapes_dataset, surveyed(shapes_dataset), augmentation, image_size=(20, 24), seed=7)
+    surveys = [surveyed(shapes_dataset, name) for name in ("val", "train")]
+    drawn = list(gather_draws(shapes_dataset, surveys, augmentation, image_size=(20, 24), seed=7))
     assert len(drawn) == 3
     training = Samples(shapes_dataset, "train", image_size=(20, 24), augmentation=augmentation, seed=7)
     seen = set()

@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 from segtrain.datasets.camvid import build_camvid
+from segtrain.datasets.dataset import SegmentationDataset
+from segtrain.datasets.problems import BadSampleError
 from segtrain.datasets.shapes import build_shapes
 from segtrain.inspection.survey import digest_of, in_order, survey_split
 
@@ -73,6 +75,62 @@ def test_a_broken_pair_is_told_and_the_others_are_counted(write_dataset, tmp_pat
     assert survey.sizes == {(2, 3): 2} | ({(2, 4): 1} if kind in ("size_mismatch", "wrong_label", "truncated") else {})
 
 
+class Generated:
+    """A split without files. Implements `Split`."""
+
+    def __init__(self, *samples):
+        self._samples = samples
+
+    def __len__(self):
+        return len(self._samples)
+
+    def name(self, index):
+        return f"number {index}"
+
+    def source(self, index):
+        return f"generated, {self.name(index)}"
+
+    def sizes(self, index):
+        return (2, 3), (2, 3)
+
+    def read(self, index):
+        if isinstance(self._samples[index], Exception):
+            raise self._samples[index]
+        return np.zeros((2, 3, 3), np.uint8), np.uint8(self._samples[index])
+
+
+def generated(*samples):
+    return SegmentationDataset("generated", {"train": Generated(*samples)}, ["a", "b"], 255, [(0, 0, 0), (9, 9, 9)])
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (BadSampleError("wrong_label", "generated, number 1: 'cat' is no class."), "wrong_label", "'cat' is no class."),
+        (BadSampleError("size_mismatch", "it is larger."), "size_mismatch", "generated, number 1: it is larger."),
+        (ValueError("broken"), "unreadable", "generated, number 1: broken"),
+        (KeyError("mask"), "unreadable", "generated, number 1: KeyError: 'mask'"),
+        (ZeroDivisionError("division by zero"), "unreadable", "ZeroDivisionError: division by zero"),
+    ],
+    ids=["kind told", "size", "ValueError", "KeyError", "ZeroDivisionError"],
+)
+def test_whatever_a_sample_raises_is_told_and_the_others_are_counted(error, kind, words):
+    survey, (problem,) = surveyed(generated(A, error, D))
+    assert (problem.kind, problem.file) == (kind, "generated, number 1")
+    assert words in problem.detail
+    assert survey.is_sound.tolist() == [True, False, True]
+    assert survey.class_pixels.tolist() == [3, 7]
+
+
+def test_wrong_labels_beside_void_are_not_void_alone():
+    survey, (problem,) = surveyed(generated([[255, 255, 255], [255, 9, 8]]))
+    assert problem.kind == "wrong_label"
+    assert (survey.void_pixels, survey.wrong_pixels, survey.is_all_void) == (4, 2, False)
+    survey, (problem,) = surveyed(generated(C))
+    assert problem.kind == "all_void"
+    assert (survey.void_pixels, survey.wrong_pixels, survey.is_all_void) == (6, 0, True)
+
+
 def test_problems_are_told_in_the_order_of_the_pairs(write_dataset):
     wrong = [[0, 9]]
     dataset = write_dataset(["a", "b"], train=[[[0, 1]]] + [wrong] * 150, val=[[[0, 1]]])
@@ -129,7 +187,7 @@ def test_calls_stay_in_order_and_few_are_begun_ahead():
 
 def test_what_ends_early_begins_nothing_more():
     """As when Ctrl-C comes: calls that wait for a thread are given up."""
-    begun, gate = [], threading.Event()
+    begun, gate, others = [], threading.Event(), set(threading.enumerate())
 
     def function(item):
         begun.append(item)
@@ -138,10 +196,12 @@ def test_what_ends_early_begins_nothing_more():
 
     results = in_order(function, range(1000), ahead=200)
     next(results)
-    threading.Timer(0.1, gate.set).start()
+    timer = threading.Timer(0.1, gate.set)
+    timer.start()
     results.close()
+    timer.join()
     assert len(begun) < 200
-    assert not [thread for thread in threading.enumerate() if "ThreadPoolExecutor" in thread.name]
+    assert set(threading.enumerate()) <= others
 
 
 @pytest.mark.skipif(REAL is None, reason="SEGTRAIN_CAMVID names no CamVid folder")

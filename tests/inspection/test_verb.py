@@ -21,12 +21,25 @@ from PIL import Image
 
 from segtrain import experiment
 from segtrain.cli import config_folder
+from segtrain.datasets.folder import build_folder
+from segtrain.instantiate import build
+from segtrain.pipeline.samples import Samples
 from segtrain.run_folder import RunFolder
 from segtrain.settings import InspectSettings, read_settings
 
 REAL = os.environ.get("SEGTRAIN_CAMVID")
 FILES = {"inspect.json", "inspect.html", "samples.png", "augmented.png"}
+SEED = 5
 CLASSES = "dataset.classes=[ground,road,sign]"
+AUGMENTATIONS = sorted(path.stem for path in (config_folder() / "augmentation").glob("*.yaml"))
+# By this rule and those counts; SegNet's own table has void for a twelfth class, and so another median.
+WEIGHTS_OF_CAMVID = [0.279, 0.202, 4.787, 0.149, 1.0, 0.422, 3.847, 1.974, 0.789, 6.375, 8.859]
+
+
+def option_of(name: str) -> dict:
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = hydra.compose("inspect", [f"augmentation={name}", "image_size=[16,24]"])
+    return OmegaConf.to_container(config.augmentation, resolve=True)
 
 
 def save(path: Path, pixels: np.ndarray) -> None:
@@ -95,14 +108,30 @@ def test_of_good_data_all_is_counted_and_nothing_told(inspect, data):
     assert done.found["suggestion"] is None
     assert done.found["class_names"] == ["ground", "road", "sign"]
     assert done.found["splits"]["train"] == {
-        "count": 4, "read": 4, "unusable": 0, "sizes": {"20x30": 4}, "class_pixels": [4 * 440, 4 * 100, 4 * 30],
-        "class_images": [4, 4, 4], "void_pixels": 4 * 30, "absent_classes": [],
+        "count": 4, "read": 4, "unusable": 0, "sizes": {"20x30": 4}, "image_kinds": {"RGB, 8 bits": 4},
+        "class_pixels": [4 * 440, 4 * 100, 4 * 30], "class_images": [4, 4, 4], "void_pixels": 4 * 30, "wrong_pixels": 0,
+        "absent_classes": [],
     }  # fmt: skip
     assert done.found["splits"]["val"]["count"] == 2
     assert done.found["median_frequency_weights"] == pytest.approx([100 / 440, 1, 100 / 30])
     values = {each["value"]: each["pixels"] for each in done.found["mask_values"]["values"]}
     assert values == {0: 6 * 440, 1: 6 * 100, 2: 6 * 30, 255: 6 * 30}
     assert str(done.folder / "inspect.html") in done.output
+    assert "Nothing is wrong with the 6 pairs." in done.output.splitlines()
+
+
+def test_channels_of_the_files_are_told_apart(inspect, data):
+    """Training takes all of them: grey is repeated, and alpha dropped."""
+    for number, mode in enumerate(("L", "RGBA")):
+        path = data / "images" / f"{number}.png"
+        Image.open(path).convert(mode).save(path)
+    done = inspect(*of_folder(data, CLASSES))
+    kinds = {"RGB, 8 bits": 2, "grey, 8 bits": 1, "RGBA, 8 bits": 1}
+    assert done.found["splits"]["train"]["image_kinds"] == kinds
+    page = (done.folder / "inspect.html").read_text(encoding="utf-8")
+    for kind, count in kinds.items():
+        assert f"{kind}: {count}" in done.output
+        assert f"{kind}: {count}" in page
 
 
 FAULTS = {
@@ -312,10 +341,63 @@ def test_data_without_files_is_inspected_too(inspect):
     assert done.found["mask_values"] is None
 
 
-def test_a_wrong_augmentation_is_an_error(inspect, data):
+def test_a_wrong_augmentation_is_told_before_the_data_is_read(inspect, data):
+    break_data(data, "wrong label")
     done = inspect(*of_folder(data, CLASSES, "augmentation.reads=native"))
-    assert "augmentation" in done.error
-    assert done.found["problems"] == []
+    assert done.error.startswith("The augmentation has to return images of the network's size (16, 24).")
+    assert "splits" not in done.found
+
+
+def test_an_augmentation_that_fails_later_costs_its_picture_alone(inspect, data):
+    """It is tried on an image that is large enough for its crop, and others are not."""
+    save(data / "images" / "0.png", np.zeros((60, 60, 3)))
+    save(data / "masks" / "0.png", np.tile([0, 1, 2], (60, 20)))
+    break_data(data, "small mask")
+    crop = "{_target_: albumentations.RandomCrop, height: 16, width: 40, p: 1.0}"
+    overrides = ("augmentation=none", "augmentation.reads=native", f"+augmentation.transforms.crop={crop}")
+    done = inspect(*of_folder(data, CLASSES, *overrides, "image_size=[16,40]"))
+    assert "1 mask of another size than its image" in done.error
+    assert "(16, 40)" in done.error or "augmentation" in done.error
+    assert {path.name for path in done.folder.iterdir()} == FILES - {"augmented.png"}
+    assert done.found["splits"]["train"]["count"] == 4
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_each_augmentation_is_shown_as_a_picture(inspect, data, name):
+    """Three samples in two rows each: the original, then three epochs of it, which differ where it draws anything."""
+    done = inspect(*of_folder(data, CLASSES, f"augmentation={name}", f"seed={SEED}"))
+    assert done.error is None
+    with Image.open(done.folder / "augmented.png") as picture:
+        sheet = np.asarray(picture.convert("RGB"))
+    height, width = 16 * 9, 24 * 9  # whole multiples
+    tiles = np.array(
+        [
+            [
+                sheet[top : top + height, left : left + width]
+                for left in (8 + column * (width + 8) for column in range(4))
+            ]
+            for top in (8 + row * (2 * height + 2 * 8 + 20) for row in range(3))
+        ]
+    )
+    assert tiles.shape == (3, 4, height, width, 3)
+    assert (tiles == tiles[:, :, ::9, ::9].repeat(9, axis=2).repeat(9, axis=3)).all()
+    pixels = tiles[:, :, ::9, ::9]
+    augmentation = build(option_of(name), ignore_label=255, channels=3)
+    dataset = build_folder(root=str(data), classes=["ground", "road", "sign"])
+    samples = Samples(dataset, "train", image_size=(16, 24), augmentation=augmentation, seed=SEED)
+    shown = {each.tobytes() for each in pixels[:, 0]}
+    assert len(shown) == 3
+    by_pixels = {samples.at_network_size(index)[0].tobytes(): index for index in range(4)}
+    for original, *draws in pixels:
+        index = by_pixels[original.tobytes()]
+        for epoch, draw in enumerate(draws):
+            np.testing.assert_array_equal(draw, samples.augmented(index, epoch)[0])
+    changed = (pixels[:, 1:] != pixels[:, :1]).any(axis=(2, 3, 4))
+    assert changed.any() == (name != "none")
+
+
+def test_there_are_eight_augmentations():
+    assert len(AUGMENTATIONS) == 8
 
 
 @pytest.mark.skipif(REAL is None, reason="SEGTRAIN_CAMVID names no CamVid folder")
@@ -326,6 +408,14 @@ def test_the_real_camvid_has_no_problem(inspect):
     assert {name: split["count"] for name, split in done.found["splits"].items()} == {"train": 367, "val": 101}
     assert [split["sizes"] for split in done.found["splits"].values()] == [{"360x480": 367}, {"360x480": 101}]
     assert done.found["mask_values"]["looks_like"] == "grey values 0..10 and 11 (void), class ids"
+    # Pixels and images of each class as somebody else counted them: github.com/alexgkendall/caffe-segnet/issues/37.
+    pixels = [10682767, 14750079, 623349, 20076880, 2845085, 6166762, 743859, 714595, 3719877, 405385, 184967]
+    images = [366, 365, 366, 367, 349, 319, 351, 173, 360, 317, 201]
+    frequencies = np.array(pixels) / (np.array(images) * 360 * 480)
+    weights = np.median(frequencies) / frequencies
+    assert done.found["median_frequency_weights"] == pytest.approx(weights.tolist())
+    # Rounded, so that a change of the rule shows whatever the formula above becomes.
+    assert np.round(done.found["median_frequency_weights"], 3).tolist() == WEIGHTS_OF_CAMVID
 
 
 # As typed

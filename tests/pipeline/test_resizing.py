@@ -4,7 +4,6 @@ import tempfile
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +13,16 @@ from PIL import Image, ImageOps
 
 from segtrain.datasets.dataset import SegmentationDataset
 from segtrain.datasets.file_pairs import FilePairs
-from segtrain.pipeline.resizing import crop, describe_size, largest_part, letterboxed, pad, resize_image, resize_labels
+from segtrain.pipeline.resizing import (
+    crop,
+    describe_size,
+    largest_part,
+    letterboxed,
+    pad,
+    resize_image,
+    resize_labels,
+    size_around,
+)
 from segtrain.pipeline.samples import Samples
 
 VOID = 255
@@ -47,20 +55,6 @@ def test_labels_stay_where_they_are(case, rows, columns):
     surrounded = np.full((3 * height, 3 * width), 77, np.uint8)
     surrounded[1::3, 1::3] = labels
     np.testing.assert_array_equal(resize_labels(surrounded, (height, width)), labels)
-
-
-@given(
-    arrays(np.uint8, st.tuples(st.integers(1, 24), st.integers(1, 24), st.sampled_from([1, 3, 4]))),
-    st.tuples(st.integers(1, 24), st.integers(1, 24)),
-)
-@settings(deadline=None)
-def test_images_shrink_by_areas_and_grow_linearly(image, size):
-    shrinks = size[0] < image.shape[0] or size[1] < image.shape[1]
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    expected = cv2.resize(image, size[::-1], interpolation=interpolation).reshape(*size, -1)
-    resized = resize_image(image, size)
-    assert resized.shape == (*size, image.shape[2])
-    np.testing.assert_array_equal(resized, expected)
 
 
 @pytest.mark.parametrize("size", [(6, 5), (30, 50)])
@@ -259,6 +253,22 @@ def test_at_its_own_size_nothing_is_changed():
     image, labels = decode_at(None, "stretch", own_image, own_labels)
     np.testing.assert_array_equal(image, own_image)
     np.testing.assert_array_equal(labels, own_labels)
+
+
+@pytest.mark.parametrize(
+    ("shape", "seen"),
+    [
+        ((375, 1242), (256, 848)),  # 1242 * 256 / 375
+        ((1242, 375), (848, 256)),
+        ((256, 256), (256, 256)),
+        ((100, 100), (256, 256)),
+        ((10, 160), (256, 4096)),  # just as many pixels as are allowed
+        ((100, 100_000), (32, 32382)),  # 256 and 256,000, each times the root of 16 / 1000
+        ((1, 10**6), (1, 1_024_000)),
+    ],
+)
+def test_around_the_part_that_is_kept_the_scale_is_its_own(shape, seen):
+    assert size_around(shape, (256, 256), 16 * 256 * 256) == seen
 
 
 @pytest.mark.parametrize(

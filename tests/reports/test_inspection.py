@@ -10,6 +10,7 @@ from rich.console import Console
 
 from segtrain.datasets.problems import Problem, ProblemKind
 from segtrain.inspection.findings import Findings
+from segtrain.inspection.summary import problems_as_dict, summarise
 from segtrain.inspection.survey import survey_split
 from segtrain.reports import inspection as inspection_module
 from segtrain.reports.inspection import (
@@ -17,9 +18,7 @@ from segtrain.reports.inspection import (
     counted,
     print_inspection,
     print_problems,
-    problems_as_dict,
     require_no_errors,
-    summarise,
     write_inspection_page,
 )
 from segtrain.run_folder import RunFolder
@@ -91,7 +90,7 @@ def test_sizes_are_most_frequent_first(shapes_dataset, surveys):
 def test_every_kind_of_problem_has_a_name():
     assert set(NOUNS) == set(get_args(ProblemKind))
     assert counted("unreadable", 1) == "1 file that cannot be read"
-    assert counted("unreadable", 1200) == "1200 files that cannot be read"
+    assert counted("unreadable", 1200) == "1,200 files that cannot be read"
     assert len({noun for nouns in NOUNS.values() for noun in nouns}) == 2 * len(NOUNS)
 
 
@@ -142,6 +141,10 @@ def test_errors_are_raised_in_a_line_and_warnings_are_not(inspection):
         require_no_errors(inspection)
     assert "twice" not in str(error.value)
     require_no_errors(inspection | {"errors": {}})
+    with pytest.raises(ValueError, match=r"5 masks .* stands with each\. the augmentation cannot be used$"):
+        require_no_errors(inspection, "the augmentation cannot be used")
+    with pytest.raises(ValueError, match=r"^the augmentation cannot be used$"):
+        require_no_errors(inspection | {"errors": {}}, "the augmentation cannot be used")
 
 
 def test_the_page_shows_what_was_found(tmp_path, read_page, inspection):
@@ -170,7 +173,7 @@ def test_the_page_lists_the_first_and_says_how_many_more(tmp_path, read_page, in
     page = read_page(write(tmp_path, inspection | {"errors": {"wrong_label": 12345}}))
     assert page.text.count("label 9 at row") == 4
     assert "12,346" in page.text
-    assert "12345 masks with values that are no class" in page.text
+    assert "12,345 masks with values that are no class" in page.text
 
 
 def test_what_comes_from_outside_is_escaped(tmp_path, read_page, inspection):

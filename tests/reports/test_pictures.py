@@ -115,19 +115,26 @@ def test_images_of_many_sizes_share_a_tile(shapes_dataset):
     assert (second_left - left, third_left - left) == ((224 - 56) // 2, 0)
 
 
-@pytest.mark.parametrize("shape", [(1000, 2000), (4000, 1500)])
-def test_large_images_are_shown_smaller(shapes_dataset, shape):
-    """Four tiles of a photo's own size would be a page of forty thousand pixels."""
+@pytest.mark.parametrize(
+    ("shape", "shown"),
+    [((1000, 2000), (320, 640)), ((4000, 1600), (1280, 512)), ((4000, 100), (1280, 32)), ((30000, 600), (1280, 26))],
+)
+def test_large_images_are_shown_smaller(shapes_dataset, shape, shown):
+    """Four tiles of a photo's own size would be a page of forty thousand pixels, and one of a scan as high."""
     left_half = np.zeros(shape, np.uint8)
     left_half[:, : shape[1] // 2] = 3
     image = np.full((*shape, 3), (10, 200, 90), np.uint8)
     grid = np.asarray(prediction_grid([image], [left_half], [left_half], names="a", dataset=shapes_dataset))
-    height = round(shape[0] * 640 / shape[1])
-    assert grid.shape[:2] == (28 + height + 28 + 20 + 8, 4 * 648 + 8)
-    np.testing.assert_array_equal(grid[28 : 28 + height, 8:648], np.broadcast_to((10, 200, 90), (height, 640, 3)))
-    truth = grid[28 : 28 + height, 656:1296]
-    np.testing.assert_array_equal(truth[:, :320], np.broadcast_to(shapes_dataset.palette[3], (height, 320, 3)))
-    np.testing.assert_array_equal(truth[:, 320:], np.broadcast_to(shapes_dataset.palette[0], (height, 320, 3)))
+    height, width = shown
+    assert grid.shape[1] == 4 * (width + 8) + 8
+    assert grid.shape[0] >= 28 + height + 28 + 20 + 8  # a narrow sheet has more lines of colours
+    np.testing.assert_array_equal(
+        grid[28 : 28 + height, 8 : 8 + width], np.broadcast_to((10, 200, 90), (height, width, 3))
+    )
+    truth = grid[28 : 28 + height, width + 16 : 2 * width + 16]
+    half = width // 2
+    np.testing.assert_array_equal(truth[:, :half], np.broadcast_to(shapes_dataset.palette[3], (height, half, 3)))
+    np.testing.assert_array_equal(truth[:, half:], np.broadcast_to(shapes_dataset.palette[0], (height, half, 3)))
 
 
 def test_the_grid_has_a_legend_of_all_classes(shapes_dataset):

@@ -1,3 +1,5 @@
+import weakref
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -92,3 +94,26 @@ def test_a_sheet_is_written_whole(shapes_dataset, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["samples.png"]
     with Image.open(tmp_path / "samples.png") as written:
         np.testing.assert_array_equal(np.asarray(written), np.asarray(sheet))
+
+
+def test_each_sample_is_made_small_before_the_next_but_one_is_read(shapes_dataset):
+    """Sixteen photos of 48 megapixels at once would take 2 GB."""
+    images, alive = [], []
+
+    def photos():
+        for _ in range(16):
+            sample = plain(300, 400)
+            images.append(weakref.ref(sample.image))
+            yield sample
+            del sample
+            alive.append(sum(image() is not None for image in images))
+
+    assert sheet_of_samples(photos(), shapes_dataset) is not None
+    assert sheet_of_draws(([photo, photo] for photo in photos()), shapes_dataset) is not None
+    assert len(images) == len(alive) == 32
+    assert max(alive) <= 1
+
+
+def test_without_samples_there_is_no_sheet(shapes_dataset):
+    assert sheet_of_samples([], shapes_dataset) is None
+    assert sheet_of_draws([], shapes_dataset) is None

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segtrain.training.boundary_f1 import boundary_f1
+from segtrain.training.boundary_f1 import boundary_f1, mean_boundary_f1
 
 VOID = 255
 
@@ -83,3 +83,18 @@ def test_the_rim_of_void_is_no_boundary():
 @pytest.mark.parametrize("labels", [np.zeros((5, 5), int), np.full((5, 5), VOID)])
 def test_an_image_without_boundaries_has_no_score(labels):
     assert np.isnan(boundary_f1(labels, np.zeros((5, 5), int), num_classes=2, ignore_label=VOID)).all()
+
+
+def test_a_split_is_averaged_over_classes_and_then_over_images():
+    """An image without a boundary, as one of void that fills a batch up, counts nowhere."""
+    rng = np.random.default_rng(0)
+    pairs = [tuple(rng.integers(0, 2 + number, (2, 9, 12))) for number in range(3)]
+    expected = [
+        np.mean([score for score in slow_f1(truth, predicted, 4, 0.0075) if not math.isnan(score)])
+        for truth, predicted in pairs
+    ]
+    nothing = np.full((9, 12), VOID), np.zeros((9, 12), int)
+    found = mean_boundary_f1([*pairs, nothing], num_classes=4, ignore_label=VOID)
+    assert found == pytest.approx(np.mean(expected))
+    assert np.ptp(expected) > 0.05
+    assert math.isnan(mean_boundary_f1([nothing], num_classes=4, ignore_label=VOID))

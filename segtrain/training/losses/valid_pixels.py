@@ -21,19 +21,17 @@ def cross_entropy_per_pixel(classes: Any, logits: Any) -> Any:
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=classes, logits=tf.cast(logits, tf.float32))
 
 
-def mean_over_valid(cost: Any, valid: Any, weight: Any = 1.0) -> Any:
-    """Returns this replica's share of the weighted mean of `cost` over all valid pixels of the global batch.
+def mean_over_valid(cost: Any, valid: Any) -> Any:
+    """Returns this replica's share of the mean of `cost` over all valid pixels of the global batch.
 
     The mean of per-replica means would weigh a pixel by how much void its replica happened to get.
 
     Args:
         cost: float32 `(batch, height, width)`.
         valid: bool of the same shape.
-        weight: of each pixel, float32 of the same shape or a number; no gradient is taken of it.
 
     Returns:
         A float32 scalar, zero where no pixel of the global batch is valid.
     """
-    weight = tf.where(valid, tf.stop_gradient(weight), 0.0)
-    total_weight = sum_over_replicas(tf.reduce_sum(weight))
-    return tf.math.divide_no_nan(tf.reduce_sum(tf.where(valid, weight * cost, 0.0)), total_weight)
+    num_valid = sum_over_replicas(tf.math.count_nonzero(valid, dtype=tf.float32))
+    return tf.math.divide_no_nan(tf.reduce_sum(tf.where(valid, cost, 0.0)), num_valid)

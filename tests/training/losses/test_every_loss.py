@@ -110,9 +110,16 @@ def test_gradients_are_those_of_small_differences(name):
 def test_shares_of_replicas_add_up_to_the_loss_of_the_global_batch(name):
     """In value and in gradient, though one replica has nearly all of the void."""
     parts = [case(seed=1, share_of_void=0.9), case(seed=2, share_of_void=0.05)]
-    strategy, loss = choose_strategy("mirrored"), build_loss(name)
     whole = [np.concatenate(both) for both in zip(*parts, strict=True)]
-    expected, expected_gradient = loss_and_gradient(loss, *whole)
+    expected, expected_gradient = loss_and_gradient(build_loss(name), *whole)
+    found, found_gradient = by_two_replicas(build_loss(name), parts)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(found_gradient, expected_gradient, rtol=1e-4, atol=1e-7)
+
+
+def by_two_replicas(loss, parts):
+    """Returns the sum of the replicas' shares of a loss and their gradients, one after the other."""
+    strategy = choose_strategy("mirrored")
 
     def of_replica(context, which):
         return tf.constant(parts[context.replica_id_in_sync_group][which])
@@ -129,9 +136,29 @@ def test_shares_of_replicas_add_up_to_the_loss_of_the_global_batch(name):
         return share, tape.gradient(share, logits)
 
     shares, gradients = tf.function(lambda: strategy.run(share_and_gradient, (labels, logits)))()
-    np.testing.assert_allclose(strategy.reduce("SUM", shares, axis=None).numpy(), expected, rtol=1e-5)
-    found = np.concatenate([each.numpy() for each in strategy.experimental_local_results(gradients)])
-    np.testing.assert_allclose(found, expected_gradient, rtol=1e-4, atol=1e-7)
+    gradient = np.concatenate([each.numpy() for each in strategy.experimental_local_results(gradients)])
+    return strategy.reduce("SUM", shares, axis=None).numpy(), gradient
+
+
+def own_costs_that_count(name, labels, logits):
+    """Returns of one replica, by NumPy and its loss alone, what it adds to the sum and how many pixels that is over."""
+    valid = labels != VOID
+    if name == "lovasz":
+        return loss_and_gradient(build_loss(name), labels, logits)[0] * valid.sum(), valid.sum()
+    scores = np.exp(logits[valid].astype(np.float64))
+    of_truth = scores[np.arange(len(scores)), labels[valid]] / scores.sum(axis=1)
+    least = max(1, int(np.ceil(0.0625 * valid.sum())))
+    hard = np.sort(of_truth)[: max(least, (of_truth < 0.7).sum())]
+    return -np.log(hard).sum(), len(hard)
+
+
+@pytest.mark.parametrize("name", sorted(WITHIN_A_REPLICA))
+def test_what_each_replica_sorts_by_itself_is_averaged_over_the_pixels_that_count(name):
+    parts = [case(seed=1, share_of_void=0.9), case(seed=2, share_of_void=0.05)]
+    found, _ = by_two_replicas(build_loss(name), parts)
+    sums, counts = zip(*(own_costs_that_count(name, *part) for part in parts), strict=True)
+    assert counts[1] > 4 * counts[0] > 0  # a mean of the two means would be another number
+    np.testing.assert_allclose(found, sum(sums) / sum(counts), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,35 @@
+"""What a run is made of."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from segtrain.pipeline.samples import Samples
+from segtrain.training.trainer import Evaluator, Trainer
+
+
+@dataclass(frozen=True)
+class Run:
+    """The parts of a run, ready to be trained.
+
+    Attributes:
+        trainer: says on which devices.
+        model: the model.
+        optimizer: its optimizer.
+        loss: its loss.
+        training: the training samples.
+        evaluator: of the validation samples; the loop ends its epochs with it.
+        batch_size: images of a step.
+        callbacks: what the loop drives.
+    """
+
+    trainer: Trainer
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    loss: Callable[[Any, Any], Any]
+    training: Samples
+    evaluator: Evaluator
+    batch_size: int
+    callbacks: Sequence[keras.callbacks.Callback]
