@@ -5,6 +5,7 @@ from pathlib import Path
 
 from segtrain.datasets.dataset import CacheChoice, ResizeChoice, SegmentationDataset
 from segtrain.datasets.file_pairs import IMAGE_SUFFIXES, FilePairs, list_files, masks_by_stem, match_masks
+from segtrain.datasets.file_splits import lines_of, printable
 from segtrain.datasets.mask_labels import MaskLabels
 from segtrain.datasets.problems import Problem, Tell, refuse
 
@@ -83,11 +84,11 @@ def _read_split(folder: Path, name: str, tell: Tell) -> FilePairs:
 
 
 def _listed_images(listing: Path, images: Path, image_names: list[str], tell: Tell) -> list[str]:
-    lines = (line.split() for line in listing.read_text(encoding="utf-8").splitlines())
-    wanted = [os.path.basename(fields[0]) for fields in lines if fields]
+    # Each line is the image's path and its mask's on the authors' disk.
+    wanted = [os.path.basename(line.split()[0]) for line in lines_of(listing)]
     there = set(image_names)
     missing = [name for name in wanted if name not in there]
     for name in missing:
-        detail = f"{listing} lists {name}, which is not in {images} ({len(missing)} missing in all)."
+        detail = f"{listing} lists {printable(name)}, which is not in {images} ({len(missing)} missing in all)."
         tell(Problem("missing_image", str(images / name), detail))
     return [name for name in wanted if name in there]

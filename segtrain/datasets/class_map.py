@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from segtrain.datasets.mask_coding import MaskChoice, Value, map_items
-
-# The name of what is no class: its values or colours become the void label.
-VOID_NAME = "void"
+from segtrain.datasets.mask_coding import VOID_NAME, MaskChoice, Value, map_items
+from segtrain.datasets.typed_values import typed
 
 
 def read_class_map(mask: MaskChoice, classes: Mapping[str, Any], ignore_label: int) -> dict[Value, int]:
@@ -29,7 +27,7 @@ def read_class_map(mask: MaskChoice, classes: Mapping[str, Any], ignore_label: i
         for key in keys:
             if key in labels:
                 raise ValueError(
-                    f"dataset.classes: '{names[key]}' and '{name}' both have {shown(key)}. Take it out of one."
+                    f"dataset.classes: '{names[key]}' and '{name}' both have {typed(key)}. Take it out of one."
                 )
             labels[key], names[key] = (ignore_label if name == VOID_NAME else class_id), name
         class_id += name != VOID_NAME
@@ -44,16 +42,17 @@ def _keys(mask: MaskChoice, name: str, given: Any) -> list[Value]:
         wanted = {
             "ids": "a value or a list of values, such as 7 or [7,8]",
             "rgb": "an RGB colour or a list of colours, such as [128,0,0] or [[128,0,0],[0,128,0]], of numbers 0..255",
-            "palette": "a palette index, an RGB colour or a list of colours: 7, [128,0,0] or [[128,0,0],[0,128,0]]",
+            "palette": "a palette index, an RGB colour or a list of colours: 7, [128,0,0] or [[128,0,0],[0,128,0]] "
+            "(three numbers are always a colour; where a class has several indices, list their colours)",
         }[mask]
         raise ValueError(
-            f"dataset.classes: with dataset.mask={mask}, '{name}' needs {wanted}. Received: {shown(given)}."
+            f"dataset.classes: with dataset.mask={mask}, '{name}' needs {wanted}. Received: {typed(given)}."
         )
     return items
 
 
 def _is_value(item: Any) -> bool:
-    return isinstance(item, int) and item >= 0
+    return isinstance(item, int)  # negative ones too: signed TIFFs have -1 for what is no class
 
 
 def _is_colour(item: Any) -> bool:
@@ -62,12 +61,3 @@ def _is_colour(item: Any) -> bool:
         and len(item) == 3
         and all(isinstance(number, int) and 0 <= number <= 255 for number in item)
     )
-
-
-def shown(value: Any) -> str:
-    """Returns a setting's value as it is typed."""
-    if value is None:
-        return "null"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(map(shown, value)) + "]"
-    return str(value)

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from segtrain.datasets.coco_annotations import BACKGROUND, VOID, CocoAnnotations
-from segtrain.datasets.dataset import CacheChoice, ResizeChoice, SegmentationDataset
+from segtrain.datasets.dataset import CacheChoice, ResizeChoice, SegmentationDataset, require_same_size
 from segtrain.datasets.file_pairs import flat_name
 from segtrain.datasets.image_files import image_size, read_image
 from segtrain.datasets.palette import voc_palette
@@ -72,6 +72,7 @@ def build_coco(
             f"{folder / val_annotations} lists other categories than {folder / train_annotations}: "
             f"{_first_difference(files['val'].categories, listed)} One id has to be the same category in both."
         )
+    _require_names_of_their_own(listed, folder / train_annotations)
     kept = _chosen_categories(listed, categories)
     class_names = ["background", *kept.values()]
     label_of = {number: label for label, number in enumerate(kept, 1)}
@@ -127,16 +128,18 @@ class CocoSplit:
     def source(self, index: int) -> str:
         return self._annotations.source(self._chosen[index])
 
-    def image_path(self, index: int) -> Path:
-        """Returns the image's file."""
-        return self._image_folder / self._annotations.file_name(self._chosen[index])
+    def image_source(self, index: int) -> str:
+        """Returns the path of the image."""
+        return str(self._image_folder / self._annotations.file_name(self._chosen[index]))
 
     def sizes(self, index: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        return image_size(self.image_path(index)), self._annotations.size(self._chosen[index])
+        return image_size(Path(self.image_source(index))), self._annotations.size(self._chosen[index])
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        labels = self._annotations.labels(self._chosen[index], self._label_of, self._crowd)
-        return read_image(self.image_path(index)), labels
+        image = read_image(Path(self.image_source(index)))
+        # Before anything is drawn: a mask of a size that somebody mistyped may not fit into memory.
+        require_same_size(image.shape[:2], self._annotations.size(self._chosen[index]), self.source(index))
+        return image, self._annotations.labels(self._chosen[index], self._label_of, self._crowd)
 
     def _usable(self, tell: Tell) -> list[int]:
         there = set(os.listdir(self._image_folder))
@@ -144,7 +147,13 @@ class CocoSplit:
         for index in range(len(self._annotations)):
             file_name = self._annotations.file_name(index)
             path, name = self._image_folder / file_name, flat_name(file_name)
-            if file_name not in there and not path.is_file():  # the second for names with a folder in them
+            if _is_elsewhere(file_name):  # pictures of it would land in reports that are passed on
+                detail = (
+                    f"{self._annotations.source(index)}: lies outside of {self._image_folder}, and a file_name is seen "
+                    "from there. Correct it, or take the image out of the JSON."
+                )
+                tell(Problem("missing_image", str(path), detail))
+            elif file_name not in there and not os.path.isfile(path):  # the second for names with a folder in them
                 detail = (
                     f"{self._annotations.source(index)}: there is no {path}. Add the image, or take it out of the JSON."
                 )
@@ -159,6 +168,21 @@ class CocoSplit:
                 first_of[name] = index
                 usable.append(index)
         return usable
+
+
+def _is_elsewhere(file_name: str) -> bool:
+    return os.path.isabs(file_name) or ".." in file_name.split("/")
+
+
+def _require_names_of_their_own(listed: Mapping[int, str], annotations: Path) -> None:
+    first_of: dict[str, int] = {}
+    for number, name in listed.items():
+        first = first_of.setdefault(name, number)
+        if first != number:
+            raise ValueError(
+                f"{annotations}: the categories {first} and {number} are both called '{name}'. Rename one, here and in "
+                "the other split's file."
+            )
 
 
 def _chosen_categories(listed: Mapping[int, str], wanted: list[str] | None) -> dict[int, str]:
@@ -190,8 +214,8 @@ def _first_difference(one: Mapping[int, str], other: Mapping[int, str]) -> str:
 def _require_apart(splits: Mapping[str, CocoSplit], tell: Tell) -> None:
     """Tells of images that are in both splits, which one folder for both allows."""
     train, val = splits["train"], splits["val"]
-    of_val = {str(val.image_path(index)) for index in range(len(val))}
-    for path in (str(train.image_path(index)) for index in range(len(train))):
+    of_val = {val.image_source(index) for index in range(len(val))}
+    for path in (train.image_source(index) for index in range(len(train))):
         if path not in of_val:
             continue
         detail = (

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from segtrain.datasets.problems import Problem, Tell, refuse
+from segtrain.datasets.problems import BadSampleError, Problem, Tell, refuse
 
 BACKGROUND = 0
 VOID = 255
@@ -24,6 +24,9 @@ _NEEDED = {
     "annotations": {"image_id": int, "category_id": int},
 }
 _SPACE = re.compile(r"[ \t\n\r]*")
+# Compressed runs: numbers of up to 30 bits, 5 a character, of which all but a number's last say that more follow.
+# pycocotools reads on behind the end of a text whose last character says so, and writes where it should not.
+_COMPRESSED = re.compile(r"(?:[P-o]{0,5}[0-O])+")
 
 
 class CocoAnnotations:
@@ -62,7 +65,7 @@ class CocoAnnotations:
         return len(self._ids)
 
     def file_name(self, index: int) -> str:
-        """Returns the image's file, as the JSON has it."""
+        """Returns the image's file, as the JSON has it, with "/" between folders."""
         return os.fsdecode(bytes(self._names[index]))
 
     def size(self, index: int) -> tuple[int, int]:
@@ -88,7 +91,8 @@ class CocoAnnotations:
             uint8 `(height, width)`, 0 where nothing is drawn.
 
         Raises:
-            ValueError: an outline cannot be drawn, or the file is another one now; names the annotation.
+            BadSampleError: an outline cannot be drawn; names the annotation.
+            ValueError: the file is another one now.
         """
         height, width = self.size(index)
         labels = np.full((height, width), BACKGROUND, np.uint8)
@@ -124,7 +128,8 @@ class CocoAnnotations:
                 if element["id"] in listed:
                     raise ValueError(f"{self._path}: the id {element['id']} stands twice in its {section}.")
                 if section == "images":
-                    listed[element["id"]] = element["file_name"], element["height"], element["width"]
+                    name = element["file_name"].replace("\\", "/")  # programs on Windows write paths so
+                    listed[element["id"]] = name, element["height"], element["width"]
                 else:
                     listed[element["id"]] = element["name"]
         except (json.JSONDecodeError, IndexError, UnicodeDecodeError, OverflowError, RecursionError) as error:
@@ -195,14 +200,14 @@ class CocoAnnotations:
         try:
             if isinstance(outline, list):
                 return coco_mask.merge(coco_mask.frPyObjects(outline, height, width))
-            if isinstance(outline["counts"], list):
-                if sum(outline["counts"]) != height * width or min(outline["counts"]) < 0:
-                    raise ValueError(f"its runs have {sum(outline['counts'])} pixels and not {height * width}")
-                return coco_mask.frPyObjects(outline, height, width)
-            coco_mask.decode(outline)  # refuses what is no mask, which area does not
-            return outline
+            counts = outline["counts"]
+            runs = counts if isinstance(counts, list) else _uncompressed(counts)
+            # pycocotools leaves what is behind too short runs as it found the memory.
+            if sum(runs) != height * width or min(runs) < 0:
+                raise ValueError(f"its runs have {sum(runs)} pixels and not {height * width}")
+            return outline if isinstance(counts, str) else coco_mask.frPyObjects(outline, height, width)
         except Exception as error:
-            raise ValueError(f"{self._named(annotation)} cannot be drawn ({error}).") from error
+            raise BadSampleError("wrong_label", f"{self._named(annotation)} cannot be drawn ({error}).") from error
 
     def _named(self, annotation: Any) -> str:
         known = annotation if isinstance(annotation, dict) else {}
@@ -254,7 +259,19 @@ def _why_not(section: str, element: Any) -> str | None:
         if type(value) is not kind or (kind is int and abs(value) >= 2**63):
             noun = "an integer" if kind is int else "a text"
             return f"needs {noun} as its {key}. Received: {_shortened(element)}."
+    if section == "images":
+        if min(element["height"], element["width"]) < 1:
+            return f"needs a width and a height of 1 or more. Received: {_shortened(element)}."
+        if not _can_be_a_file(element["file_name"]):
+            return f"has a file_name that no file can have. Received: {_shortened(element)}."
     return None
+
+
+def _can_be_a_file(name: str) -> bool:
+    try:
+        return bool(name) and b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:  # half of a pair that JSON writes as two
+        return False
 
 
 def _why_no_outline(annotation: dict[str, Any]) -> str | None:
@@ -269,6 +286,8 @@ def _why_no_outline(annotation: dict[str, Any]) -> str | None:
             and isinstance(size, list)
             and [*map(type, size)] == [int, int]
         ):
+            if isinstance(outline["counts"], str) and not _COMPRESSED.fullmatch(outline["counts"]):
+                return f"has compressed counts that are cut off or were never some. Received: {_shortened(outline)}"
             return None
         return "has a segmentation that is no mask: it needs counts, and size: [height, width]."
     if not isinstance(outline, list):
@@ -280,8 +299,25 @@ def _why_no_outline(annotation: dict[str, Any]) -> str | None:
     return None
 
 
+def _uncompressed(counts: str) -> list[int]:
+    """Returns the lengths of runs in a compressed text that `_COMPRESSED` matches.
+
+    A number has 5 bits a character, the lowest first, and a sign; from the fourth on it is the difference to the run of
+    the same colour before. Source: `rleFrString` in https://github.com/cocodataset/cocoapi, common/maskApi.c.
+    """
+    codes = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - ord("0")
+    lasts = np.flatnonzero(codes < 32)
+    firsts = np.concatenate([[0], lasts[:-1] + 1])
+    lengths = lasts - firsts + 1
+    places = np.arange(len(codes)) - np.repeat(firsts, lengths)
+    numbers = np.add.reduceat((codes & 31) << 5 * places, firsts)
+    numbers -= ((codes[lasts] & 16) > 0) * (1 << 5 * lengths)
+    numbers[1::2], numbers[2::2] = numbers[1::2].cumsum(), numbers[2::2].cumsum()
+    return numbers.tolist()
+
+
 def _shortened(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace").decode()
     return text if len(text) <= 100 else f"{text[:100]}..."
 
 

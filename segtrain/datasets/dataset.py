@@ -8,6 +8,9 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from segtrain.datasets.problems import BadSampleError
+from segtrain.machine import usable_cores
+
 CacheChoice = Literal["auto", "memory", "disk", "none"]
 ResizeChoice = Literal["stretch", "crop_square", "letterbox"]
 
@@ -51,6 +54,8 @@ class SegmentationDataset:
         resize: how images of another shape than the network's reach its size. `stretch` changes the aspect ratio;
             `crop_square` takes the largest centred part of the network's aspect ratio; `letterbox` keeps all of the
             image and pads it with void.
+        advice_on_labels: what to type where masks hold other labels, a sentence for the end of messages; empty where
+            no setting says what labels mean.
     """
 
     name: str
@@ -62,6 +67,7 @@ class SegmentationDataset:
     white: int | None = None
     cache: CacheChoice = "auto"
     resize: ResizeChoice = "stretch"
+    advice_on_labels: str = ""
 
     def __post_init__(self):
         if len(self.class_names) < 2:
@@ -108,7 +114,7 @@ class SegmentationDataset:
         """Reads one sample and refuses a mask that training would be wrong with.
 
         Raises:
-            ValueError: image and mask differ in size, or a label is neither a class nor void; names the file.
+            BadSampleError: image and mask differ in size, or a label is neither a class nor void; names the file.
         """
         samples = self.split(split)
         image, labels = samples.read(index)
@@ -123,17 +129,17 @@ class SegmentationDataset:
         return not ((labels >= self.num_classes) & (labels != self.ignore_label)).any()
 
     def require_valid_labels(self, labels: np.ndarray, source: str) -> None:
-        """Raises a ValueError that names `source`, the value and the pixel where a label is neither class nor void."""
+        """Raises a BadSampleError with `source`, value and pixel where a label is neither a class nor void."""
         if self.holds_valid_labels(labels):
             return
         wrong = (labels >= self.num_classes) & (labels != self.ignore_label)
         row, column = np.argwhere(wrong)[0]
         values = ", ".join(str(value) for value in np.unique(labels[wrong])[:8])
-        raise ValueError(
+        raise BadSampleError(
+            "wrong_label",
             f"{source}: label {labels[row, column]} at row {row}, column {column}. Labels have to be "
             f"0..{self.num_classes - 1} ({self.num_classes} classes) or {self.ignore_label} (void). "
-            f"Values outside in this mask: {values}. Correct the mask, or set dataset.classes and "
-            "dataset.ignore_label to what the masks hold."
+            f"Values outside in this mask: {values}. Correct the mask. {self.advice_on_labels}".rstrip(),
         )
 
     def check(self, split_names: Sequence[str] = ("train", "val")) -> None:
@@ -148,23 +154,30 @@ class SegmentationDataset:
                 raise ValueError(f"{self.name}: the split '{name}' is empty. A run needs images in train and in val.")
             for index in spread_evenly(len(samples), SIZES_CHECKED):
                 require_same_size(*samples.sizes(index), samples.source(index))
-            with ThreadPoolExecutor() as pool:  # decoding large photos takes a while; Pillow leaves the lock meanwhile
+            # Decoding large photos takes a while, and Pillow leaves the lock meanwhile.
+            with ThreadPoolExecutor(usable_cores() + 4) as pool:
                 read = list(pool.map(functools.partial(self.read, name), spread_evenly(len(samples), MASKS_CHECKED)))
             if read and all((labels == self.ignore_label).all() for _, labels in read):
                 raise ValueError(
                     f"{self.name}: the masks looked at in the split '{name}' ({len(read)} of {len(samples)}, such "
                     f"as {samples.source(0)}) hold nothing but {self.ignore_label}, the void label, so there is "
-                    "nothing to learn or to score. Set dataset.ignore_label to the label that is void in them."
+                    f"nothing to learn or to score. {self.advice_on_labels}".rstrip()
                 )
 
 
 def require_same_size(image_size: tuple[int, int], mask_size: tuple[int, int], source: str) -> None:
-    """Raises a ValueError that names `source` where two `(height, width)` differ."""
+    """Raises a BadSampleError that names `source` where two `(height, width)` differ."""
     if tuple(image_size) != tuple(mask_size):
-        raise ValueError(
+        remedy = "A mask needs a label for every pixel of its image; export it at the image's size."
+        if tuple(image_size) == tuple(mask_size)[::-1]:
+            remedy = (
+                "One of the two lies on its side. Often the image has an orientation tag (EXIF), which is followed, "
+                "and the mask was drawn on the pixels as they are stored: turn the mask, or take the tag out."
+            )
+        raise BadSampleError(
+            "size_mismatch",
             f"{source}: the mask is {mask_size[0]}x{mask_size[1]} (height x width) but its image is "
-            f"{image_size[0]}x{image_size[1]}. A mask needs a label for every pixel of its image; export it at "
-            "the image's size."
+            f"{image_size[0]}x{image_size[1]}. {remedy}",
         )
 
 

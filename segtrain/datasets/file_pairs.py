@@ -6,7 +6,7 @@ import copy
 import itertools
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,7 @@ class FilePairs:
         mask_labels: MaskLabels | None = None,
         channels: int = 3,
         white: int | None = None,
+        is_settable: bool = False,
     ):
         """Keeps the names; opens nothing.
 
@@ -73,12 +74,13 @@ class FilePairs:
             mask_labels: how masks are read; None takes grey values and palette indices for labels.
             channels: channels of the images.
             white: value that becomes 255 in images of more than 8 bits; see `read_image`.
+            is_settable: the dataset has settings `channels` and `white`, which messages may say to type.
         """
         self._image_folder = image_folder
         self._mask_folder = mask_folder
         self._names = NamePairs(pairs)
         self._mask_labels = mask_labels
-        self._channels, self._white = channels, white
+        self._channels, self._white, self._is_settable = channels, white, is_settable
 
     def with_masks_read_as(self, mask_labels: MaskLabels) -> "FilePairs":
         """Returns the same files with masks read in another way; the names are held once."""
@@ -106,7 +108,12 @@ class FilePairs:
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         image_name, mask_name = self._names[index]
         mask = self._mask_folder / mask_name
-        image = read_image(self._image_folder / image_name, channels=self._channels, white=self._white)
+        image = read_image(
+            self._image_folder / image_name,
+            channels=self._channels,
+            white=self._white,
+            is_settable=self._is_settable,
+        )
         if self._mask_labels is None:
             return image, read_labels(mask)
         return image, self._mask_labels.labels(*read_mask(mask), str(mask))
@@ -136,14 +143,14 @@ def flat_name(file_name: str) -> str:
     return stem_of(file_name).replace("/", "-")
 
 
-def list_files(folder: Path, suffixes: set[str], *, nested: bool = False, without: Path | None = None) -> list[str]:
+def list_files(folder: Path, suffixes: set[str], *, nested: bool = False, without: Collection[Path] = ()) -> list[str]:
     """Returns the names of the files in `folder` that have one of the suffixes, sorted; hidden files are left out.
 
     Args:
         folder: the folder.
         suffixes: endings in lower case.
         nested: take the files of folders within too, by their paths from `folder`, with "/" on every system.
-        without: a folder within that is left out.
+        without: folders within that are left out.
 
     Raises:
         ValueError: there is no such folder.
@@ -154,7 +161,7 @@ def list_files(folder: Path, suffixes: set[str], *, nested: bool = False, withou
 
 
 def _walk(
-    folder: Path, prefix: str, suffixes: set[str], nested: bool, without: Path | None, above: tuple[Path, ...]
+    folder: Path, prefix: str, suffixes: set[str], nested: bool, without: Collection[Path], above: tuple[Path, ...]
 ) -> Iterator[str]:
     above = (*above, (folder / prefix).resolve())
     with os.scandir(folder / prefix) as entries:
@@ -165,7 +172,7 @@ def _walk(
                 if os.path.splitext(entry.name)[1].lower() in suffixes:
                     yield prefix + entry.name
             # A link to a folder it lies in would have no end.
-            elif nested and Path(entry.path) != without and Path(entry.path).resolve() not in above:
+            elif nested and Path(entry.path) not in without and Path(entry.path).resolve() not in above:
                 yield from _walk(folder, f"{prefix}{entry.name}/", suffixes, nested, without, above)
 
 
@@ -232,7 +239,7 @@ def names_by_stem(folder: Path, names: Iterable[str], tell: Tell = refuse) -> Na
 
 
 def masks_by_stem(
-    mask_folder: Path, tell: Tell = refuse, *, suffix: str = "", nested: bool = False, without: Path | None = None
+    mask_folder: Path, tell: Tell = refuse, *, suffix: str = "", nested: bool = False, without: Collection[Path] = ()
 ) -> NamesByStem:
     """Returns the names of the mask files in a folder whose stems end in `suffix`, by their stems.
 

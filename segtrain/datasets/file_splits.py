@@ -1,6 +1,7 @@
 """Which files of a folder are for training and which for validation: lists, a share drawn by a seed, folds."""
 
 import bisect
+import codecs
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,9 +85,34 @@ def fold_split(count: int, folds: int | None, fold: int | None, seed: int) -> di
     return {"train": np.sort(train), "val": np.sort(parts[fold])}
 
 
+def lines_of(listing: Path) -> list[str]:
+    """Returns the lines of a list of names, without spaces around them and without empty ones.
+
+    Bytes that are no UTF-8 are kept, as Python keeps those of file names: such files can be listed too.
+
+    Raises:
+        ValueError: the list is in UTF-16; names it.
+        OSError: it cannot be read.
+    """
+    content = listing.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError(f"{listing}: is in UTF-16. Save it in UTF-8.")
+    lines = content.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape").splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
+def printable(name: str) -> str:
+    """Returns a name for messages, with what is no UTF-8 in it as hexadecimal bytes, and a hint at it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return f"{shown} (its letters are in no UTF-8: save the list in UTF-8)"
+    return name
+
+
 def _listed_places(listing: Path, images: Path, image_names: NamesByStem) -> np.ndarray:
-    with listing.open(encoding="utf-8") as lines:
-        wanted = [line.strip() for line in lines if line.strip()]
+    wanted = lines_of(listing)
     if not wanted:
         raise ValueError(
             f"{listing} lists no image, so the split '{listing.stem}' is empty. List some, one on each line."
@@ -94,7 +120,7 @@ def _listed_places(listing: Path, images: Path, image_names: NamesByStem) -> np.
     places = [_place_of(line.replace("\\", "/").split("/"), image_names) for line in wanted]
     if None in places:
         raise ValueError(
-            f"{listing} lists {wanted[places.index(None)]}, which is not in {images} "
+            f"{listing} lists {printable(wanted[places.index(None)])}, which is not in {images} "
             f"({places.count(None)} missing in all)."
         )
     _, first_lines = np.unique(np.array(places, int), return_index=True)

@@ -1,5 +1,6 @@
 """Own images and masks in folders."""
 
+import sys
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,8 +25,9 @@ from segtrain.datasets.file_pairs import (
 from segtrain.datasets.file_splits import LISTED_SPLITS, drawn_split, fold_split, listed_splits, lists_in
 from segtrain.datasets.mask_coding import MaskChoice, ValueSummary, summarise
 from segtrain.datasets.mask_files import read_mask
-from segtrain.datasets.mask_labels import MasksDoNotFitError, mask_labels
-from segtrain.datasets.problems import Problem, Tell, refuse
+from segtrain.datasets.mask_labels import Classes, MaskLabels, MasksDoNotFitError, mask_labels, may_be_rare_classes
+from segtrain.datasets.problems import BadSampleError, Problem, Tell, refuse
+from segtrain.machine import usable_cores
 
 # To take classes from, or the object's value; where classes are told, fewer show whether they fit.
 MASKS_LOOKED_AT = 200
@@ -89,21 +91,14 @@ def build_folder(
     if SPLIT in images:
         if folds is not None or fold is not None:
             raise ValueError(f"dataset.folds draws the splits, and dataset.images={images} has them. Leave one out.")
+        layout.tell_of_unused_lists()
         chosen = {name: layout.image_names(name, tell).names for name in layout.split_names()}
     else:
         image_names = layout.image_names("train", tell)
         places = _drawn_or_listed(layout, image_names, val_share, split_seed, folds, fold)
         chosen = {name: (image_names.names[place] for place in places[name]) for name in places}
     splits = layout.pair(chosen, channels, white, tell)
-    looked_at = _look_at_masks(splits["train"], most=MASKS_LOOKED_AT if classes is None else MASKS_CHECKED)
-    seen = sum(looked_at.values(), ValueSummary())
-    try:
-        read_as = mask_labels(mask, classes, ignore_label, seen)
-    except MasksDoNotFitError as error:
-        example = next(name for name, summary in looked_at.items() if seen.highest in summary.pixels)
-        tell(Problem("wrong_label", example, f"{example}: {error}"))
-        suggested = {"mask": mask, "classes": classes, "ignore_label": ignore_label} | error.suggestion.settings
-        read_as = mask_labels(**suggested, seen=seen)
+    read_as = _how_to_read_masks(splits["train"], mask, classes, ignore_label, tell)
     return SegmentationDataset(
         name="folder",
         splits={name: pairs.with_masks_read_as(read_as) for name, pairs in splits.items()},
@@ -114,6 +109,7 @@ def build_folder(
         white=white,
         cache=cache,
         resize=resize,
+        advice_on_labels="Or set dataset.classes and dataset.ignore_label to what the masks hold.",
     )
 
 
@@ -135,6 +131,15 @@ class _Layout:
     def split_names(self) -> list[str]:
         """Returns train, val, and test where it has images."""
         return [name for name in LISTED_SPLITS if name != "test" or self.images_of(name).is_dir()]
+
+    def tell_of_unused_lists(self) -> None:
+        """Says on the terminal where there are lists beside folders that are the splits: many datasets have both."""
+        lists = ", ".join(f"{name}.txt" for name in lists_in(self.root))
+        if lists:
+            print(
+                f"segtrain: dataset.images={self.images} has the splits, so {lists} in {self.root} are not read.",
+                file=sys.stderr,
+            )
 
     def require_folders(self, root: str) -> None:
         if SPLIT in self.masks and SPLIT not in self.images:
@@ -165,7 +170,7 @@ class _Layout:
     def image_names(self, split: str, tell: Tell) -> NamesByStem:
         """Returns the names of the images, which are enough to draw splits from, by stem."""
         images, masks = self.images_of(split), self.masks_of(split)
-        names: Iterable[str] = list_files(images, IMAGE_SUFFIXES, nested=True, without=masks)
+        names: Iterable[str] = list_files(images, IMAGE_SUFFIXES, nested=True, without=[masks])
         if images == masks:
             names = [name for name in names if not stem_of(name).endswith(self.mask_suffix)]
         by_stem = names_by_stem(images, names, tell)
@@ -182,12 +187,13 @@ class _Layout:
     ) -> dict[str, FilePairs]:
         """Finds the masks of each split's images."""
         splits, paired = {}, {}
+        all_images = [self.images_of(split) for split in chosen]  # masks may lie above them
         for split, image_names in chosen.items():
             images, masks = self.images_of(split), self.masks_of(split)
             if masks not in paired:
-                paired[masks] = masks_by_stem(masks, tell, suffix=self.mask_suffix, nested=True, without=images)
+                paired[masks] = masks_by_stem(masks, tell, suffix=self.mask_suffix, nested=True, without=all_images)
             pairs = match_masks(images, masks, image_names, paired[masks], mask_suffix=self.mask_suffix, tell=tell)
-            splits[split] = FilePairs(images, masks, pairs, channels=channels, white=white)
+            splits[split] = FilePairs(images, masks, pairs, channels=channels, white=white, is_settable=True)
         if tell is not refuse:  # a run does not mind a mask without an image
             for masks, mask_names in paired.items():
                 used = [pairs for split, pairs in splits.items() if self.masks_of(split) == masks]
@@ -234,19 +240,61 @@ def _tell_masks_without_image(masks: Path, names: NamesByStem, splits: Iterable[
             tell(Problem("missing_image", str(masks / name), detail))
 
 
-def _look_at_masks(split: FilePairs, most: int) -> dict[str, ValueSummary]:
-    """Returns what masks spread over the split hold, by file. One that cannot be read is refused when it is decoded."""
+def _how_to_read_masks(
+    train: FilePairs, mask: MaskChoice, classes: Classes, ignore_label: int, tell: Tell
+) -> MaskLabels:
+    """Returns how masks are read, by the settings and by what a sample of the masks holds.
 
-    def look(source: str) -> ValueSummary | ValueError:
+    Where `tell` returns from masks that do not fit the settings, they are read as suggested; and where nothing fits,
+    such as blended edges, as ids of two classes, so that the rest can be counted and each mask be told of.
+    """
+    most = MASKS_LOOKED_AT if classes is None else MASKS_CHECKED
+    looked_at, broken = _look_at_masks(train, spread_evenly(len(train), most))
+    if broken and not looked_at:
+        if tell is refuse:
+            raise broken[0]
+        return _as_two_ids(classes, ignore_label)
+    seen = sum(looked_at.values(), ValueSummary())
+    if may_be_rare_classes(mask, classes, ignore_label, seen):
+        seen = _seen_until_other_values(train, seen)
+    try:
+        return mask_labels(mask, classes, ignore_label, seen)
+    except MasksDoNotFitError as error:
+        example = next((name for name, summary in looked_at.items() if seen.highest in summary.pixels), train.source(0))
+        tell(Problem("wrong_label", example, f"{example}: {error}"))
+        suggested = {"mask": mask, "classes": classes, "ignore_label": ignore_label} | error.suggestion.settings
+    try:
+        return mask_labels(**suggested, seen=seen)
+    except MasksDoNotFitError:
+        return _as_two_ids(classes, ignore_label)
+
+
+def _as_two_ids(classes: Classes, ignore_label: int) -> MaskLabels:
+    names = list(classes) if classes is not None and not isinstance(classes, Mapping) else ["class_0", "class_1"]
+    return MaskLabels("ids", names, ignore_label if ignore_label >= len(names) else 255)
+
+
+def _seen_until_other_values(split: FilePairs, seen: ValueSummary) -> ValueSummary:
+    """Adds what the split's masks hold until one has another value; all of them, where none has."""
+    for start in range(0, len(split), 1000):
+        looked_at, _ = _look_at_masks(split, range(len(split))[start : start + 1000])
+        more = sum(looked_at.values(), ValueSummary())
+        if not more.pixels.keys() <= seen.pixels.keys():
+            return seen + more
+    return seen
+
+
+def _look_at_masks(split: FilePairs, indices: Iterable[int]) -> tuple[dict[str, ValueSummary], list[BadSampleError]]:
+    """Returns what masks hold, by file, and why others cannot be read; those are refused when they are decoded."""
+
+    def look(source: str) -> ValueSummary | BadSampleError:
         try:
             return summarise(*read_mask(Path(source)))
-        except ValueError as error:
+        except BadSampleError as error:
             return error
 
-    sources = [split.source(index) for index in spread_evenly(len(split), most)]
-    with ThreadPoolExecutor() as pool:
+    sources = [split.source(index) for index in indices]
+    with ThreadPoolExecutor(usable_cores() + 4) as pool:
         found = dict(zip(sources, pool.map(look, sources), strict=True))
-    summaries = {source: each for source, each in found.items() if isinstance(each, ValueSummary)}
-    if found and not summaries:
-        raise found[sources[0]]
-    return summaries
+    looked_at = {source: each for source, each in found.items() if isinstance(each, ValueSummary)}
+    return looked_at, [each for each in found.values() if isinstance(each, BadSampleError)]

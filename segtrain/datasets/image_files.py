@@ -13,12 +13,19 @@ import numpy as np
 import tifffile
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from segtrain.datasets.problems import BadSampleError
+
 # Pillow's modes whose pixels are told by a colour that has to be worked out: a palette, inks, luma and chroma.
 _MODES_OF_OTHER_COLOURS = {"P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB"}
 # tifffile logs what is wrong with a file before it raises, and an error is told once here.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 _JPEG_COMPRESSIONS = (6, 7)  # of TIFF: the old and the new way to have JPEG in it
 _TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# Pillow knows forty formats by their content, whatever a file's name ends in, and hands some to other programs.
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
+# 16384x16384, and as RGB 0.8 GB. Pillow takes two thirds of it for an attack; aerial mosaics are as large.
+MOST_PIXELS = 2**28
+Image.MAX_IMAGE_PIXELS = None  # `require_few_pixels` is asked instead
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class StoredImage:
     pages: int = 1
 
 
-def read_image(path: Path, *, channels: int = 3, white: int | None = None) -> np.ndarray:
+def read_image(path: Path, *, channels: int = 3, white: int | None = None, is_settable: bool = False) -> np.ndarray:
     """Returns the file's pixels, turned as its orientation tag says.
 
     Args:
@@ -48,22 +55,34 @@ def read_image(path: Path, *, channels: int = 3, white: int | None = None) -> np
         channels: channels to return. Grey is repeated for 3, and an alpha channel is dropped where it is not asked for;
             a palette image is RGB.
         white: the value that becomes 255 in images of more than 8 bits; values above it do too. None takes the highest
-            of the file's type.
+            of the file's type, which has to be of 16 bits at most then.
+        is_settable: the dataset has settings `channels` and `white`, which messages may say to type.
 
     Returns:
         uint8 `(height, width, channels)` in 0..255.
 
     Raises:
-        ValueError: the file cannot be read as an image, holds other channels or no integers; names it.
+        BadSampleError: the file cannot be read as an image, holds other channels, no integers, or integers of which
+            nobody says what is white; names it.
     """
     stored = _read(path, as_colours=True)
-    if not np.issubdtype(stored.values.dtype, np.integer):
-        raise ValueError(
-            f"{path}: holds {stored.values.dtype} values, and which of them is white cannot be known. Save it in "
-            "integers of 8 or 16 bits; dataset.white=VALUE says which of those is white."
+    dtype = stored.values.dtype
+    if not np.issubdtype(dtype, np.integer) or (dtype.itemsize > 2 and white is None):
+        raise BadSampleError(
+            "wrong_format",
+            f"{path}: holds {dtype} values, and which of them is white cannot be known. "
+            + _how_to_tell_white(dtype, is_settable),
         )
     values = stored.values * np.uint8(255) if stored.mode == "1" else stored.values
-    return _with_channels(_in_eight_bits(values, white), stored, channels, path)
+    return _with_channels(_in_eight_bits(values, white), stored, channels, path, is_settable)
+
+
+def _how_to_tell_white(dtype: np.dtype, is_settable: bool) -> str:
+    if not is_settable:
+        return "Save it in integers of 8 or 16 bits."
+    if np.issubdtype(dtype, np.integer):
+        return "Type dataset.white=VALUE with that value, or save it in integers of 8 or 16 bits."
+    return "Save it in integers of 8 or 16 bits; dataset.white=VALUE says which of those is white."
 
 
 def read_stored(path: Path) -> StoredImage:
@@ -87,9 +106,11 @@ def image_size(path: Path) -> tuple[int, int]:
             with tifffile.TiffFile(file) as tiff:
                 page = tiff.pages.first
                 height, width = page.imagelength, page.imagewidth
+                require_few_pixels(height, width)
                 turned = _tiff_orientation(page) in _LYING
         else:
             height, width = picture.height, picture.width
+            require_few_pixels(height, width)
             turned = picture.format != "TIFF" and _orientation(picture) in _LYING  # of TIFF, Pillow tells it turned
     return (width, height) if turned else (height, width)
 
@@ -106,17 +127,28 @@ def read_palette(path: Path) -> list[tuple[int, int, int]] | None:
     return None if palette is None else [tuple(colour) for colour in palette.tolist()]
 
 
+def require_few_pixels(height: int, width: int) -> None:
+    """Raises a ValueError where an image is too large to be decoded at once."""
+    if height * width > MOST_PIXELS:
+        raise ValueError(
+            f"it has {height}x{width} pixels (height x width), and more than {MOST_PIXELS:,} are not decoded at once; "
+            "cut image and mask into tiles"
+        )
+
+
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file; whatever fails, while opening or decoding, is a ValueError that names it."""
+    """Opens a file; whatever fails, while opening or decoding, is a BadSampleError that names it."""
     try:
         with open(path, "rb") as file:
             yield file
     except Exception as error:
         reason = "it is empty" if _is_empty(path) else str(error).replace(repr(str(path)), "it").strip()
         if isinstance(error, UnidentifiedImageError) and not _is_empty(path):
-            reason = "its content is in no image format that is known here"
-        raise ValueError(f"{path}: cannot be read as an image ({reason}). Replace the file or take it out.") from error
+            reason = f"its content is in no image format that is known here: {', '.join(_FORMATS)}"
+        raise BadSampleError(
+            "unreadable", f"{path}: cannot be read as an image ({reason}). Replace the file or take it out."
+        ) from error
 
 
 def _is_empty(path: Path) -> bool:
@@ -126,7 +158,7 @@ def _is_empty(path: Path) -> bool:
 def _picture(file: BinaryIO) -> Image.Image | None:
     """Opens with Pillow; returns None for a TIFF that Pillow knows nothing of."""
     try:
-        return Image.open(file)
+        return Image.open(file, formats=_FORMATS)
     except UnidentifiedImageError:
         file.seek(0)
         if file.read(4) not in _TIFF_BEGINNINGS:
@@ -140,6 +172,7 @@ def _read(path: Path, *, as_colours: bool) -> StoredImage:
         picture = _picture(file)
         if picture is None or _is_tiff_beyond_pillow(picture):
             return _read_tiff(file)
+        require_few_pixels(picture.height, picture.width)
         orientation = 1 if picture.format == "TIFF" else _orientation(picture)  # Pillow turns TIFF when it decodes
         format_name = "JPEG" if _is_jpeg_in_tiff(picture) else picture.format
         picture.load()  # all of it, which finds a file that was cut
@@ -195,7 +228,10 @@ def _read_tiff(file: BinaryIO) -> StoredImage:
     file.seek(0)
     with tifffile.TiffFile(file) as tiff:
         page = tiff.pages.first
+        require_few_pixels(page.imagelength, page.imagewidth)
         values = page.asarray()
+        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and values.ndim == 2:
+            values = _with_white_high(values, page.bitspersample)
         if values.ndim == 2:
             values = values[..., None]
         elif page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
@@ -207,6 +243,16 @@ def _read_tiff(file: BinaryIO) -> StoredImage:
         mode = by_bands.get(values.shape[2], "RGBA" if has_alpha and is_rgb and values.shape[2] == 4 else "bands")
         format_name = "JPEG" if page.compression in _JPEG_COMPRESSIONS else "TIFF"
         return StoredImage(_upright(values, _tiff_orientation(page)), mode, None, format_name, len(tiff.pages))
+
+
+def _with_white_high(values: np.ndarray, bits: int) -> np.ndarray:
+    """Returns the grey values of a file whose lowest is white as Pillow does those of 8 bits, with white the highest.
+
+    Values that are signed or no integers are returned as they are: which of them is black nothing says.
+    """
+    if not np.issubdtype(values.dtype, np.unsignedinteger):
+        return values
+    return (2**bits - 1 - values.astype(np.uint64)).astype(values.dtype)
 
 
 def _tiff_orientation(page: tifffile.TiffPage) -> int:
@@ -240,7 +286,7 @@ def _in_eight_bits(values: np.ndarray, white: int | None) -> np.ndarray:
     return np.rint(np.clip(values, 0, white) * (255 / white)).astype(np.uint8)
 
 
-def _with_channels(pixels: np.ndarray, stored: StoredImage, channels: int, path: Path) -> np.ndarray:
+def _with_channels(pixels: np.ndarray, stored: StoredImage, channels: int, path: Path, is_settable: bool) -> np.ndarray:
     bands = pixels.shape[2]
     if stored.mode in ("LA", "RGBA") and bands != channels:
         pixels = pixels[..., :-1]
@@ -248,8 +294,9 @@ def _with_channels(pixels: np.ndarray, stored: StoredImage, channels: int, path:
         return pixels.repeat(3, axis=2)
     if pixels.shape[2] != channels:
         pages = f" Of its {stored.pages} pages only the first is read; channels have to be in one." * (stored.pages > 1)
-        raise ValueError(
-            f"{path}: holds {bands} channels, where dataset.channels={channels} asks for {channels}.{pages} Type "
-            f"dataset.channels={bands}, or take out or convert the file."
+        asked = f"dataset.channels={channels} asks for {channels}" if is_settable else f"{channels} are needed"
+        remedy = f"Type dataset.channels={bands}, or take out or convert" if is_settable else "Take out or convert"
+        raise BadSampleError(
+            "wrong_format", f"{path}: holds {bands} channels, where {asked}.{pages} {remedy} the file."
         )
     return np.ascontiguousarray(pixels)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 from annotated_types import Ge, Gt, Lt
 
-from segtrain.datasets.dataset import CacheChoice, ResizeChoice, SegmentationDataset
+from segtrain.datasets.dataset import CacheChoice, ResizeChoice, SegmentationDataset, require_same_size
 from segtrain.datasets.file_pairs import IMAGE_SUFFIXES, NamePairs, NamesByStem, list_files, names_by_stem
 from segtrain.datasets.file_splits import drawn_split, listed_splits, lists_in
 from segtrain.datasets.image_files import image_size, read_image
@@ -22,7 +22,8 @@ from segtrain.datasets.labelme_shapes import (
     read_annotation,
 )
 from segtrain.datasets.palette import voc_palette
-from segtrain.datasets.problems import Problem, Tell, refuse
+from segtrain.datasets.problems import BadSampleError, Problem, Tell, refuse
+from segtrain.machine import usable_cores
 
 
 def build_labelme(
@@ -131,25 +132,29 @@ class LabelMeSplit:
     def source(self, index: int) -> str:
         return str(self._annotation_path(index))
 
+    def image_source(self, index: int) -> str:
+        """Returns the path of the image."""
+        return str(self._folder / self._names[index][0])
+
     def sizes(self, index: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        size = image_size(self._image_path(index))
+        size = image_size(Path(self.image_source(index)))
         return size, annotated_size(read_annotation(self._annotation_path(index))) or size
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        image, path = read_image(self._image_path(index)), self._annotation_path(index)
+        image, path = read_image(Path(self.image_source(index))), self._annotation_path(index)
         annotation = read_annotation(path)
+        size = annotated_size(annotation) or image.shape[:2]
+        # Before anything is drawn: a mask of a size that somebody mistyped may not fit into memory.
+        require_same_size(image.shape[:2], size, str(path))
         labels = draw_shapes(
             annotation,
-            annotated_size(annotation) or image.shape[:2],
+            size,
             label_of=self._label_of,
             elsewhere=self._elsewhere,
             line_width=self._line_width,
             source=path,
         )
         return image, labels
-
-    def _image_path(self, index: int) -> Path:
-        return self._folder / self._names[index][0]
 
     def _annotation_path(self, index: int) -> Path:
         return self._folder / self._names[index][1]
@@ -195,19 +200,19 @@ def _tell_of_lone_files(folder: Path, names: NamesByStem, annotated: np.ndarray,
 def _names_of_shapes(folder: Path, annotation_names: list[str], tell: Tell) -> dict[str, set[str]]:
     """Returns the names that shapes have, by file; files that cannot be read are told and left out."""
 
-    def names_in(file_name: str) -> set[str] | ValueError:
+    def names_in(file_name: str) -> set[str] | BadSampleError:
         try:
             shapes = read_annotation(folder / file_name)["shapes"]
-        except ValueError as error:
+        except BadSampleError as error:
             return error
         return {shape["label"] for shape in shapes if shape.get("shape_type") != "point"}
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(usable_cores() + 4) as pool:
         found = dict(zip(annotation_names, pool.map(names_in, annotation_names), strict=True))
     for file_name, names in found.items():
-        if isinstance(names, ValueError):
-            tell(Problem("unreadable", str(folder / file_name), str(names)))
-    return {file_name: names for file_name, names in found.items() if not isinstance(names, ValueError)}
+        if isinstance(names, BadSampleError):
+            tell(Problem(names.kind, str(folder / file_name), str(names)))
+    return {file_name: names for file_name, names in found.items() if not isinstance(names, BadSampleError)}
 
 
 def _classes(names: list[str], unlabelled: str) -> tuple[list[str], dict[str, int]]:

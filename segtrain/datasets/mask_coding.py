@@ -1,7 +1,6 @@
 """What the values in mask files look like, and which settings fit them."""
 
 import itertools
-import re
 import shlex
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -9,6 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+import yaml
+
+from segtrain.datasets.typed_values import can_be_typed, typed
 
 Colour = tuple[int, int, int]
 Value = int | Colour
@@ -19,6 +21,10 @@ MOST_CLASSES = 100
 MOST_COLOURS_KEPT = 2000
 # The rim around objects in Pascal VOC's files and in those of the many who copied them.
 VOC_VOID = (224, 224, 192)
+# In a map of classes the name of what is no class: its values or colours become the void label.
+VOID_NAME = "void"
+# Labels have 8 bits, and one of them is void.
+MOST_LABELS = 255
 
 
 @dataclass(frozen=True)
@@ -104,8 +110,13 @@ class Suggestion:
 
     @property
     def overrides(self) -> list[str]:
-        """The settings as arguments of the command, such as `dataset.classes={road:1,car:7}`; without shell quotes."""
-        return [f"dataset.{name}={_for_hydra(value)}" for name, value in self.settings.items()]
+        """The settings as arguments of the command, such as `dataset.classes={road:1,car:7}`; without shell quotes.
+
+        None where there are names in them that Hydra's grammar cannot hold: those go into a YAML file.
+        """
+        if not all(map(can_be_typed, self.settings.values())):
+            return []
+        return [f"dataset.{name}={typed(value)}" for name, value in self.settings.items()]
 
     @property
     def typed(self) -> str:
@@ -115,7 +126,19 @@ class Suggestion:
     @property
     def advice(self) -> str:
         """Sentences for the end of an error message: what the masks look like and what to type."""
-        return f"The masks hold {self.looks_like}." + (f" Type {self.typed}" if self.settings else "")
+        looks_like = f"The masks hold {self.looks_like}."
+        if not self.settings:
+            return looks_like
+        if self.overrides:
+            return f"{looks_like} Type {self.typed}"
+        as_yaml = yaml.safe_dump(
+            {"dataset": dict(self.settings)},
+            default_flow_style=True,
+            allow_unicode=True,
+            sort_keys=False,
+            width=float("inf"),
+        )
+        return f"{looks_like} Write into a YAML file, for these names cannot be typed: {as_yaml.strip()}"
 
 
 def suggest_settings(
@@ -143,7 +166,8 @@ def suggest_settings(
             ids 0..5 and 255: nothing to set.
     """
     if class_map is not None and not (summary.colours and (summary.values or mask == "ids")):
-        return _for_more(summary, mask, class_map, ignore_label)
+        suggestion = _for_more(summary, mask, class_map, ignore_label)
+        return _with_void_no_class(suggestion, mask, summary, ignore_label)
     suggestion = (
         _for_colours(summary, class_names)
         if summary.colours
@@ -154,7 +178,24 @@ def suggest_settings(
     if mask == "binary" and "classes" in suggestion.settings and not summary.colours:
         return Suggestion(f"more than two values ({_listed(summary.values)})", {})
     settings = {name: value for name, value in suggestion.settings.items() if (name, value) != ("mask", mask)}
-    return Suggestion(suggestion.looks_like, settings)
+    return _with_void_no_class(Suggestion(suggestion.looks_like, settings), mask, summary, ignore_label)
+
+
+def _with_void_no_class(
+    suggestion: Suggestion, mask: MaskChoice, summary: ValueSummary, ignore_label: int
+) -> Suggestion:
+    """Moves the void label where the suggested classes have the id that it is now."""
+    settings = dict(suggestion.settings)
+    mask, classes = settings.get("mask", mask), settings.get("classes")
+    count = 2 if mask == "binary" else len(classes.keys() - {VOID_NAME}) if isinstance(classes, Mapping) else 0
+    if not settings or settings.get("ignore_label", ignore_label) >= count:
+        return suggestion
+    if mask == "ids" and ignore_label in summary.pixels:
+        named = map_items(classes[VOID_NAME], colours=False) if VOID_NAME in classes else []
+        is_class = any(ignore_label in map_items(given, colours=False) for given in classes.values())
+        if not is_class:
+            settings["classes"] = {**classes, VOID_NAME: [ignore_label, *named] if named else ignore_label}
+    return Suggestion(suggestion.looks_like, settings | {"ignore_label": 255})
 
 
 def _for_colours(summary: ValueSummary, class_names: Sequence[str] | None) -> Suggestion:
@@ -219,7 +260,7 @@ def _for_values(summary: ValueSummary, class_names: Sequence[str] | None, ignore
     seen = f"{kind} {_listed(values)}"
     if len(values) < 2:
         return Suggestion(f"nothing but {seen}, so there is nothing to tell apart", {})
-    if _has_blended_edges(summary):
+    if has_blended_edges(summary):
         return Suggestion(
             f"{len(values)} {kind} from {values[0]} to {values[-1]}, most of them rare: edges that are blended "
             "(anti-aliased) or were saved as JPEG once. Export the masks anew, as PNG without smoothing",
@@ -231,15 +272,24 @@ def _for_values(summary: ValueSummary, class_names: Sequence[str] | None, ignore
     void = ignore_label if ignore_label in values or values[-1] != 255 else 255
     if class_names and values[:-1] == list(range(len(class_names))) and len(class_names) < values[-1] < 256:
         void = values[-1]  # the very next id may be a class that was forgotten
-    classes = [value for value in values if value != void]
+    classes = [value for value in values if value != void and value >= 0]
+    below_0 = [value for value in values if value < 0]
+    if len(classes) > MOST_LABELS:
+        return Suggestion(f"{len(classes)} {kind}, of which {MOST_LABELS} can be classes", {})
     if len(classes) < 2:  # which is void and which is not cannot be known: both are named
         return Suggestion(f"{seen} alone", {"mask": "ids", "classes": _value_map(values, class_names)})
-    and_void = f" and {void} (void)" if void in values else ""
-    if classes == list(range(len(classes))) or (classes[0] == 0 and class_names is None and not has_wide_gaps(classes)):
+    no_class = below_0 + [void] * (void in values)
+    and_void = f" and {_listed(no_class)} (void)" if no_class else ""
+    is_range = classes == list(range(len(classes)))
+    are_ids = is_range or (classes[0] == 0 and class_names is None and not has_wide_gaps(classes))
+    if are_ids and not below_0 and classes[-1] < min(void, MOST_LABELS):
         return _for_ids(f"{kind} 0..{classes[-1]}{and_void}", classes[-1] + 1, void, class_names, ignore_label)
     from_one = " that start at 1" if classes == list(range(1, len(classes) + 1)) else ""
     gaps = " with gaps" if classes[-1] - classes[0] >= len(classes) else ""
-    mapping = _value_map(classes, class_names) | ({"void": void} if void not in (ignore_label, *classes) else {})
+    to_name = below_0 + [void] * (void not in (ignore_label, *classes))
+    mapping = _value_map(classes, class_names)
+    if to_name:
+        mapping[VOID_NAME] = to_name if len(to_name) > 1 else to_name[0]
     return Suggestion(f"{kind} {_listed(classes)}{and_void}, ids{from_one}{gaps}", {"mask": "ids", "classes": mapping})
 
 
@@ -259,7 +309,8 @@ def has_wide_gaps(values: Collection[int]) -> bool:
     return len(values) * 4 < max(values) + 1
 
 
-def _has_blended_edges(summary: ValueSummary) -> bool:
+def has_blended_edges(summary: ValueSummary) -> bool:
+    """Says whether grey values look like an object on background that was drawn with smoothing."""
     values = summary.values
     between = [value for value in values if 0 < value < values[-1]]
     rare = sum(summary.pixels[value] for value in between) < 0.2 * sum(summary.pixels.values())
@@ -267,7 +318,7 @@ def _has_blended_edges(summary: ValueSummary) -> bool:
     return len(between) >= 8 and between[-1] > 160 and rare and summary.palette is None
 
 
-def _value_map(values: Sequence[int], class_names: Sequence[str] | None) -> dict[str, int]:
+def _value_map(values: Sequence[int], class_names: Sequence[str] | None) -> dict[str, Any]:
     names = _usable(class_names, len(values)) or [f"class_{value}" for value in values]
     return dict(zip(names, values, strict=True))
 
@@ -276,24 +327,15 @@ def _colour_map(colours: Sequence[Colour], class_names: Sequence[str] | None) ->
     classes = [colour for colour in colours if colour != VOC_VOID]
     names = _usable(class_names, len(classes)) or [f"class_{number}" for number in range(len(classes))]
     mapping = {name: list(colour) for name, colour in zip(names, classes, strict=True)}
-    return mapping | ({"void": list(VOC_VOID)} if len(classes) < len(colours) else {})
+    return mapping | ({VOID_NAME: list(VOC_VOID)} if len(classes) < len(colours) else {})
 
 
 def _usable(class_names: Sequence[str] | None, count: int) -> Sequence[str] | None:
-    """Returns the names if there are as many and Hydra's grammar takes them as keys."""
+    """Returns the names if there are as many and they can be typed as keys."""
     if class_names is None or len(class_names) != count:
         return None
-    return class_names if all(re.fullmatch(r"[A-Za-z_][\w-]*", name) for name in class_names) else None
+    return class_names if can_be_typed(dict.fromkeys(class_names, 0)) else None
 
 
 def _listed(values: Sequence[Value], most: int = 12) -> str:
-    shown = [_for_hydra(value if isinstance(value, int) else list(value)) for value in values[:most]]
-    return ", ".join(shown) + (f" and {len(values) - most} more" if len(values) > most else "")
-
-
-def _for_hydra(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{name}:{_for_hydra(item)}" for name, item in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(map(_for_hydra, value)) + "]"
-    return str(value)
+    return ", ".join(map(typed, values[:most])) + (f" and {len(values) - most} more" if len(values) > most else "")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from segtrain.datasets.image_files import StoredImage, read_stored
+from segtrain.datasets.problems import BadSampleError
 
 # JPEG changes pixel values a little, which turns labels into other labels, so it is no format for masks.
 MASK_SUFFIXES = {".png", ".bmp", ".tif", ".tiff", ".gif"}
@@ -38,7 +39,8 @@ def read_labels(path: Path) -> np.ndarray:
     pixels, _ = read_mask(path)
     if pixels.ndim != 2 or pixels.min(initial=0) < 0 or pixels.max(initial=0) > 255:
         held = "colours" if pixels.ndim == 3 else f"values {pixels.min()}..{pixels.max()}"
-        raise ValueError(f"{path}: a mask has to hold one label 0..255 per pixel. It holds {held}.")
+        kind = "wrong_format" if pixels.ndim == 3 else "wrong_label"
+        raise BadSampleError(kind, f"{path}: a mask has to hold one label 0..255 per pixel. It holds {held}.")
     return pixels.astype(np.uint8)
 
 
@@ -52,13 +54,16 @@ def no_jpeg(path: Path) -> str:
 
 def _require_labels(stored: StoredImage, path: Path) -> None:
     if stored.format in ("JPEG", "MPO"):
-        raise ValueError(no_jpeg(path))
+        raise BadSampleError("wrong_format", no_jpeg(path))
     dtype, bands = stored.values.dtype, stored.values.shape[2]
     if not np.issubdtype(dtype, np.integer) or stored.mode not in _BANDS_OF_MODES:
         holds = f"{bands} channels (mode {stored.mode})" if stored.mode not in _BANDS_OF_MODES else f"{dtype} values"
-        raise ValueError(
+        raise BadSampleError(
+            "wrong_format",
             f"{path}: a mask has to hold one whole number per pixel (grey or palette image), or an RGB colour. It "
-            f"holds {holds}. Export it as an 8-bit PNG."
+            f"holds {holds}. Export it as an 8-bit PNG.",
         )
     if _BANDS_OF_MODES[stored.mode] > 1 and dtype != np.uint8:
-        raise ValueError(f"{path}: a mask's colours have to have 8 bits a channel. It holds {dtype}. Export it so.")
+        raise BadSampleError(
+            "wrong_format", f"{path}: a mask's colours have to have 8 bits a channel. It holds {dtype}. Export it so."
+        )

@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from segtrain.datasets.class_map import VOID_NAME, read_class_map, shown
+from segtrain.datasets.class_map import read_class_map
 from segtrain.datasets.mask_coding import (
+    VOID_NAME,
     Colour,
     MaskChoice,
     Suggestion,
     Value,
     ValueSummary,
+    has_blended_edges,
     has_wide_gaps,
     packed,
     suggest_settings,
@@ -20,6 +22,8 @@ from segtrain.datasets.mask_coding import (
     unpacked,
 )
 from segtrain.datasets.palette import voc_palette
+from segtrain.datasets.problems import BadSampleError
+from segtrain.datasets.typed_values import typed
 
 # What `dataset.classes` takes: names by id, or each class's value, values, colour or colours by its name.
 Classes = Sequence[str] | Mapping[str, Any] | None
@@ -42,10 +46,11 @@ class MaskLabels:
         mask: `ids` (values are class ids, or as `label_of` says), `binary`, `palette` (`label_of` has indices or
             colours of a palette image), `rgb` (`label_of` has colours).
         class_names: names by class id.
-        ignore_label: the label of void; under `ids` and `binary` also the value that is void, if it is no class's.
+        ignore_label: the label of void; under `ids` also the value that is void, if it is no class's.
         label_of: labels by value (int) or RGB colour (tuple); None where values are labels.
         class_map: `dataset.classes` where it is a map, for messages.
         seen: what a sample of the masks holds, for messages.
+        is_settable: the dataset has settings `mask`, `classes` and `ignore_label`, which messages say to type.
     """
 
     mask: MaskChoice
@@ -54,6 +59,7 @@ class MaskLabels:
     label_of: Mapping[Value, int] | None = None
     class_map: Mapping[str, Any] | None = None
     seen: ValueSummary = field(default_factory=ValueSummary)
+    is_settable: bool = False
 
     @property
     def palette(self) -> list[Colour]:
@@ -72,7 +78,7 @@ class MaskLabels:
         """Returns the labels of a mask as `read_mask` returns it, uint8 `(height, width)`.
 
         Raises:
-            ValueError: the mask is of another kind than `mask`, or holds a value or colour that has no label; names
+            BadSampleError: the mask is of another kind than `mask`, or holds a value or colour that has no label; names
                 `source`, the value and its pixel, and says what the masks look like and what to type.
         """
         self._require_kind(pixels, palette, source)
@@ -84,7 +90,7 @@ class MaskLabels:
             labels = self._looked_up(pixels, palette)
             wrong = labels == _UNKNOWN
         if wrong.any():
-            raise ValueError(f"{source}: {self._told_wrong(pixels, palette, wrong)}")
+            raise BadSampleError("wrong_label", f"{source}: {self._told_wrong(pixels, palette, wrong)}")
         return labels.astype(np.uint8)
 
     def _require_kind(self, pixels: np.ndarray, palette: np.ndarray | None, source: str) -> None:
@@ -97,12 +103,12 @@ class MaskLabels:
             "palette": "palette images",
         }[self.mask]
         has = f"RGB{'A' if pixels.shape[2] == 4 else ''} colours" if has_colours else "grey values"
-        asked = f"holds {has}, where dataset.mask={self.mask} asks for {wanted}"
+        asked = f"dataset.mask={self.mask} asks for {wanted}" if self.is_settable else f"{wanted} is needed"
         if has_colours and self.seen.values:
             advice = "Other masks hold single values; save this one as they are."
         else:
             advice = self._advice(summarise(pixels, palette) + self.seen)
-        raise ValueError(f"{source}: {asked}. {advice}")
+        raise BadSampleError("wrong_label", f"{source}: holds {has}, where {asked}. {advice}")
 
     def _looked_up(self, pixels: np.ndarray, palette: np.ndarray | None) -> np.ndarray:
         """Returns the label of each pixel as int16, or `_UNKNOWN`."""
@@ -128,12 +134,12 @@ class MaskLabels:
         row, column = (int(place) for place in np.argwhere(wrong)[0])
         noun, first = "label" if self.label_of is None else "value", pixels[row, column]
         if pixels.ndim == 3:
-            noun, first = "colour", shown(unpacked(packed(first)))
-            others = [shown(unpacked(value)) for value in np.unique(packed(pixels)[wrong])[:8]]
+            noun, first = "colour", typed(unpacked(packed(first)))
+            others = [typed(unpacked(value)) for value in np.unique(packed(pixels)[wrong])[:8]]
         else:
             others = [str(value) for value in np.unique(pixels[wrong])[:8]]
         if self.mask in ("palette", "rgb") and palette is not None:
-            colour = shown(palette[first].tolist()) if first < len(palette) else "outside of the palette"
+            colour = typed(palette[first].tolist()) if first < len(palette) else "outside of the palette"
             noun, first = "palette index", f"{first} ({colour})"
         return (
             f"{noun} {first} at row {row}, column {column}. {self._allowed()} "
@@ -154,6 +160,8 @@ class MaskLabels:
         return f"dataset.classes gives it to none of: {', '.join(self.class_names)}."
 
     def _advice(self, summary: ValueSummary) -> str:
+        if not self.is_settable:
+            return "Correct the mask."
         suggestion = suggest_settings(
             summary,
             mask=self.mask,
@@ -172,7 +180,7 @@ def mask_labels(mask: MaskChoice, classes: Classes, ignore_label: int, seen: Val
         classes: names by id, or a map of names to values or colours; None takes what `seen` has, where it is ids, and
             "background" and "object" where `mask` is binary.
         ignore_label: the label of void.
-        seen: what a sample of the masks holds.
+        seen: what a sample of the masks holds; all of them, where `may_be_rare_classes`.
 
     Raises:
         ValueError: settings that do not go together, or that plainly do not fit what has been seen; says what to type.
@@ -191,15 +199,27 @@ def mask_labels(mask: MaskChoice, classes: Classes, ignore_label: int, seen: Val
                 f"Leave dataset.ignore_label out, and name the value that is void in the map: {VOID_NAME}:"
                 f"{ignore_label}."
             )
-        return MaskLabels(mask, names, ignore_label, label_of, classes, seen)
+        return MaskLabels(mask, names, ignore_label, label_of, classes, seen, is_settable=True)
+    if VOID_NAME in (classes or ()):
+        raise ValueError(
+            f"dataset.classes={typed(classes)}: '{VOID_NAME}' is for what is no class, and in a list it would be one. "
+            f"Take it out, and type dataset.ignore_label=VALUE with its value in the masks; or a map of each name to "
+            f"its value: {{road:1,car:7,{VOID_NAME}:0}}."
+        )
     if mask == "binary":
-        return MaskLabels(mask, _two_names(classes), ignore_label, _binary(seen), seen=seen)
+        return MaskLabels(mask, _two_names(classes), ignore_label, _binary(seen), seen=seen, is_settable=True)
     _require_fit(mask, classes, ignore_label, seen)
     if classes is None:
         highest = max(value for value in seen.values if value != ignore_label)
         classes = [f"class_{class_id}" for class_id in range(highest + 1)]
     by_index = {class_id: class_id for class_id in range(len(classes))} | {ignore_label: ignore_label}
-    return MaskLabels(mask, classes, ignore_label, by_index if mask == "palette" else None, seen=seen)
+    return MaskLabels(mask, classes, ignore_label, by_index if mask == "palette" else None, seen=seen, is_settable=True)
+
+
+def may_be_rare_classes(mask: MaskChoice, classes: Classes, ignore_label: int, seen: ValueSummary) -> bool:
+    """Says whether a sample of masks with 0 and void alone leaves open if the other classes are in none or in a few."""
+    names_ids = mask in ("ids", "palette") and classes is not None and not isinstance(classes, Mapping)
+    return names_ids and not seen.colours and set(seen.values) == {0, ignore_label}
 
 
 def _require_fit(mask: MaskChoice, classes: Sequence[str] | None, ignore_label: int, seen: ValueSummary) -> None:
@@ -219,19 +239,23 @@ def _require_fit(mask: MaskChoice, classes: Sequence[str] | None, ignore_label: 
         why = "" if seen.values else "masks have to hold an id per pixel"
     elif set(seen.values) == {0, ignore_label}:
         why = f"0 is the first class and {ignore_label} is void, so there is nothing to tell apart"
-    elif classes is None and (not ids or ids == [0] or ids[0] > 0 or ids[-1] > 254 or has_wide_gaps(ids)):
+    elif classes is None and has_blended_edges(seen):
+        why = "the ids have to be 0..highest, and these are no ids"
+    elif classes is None and 0 <= ignore_label < max(ids, default=-1):
+        why = f"dataset.ignore_label={ignore_label} lies among the ids, which would be the classes"
+    elif classes is None and (not ids or ids == [0] or ids[0] != 0 or ids[-1] > 254 or has_wide_gaps(ids)):
         why = "the ids have to be 0..highest, with few gaps (a list of names, one for each id, may have more)"
     else:
         why = ""
     if why:
-        message = f"With dataset.mask={mask} and dataset.classes={shown(classes)}, {why}. {suggestion.advice}"
+        message = f"With dataset.mask={mask} and dataset.classes={typed(classes)}, {why}. {suggestion.advice}"
         raise MasksDoNotFitError(message, suggestion)
 
 
 def _two_names(classes: Sequence[str] | None) -> Sequence[str]:
     if classes is not None and len(classes) != 2:
         raise ValueError(
-            f"dataset.mask=binary has two classes. Received: dataset.classes={shown(classes)}. Type two names, "
+            f"dataset.mask=binary has two classes. Received: dataset.classes={typed(classes)}. Type two names, "
             "that of 0 first: dataset.classes=[background,object]."
         )
     return classes or ["background", "object"]
@@ -254,7 +278,7 @@ def _look_up(values: np.ndarray, label_of: Mapping[int, int]) -> np.ndarray:
     if values.dtype == np.uint8:
         table = np.full(256, _UNKNOWN, np.int16)
         for value, label in label_of.items():
-            if value < len(table):
+            if 0 <= value < len(table):
                 table[value] = label
         return table[values]
     keys = np.array(sorted(label_of))

@@ -4,6 +4,8 @@ import gc
 import io
 import json
 import shutil
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -16,7 +18,8 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from segtrain.datasets.coco import build_coco
-from segtrain.datasets.coco_annotations import CocoAnnotations, _elements
+from segtrain.datasets.coco_annotations import _COMPRESSED, CocoAnnotations, _elements, _uncompressed
+from segtrain.datasets.problems import BadSampleError
 
 CATEGORIES = {7: "car", 3: "person", 90: "dog"}  # the ids have gaps, and the file does not sort them
 CLASSES = ["background", "person", "car", "dog"]
@@ -215,6 +218,69 @@ def test_images_in_folders_below_and_other_layouts(root):
     assert dataset.split("val").read(0)[0].shape == (*SIZES[3], 3)
 
 
+def test_folders_of_a_name_may_be_parted_as_on_windows(root):
+    (root / "train2017" / "a").mkdir()
+    (root / "train2017" / "train ü 0.png").rename(root / "train2017" / "a" / "b.png")
+    set_in("images", file_name="a\\b.png")(root)
+    dataset = build(root)
+    assert "a-b" in [dataset.split("train").name(index) for index in range(len(SIZES))]
+
+
+@pytest.mark.parametrize("size", [(100_000, 100_000), (2**40, 2**40)])
+def test_a_size_that_is_not_the_images_is_told_before_anything_of_that_size_is_drawn(root, size):
+    """Of an image that the check before training did not look at."""
+    set_in("images", height=size[0], width=size[1])(root)
+    change(
+        root,
+        "train",
+        lambda content: [each.update(segmentation=boxes((1, 1, 9, 9))) for each in content["annotations"]] and None,
+    )
+    dataset = build_coco(root=str(root))
+    index = [dataset.split("train").name(index) for index in range(len(SIZES))].index("train ü 0")
+    message = rf"train ü 0\.png\): the mask is {size[0]}x{size[1]} .* is 40x60"
+    with pytest.raises(BadSampleError, match=message) as error:
+        dataset.read("train", index)
+    assert error.value.kind == "size_mismatch"
+
+
+DECODES_WHAT_IS_TAKEN = """
+import random
+from pycocotools import mask
+from segtrain.datasets.coco_annotations import _COMPRESSED
+
+draw, taken, masks = random.Random(0), 0, 0
+for _ in range(60_000):
+    counts = "".join(chr(draw.randrange(48, 112)) for _ in range(draw.randrange(1, 24)))
+    if _COMPRESSED.fullmatch(counts):
+        taken += 1
+        try:
+            mask.decode({"size": [40, 60], "counts": counts})
+            masks += 1
+        except ValueError:  # runs of another length
+            pass
+print(taken, masks)
+"""
+
+
+def test_no_compressed_runs_that_are_taken_end_the_process():
+    """In a process of its own: those that end in the middle of a number have pycocotools write over its memory."""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", DECODES_WHAT_IS_TAKEN], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    taken, _ = map(int, done.stdout.split())
+    assert 10_000 < taken < 50_000
+
+
+def test_compressed_runs_of_every_mask_are_taken():
+    rng, taken = np.random.default_rng(0), 0
+    for _ in range(300):
+        mask = rng.random(rng.integers(1, 300, 2)) < rng.choice([0, 0.001, 0.5, 1])
+        counts = coco_mask.encode(np.asfortranarray(mask, np.uint8))["counts"].decode()
+        taken += bool(_COMPRESSED.fullmatch(counts))
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], mask.ravel(order="F")])))
+        assert _uncompressed(counts) == np.diff([0, *edges, mask.size]).tolist()
+    assert taken == 300
+
+
 def test_nothing_but_the_json_is_opened_to_build(root):
     for split in JSON:
         for path in (root / FOLDER[split]).iterdir():
@@ -355,6 +421,12 @@ MISTAKES = {
         ["train2017.json", "lists no categories"],
     ),
     "image without a size": (set_in("images", width=None), {}, ["needs an integer as its width", "train ü 0.png"]),
+    "image of a width below 0": (set_in("images", width=-8), {}, ["width and a height of 1 or more", "train ü 0.png"]),
+    "image without pixels": (set_in("images", height=0), {}, ["width and a height of 1 or more", "train ü 0.png"]),
+    "half a letter": (set_in("images", file_name="\ud800.png"), {}, ["a file_name that no file can have", "\\ud800"]),
+    "endless name": (set_in("images", file_name="a" * 5000), {}, ["image 1000", "there is no"]),
+    "image above": (set_in("images", file_name="../train2017/train ü 0.png"), {}, ["image 1000", "lies outside of"]),
+    "image elsewhere": (set_in("images", file_name="/etc/a.png"), {}, ["image 1000 (/etc/a.png)", "lies outside of"]),
     "id that is a text": (set_in("annotations", image_id="1000"), {}, ["needs an integer as its image_id"]),
     "endless id": (set_in("annotations", image_id=2**70), {}, ["needs an integer as its image_id"]),
     "annotation that is none": (
@@ -403,12 +475,30 @@ MISTAKES = {
         {},
         ["annotation 77", "size: [height, width]"],
     ),
+    "compressed runs that are cut off": (
+        set_in("annotations", id=77, segmentation={"size": [40, 60], "counts": "12ddddh"}),
+        {},
+        ["annotation 77", "compressed counts that are cut off"],
+    ),
+    "compressed runs of another length": (
+        set_in("annotations", id=77, image_id=1000, segmentation={"size": [40, 60], "counts": "1234"}),
+        {},
+        ["annotation 77 of image 1000 cannot be drawn", "and not 2400"],
+    ),
     "runs of another length": (broken_runs, {}, ["annotation 77", "cannot be drawn", "30 pixels and not 2400"]),
     "resized image": (resized_image, {}, ["image 1000 (train ü 0.png)", "mask is 40x60", "20x30"]),
     "other categories": (
         lambda root: change(root, "val", lambda content: first(content, "categories").update(name="bus")),
         {},
         ["val2017.json", "category 7 is 'bus', and 'car'"],
+    ),
+    "two categories of one name": (
+        lambda root: [
+            change(root, split, lambda content: content["categories"].append({"id": 8, "name": "car"}))
+            for split in JSON
+        ],
+        {},
+        ["train2017.json", "categories 7 and 8 are both called 'car'", "Rename one"],
     ),
     "unknown name": (lambda root: None, {"categories": ["person", "carr"]}, ["'carr'", "Did you mean 'car'?", "dog"]),
     "too many": (many_categories, {}, ["255", "room for 254", "dataset.categories=[person,car,...]"]),

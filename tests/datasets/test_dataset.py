@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from segtrain.datasets.dataset import SegmentationDataset
+from segtrain.datasets.problems import BadSampleError
 
 
 class MadeUp:
@@ -91,6 +92,22 @@ def test_reading_refuses_a_mask_of_another_size():
     train = MadeUp(3, wrong=1, make_mask=lambda: np.zeros((5, 6), np.uint8))
     with pytest.raises(ValueError, match=r"masks/1\.png: the mask is 5x6 .* image is 4x6"):
         make({"train": train}).read("train", 1)
+
+
+def test_a_mask_on_its_side_is_told_of_the_orientation_tag():
+    train = MadeUp(3, wrong=1, make_mask=lambda: np.zeros((6, 4), np.uint8))
+    with pytest.raises(BadSampleError, match=r"masks/1\.png: the mask is 6x4 .*orientation tag \(EXIF\)") as error:
+        make({"train": train}).read("train", 1)
+    assert error.value.kind == "size_mismatch"
+
+
+@pytest.mark.parametrize("advice", ["", "Or set dataset.ignore_label."])
+def test_a_wrong_label_is_told_with_the_settings_that_the_dataset_has(advice):
+    with pytest.raises(BadSampleError, match=r"Correct the mask\.") as error:
+        make(advice_on_labels=advice).require_valid_labels(np.uint8([[77]]), "m.png")
+    assert str(error.value).endswith(f"Correct the mask. {advice}".rstrip())
+    assert ("dataset." in str(error.value)) == bool(advice)
+    assert error.value.kind == "wrong_label"
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

@@ -15,6 +15,8 @@ from PIL import Image
 
 from segtrain.datasets.camvid import build_camvid
 from segtrain.datasets.folder import build_folder
+from segtrain.datasets.problems import BadSampleError
+from segtrain.pipeline.samples import Samples
 
 CAMVID = os.environ.get("SEGTRAIN_CAMVID")
 NAMES = [f"photo {number:02d}" for number in range(10)]
@@ -378,27 +380,60 @@ def test_masks_that_do_not_fit_are_told_and_read_as_suggested(tmp_path, write_pa
     assert set(np.unique(dataset.read("train", 0)[1])) == {0, 1}
 
 
-@pytest.mark.skipif(CAMVID is None, reason="SEGTRAIN_CAMVID names no CamVid folder")
-def test_camvid_is_the_same_through_both_datasets():
-    camvid = build_camvid(root=CAMVID)
-    folder = build_folder(
-        root=CAMVID,
-        images="{split}",
-        masks="{split}annot",
-        classes=list(camvid.class_names),
-        ignore_label=11,
-    )
-    folder.check()
+def tensors(dataset, split):
+    """What a network is given of a split without augmentation, in its order."""
+    samples = Samples(dataset, split, image_size=(48, 64))
+    batch = samples.batch(range(len(samples)))
+    return [samples.name(index) for index in range(len(samples))], *batch
+
+
+def require_same_tensors(camvid, folder, count):
     compared = 0
     for split in ("train", "val"):
-        places = {name: index for index, name in enumerate(names_of(folder, split))}
-        assert len(places) == len(camvid.split(split))
-        for index, name in enumerate(names_of(camvid, split)):
-            for one, other in zip(camvid.read(split, index), folder.read(split, places[name]), strict=True):
-                assert one.dtype == other.dtype
-                np.testing.assert_array_equal(one, other)
-            compared += 1
-    assert compared == 468
+        (names, *one), (other_names, *other) = tensors(camvid, split), tensors(folder, split)
+        assert names == other_names
+        for mine, its in zip(one, other, strict=True):
+            assert mine.dtype == its.dtype == np.uint8
+            np.testing.assert_array_equal(mine, its)
+        compared += len(names)
+    assert compared == count
+
+
+@pytest.fixture
+def made_camvid(tmp_path, write_pairs) -> Path:
+    """CamVid's layout, with lists in another order than that of the names, as nobody's random draw would give."""
+    for split, names in (("train", "dbac"), ("val", "fe")):
+        write_pairs(split, f"{split}annot", list(names), size=(90, 120), labels=(0, 3, 10, 11))
+        lines = [f"/SegNet/CamVid/{split}/{name}.png /SegNet/CamVid/{split}annot/{name}.png\n" for name in names]
+        (tmp_path / f"{split}.txt").write_text("".join(lines))
+    return tmp_path
+
+
+def test_a_camvid_gives_the_same_tensors_in_the_same_order_through_both_datasets(made_camvid):
+    """All images in one folder, and lists with the order."""
+    camvid = build_camvid(root=str(made_camvid))
+    for kind, ending in (("images", ""), ("masks", "annot")):
+        (made_camvid / "own" / kind).mkdir(parents=True)
+        for split in ("train", "val"):
+            for path in (made_camvid / f"{split}{ending}").iterdir():
+                shutil.copy(path, made_camvid / "own" / kind)
+    for split in ("train", "val"):
+        lines = (made_camvid / f"{split}.txt").read_text().splitlines()
+        (made_camvid / "own" / f"{split}.txt").write_text("\n".join(line.split()[0] for line in lines))
+    folder = build(made_camvid / "own", classes=list(camvid.class_names), ignore_label=11)
+    assert names_of(camvid, "train") == list("dbac")
+    require_same_tensors(camvid, folder, count=6)
+
+
+@pytest.mark.skipif(CAMVID is None, reason="SEGTRAIN_CAMVID names no CamVid folder")
+def test_camvid_gives_the_same_tensors_in_the_same_order_through_both_datasets(tmp_path):
+    camvid = build_camvid(root=CAMVID)
+    for path in Path(CAMVID).iterdir():
+        if path.is_dir():
+            (tmp_path / path.name).symlink_to(path, target_is_directory=True)
+    settings = {"classes": list(camvid.class_names), "ignore_label": 11}
+    folder = build(tmp_path, images="{split}", masks="{split}annot", **settings)
+    require_same_tensors(camvid, folder, count=468)
 
 
 def test_classes_that_are_named_are_taken(root):
@@ -428,56 +463,148 @@ def test_images_with_the_same_name_are_refused(root):
         build(root)
 
 
-# One thing wrong with the data each: what to do to the folder, and what the message has to hold.
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:60])
+@pytest.mark.parametrize(
+    ("left", "words"), [(0, "holds 0 images. At least 2 are needed"), (1, "holds 1 images. At least 2 are needed")]
+)
+def test_too_few_images_are_refused(root, left, words):
+    for path in sorted((root / "images").iterdir())[left:]:
+        path.unlink()
+    with pytest.raises(ValueError, match=words):
+        build(root)
 
 
-def replace_mask(root: Path, pixels: np.ndarray) -> None:
-    Image.fromarray(pixels).save(root / "masks" / "photo 03.png")
+def test_a_root_that_is_not_there_is_named(root):
+    shutil.rmtree(root)
+    with pytest.raises(ValueError, match=r"dataset\.root=.* has to be a folder with images/ and masks/ in it"):
+        build(root)
 
 
-def jpeg_mask(root: Path) -> None:
-    (root / "masks" / "photo 03.png").unlink()
-    Image.new("L", (8, 6)).save(root / "masks" / "photo 03.jpg")
+def write_rare_defects(root: Path, count: int, value: int, places: tuple[int, ...]) -> None:
+    """Writes masks of 0 with a rim of 255, and in a few places something else."""
+    for folder in ("images", "masks"):
+        (root / folder).mkdir()
+    for number in range(count):
+        mask = np.zeros((8, 8), np.uint8)
+        mask[0] = 255
+        mask[3:5, 3:5] = value if number in places else 0
+        Image.fromarray(mask).save(root / "masks" / f"{number:03}.png")
+        Image.new("RGB", (8, 8)).save(root / "images" / f"{number:03}.png")
 
 
-def wrong_label(root: Path) -> None:
-    pixels = np.zeros((6, 8), np.uint8)
-    pixels[4, 5:] = 9, 7, 255
-    replace_mask(root, pixels)
+@pytest.mark.parametrize("count", [2, 21])
+def test_a_class_that_a_sample_of_masks_does_not_show_is_looked_for_in_all(tmp_path, count):
+    """Else a rare defect would be called none, and the rim of void around everything the object."""
+    write_rare_defects(tmp_path, 300, value=1, places=(101, 150, 201))
+    dataset = build(tmp_path, classes=[f"thing {number}" for number in range(count)])
+    labels = [dataset.read(split, index)[1] for split in dataset.splits for index in range(len(dataset.split(split)))]
+    assert len(labels) == 300
+    assert sum(1 in each for each in labels) == 3
+    assert all(255 in each for each in labels)
 
 
-MISTAKES = {
-    "no root": (shutil.rmtree, ["dataset.root=", "images"]),
-    "no images/": (lambda root: shutil.rmtree(root / "images"), ["There is no", "images"]),
-    "no masks/": (lambda root: shutil.rmtree(root / "masks"), ["There is no", "masks"]),
-    "empty": (lambda root: [path.unlink() for path in (root / "images").iterdir()], ["holds 0 images", ".jpg"]),
-    "one image": (lambda root: [path.unlink() for path in (root / "images").glob("*[1-9].png")], ["holds 1 images"]),
-    "no mask": (lambda root: (root / "masks" / "photo 03.png").unlink(), ["images/photo 03.png", "no mask"]),
-    "JPEG mask": (jpeg_mask, ["masks/photo 03.jpg", "JPEG"]),
-    "other size": (lambda root: replace_mask(root, np.zeros((5, 8), np.uint8)), ["photo 03.png", "5x8", "6x8"]),
-    "wrong label": (wrong_label, ["masks/photo 03.png", "label 9", "row 4", "column 5", "0..2", "7, 9"]),
-    "cut image": (lambda root: cut(root / "images" / "photo 03.png"), ["images/photo 03.png", "cannot be read"]),
-    "cut mask": (lambda root: cut(root / "masks" / "photo 03.png"), ["masks/photo 03.png", "cannot be read"]),
-    "RGB mask": (
-        lambda root: replace_mask(root, np.zeros((6, 8, 3), np.uint8)),
-        ["masks/photo 03.png", "RGB", "dataset.mask=ids"],
-    ),
-    "unknown in list": (
-        lambda root: [(root / f"{name}.txt").write_text("a\nb") for name in ("train", "val")],
-        ["train.txt", "lists a", "2 missing"],
-    ),
-    "empty list": (lambda root: [(root / f"{name}.txt").touch() for name in ("train", "val")], ["'train' is empty"]),
-    "no list for val": (lambda root: (root / "train.txt").write_text("photo 01"), ["train.txt", "no val.txt"]),
-}
+def test_an_object_of_value_255_is_told_however_many_masks_there_are(tmp_path):
+    write_rare_defects(tmp_path, 300, value=255, places=(101, 150, 201))
+    with pytest.raises(ValueError, match=r"nothing to tell apart.*Type dataset\.mask=binary"):
+        build(tmp_path, classes=["background", "defect"])
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistakes_in_the_data_are_named(root, mistake):
-    damage, named = MISTAKES[mistake]
-    damage(root)
-    with pytest.raises(ValueError) as error:  # noqa: PT011  (each has its own words, below)
-        build(root, classes=["ground", "cat", "dog"])
-    for words in named:
-        assert words in str(error.value)
+def told(root: Path, **settings):
+    problems = []
+    return build_folder(root=str(root), tell=problems.append, **settings), problems
+
+
+@pytest.mark.parametrize("classes", [None, ["ground", "thing"]])
+def test_masks_that_nothing_fits_are_told_once_and_the_rest_can_be_counted(root, classes):
+    """Blended edges: a run refuses them, and `segtrain inspect` goes on to sizes and images."""
+    rng = np.random.default_rng(0)
+    for name in NAMES:
+        mask = np.zeros((64, 64), np.uint8)
+        mask[20:40, 20:40] = 255
+        mask[19, 20:40] = rng.integers(1, 255, 20)
+        Image.fromarray(mask).save(root / "masks" / f"{name}.png")
+    dataset, problems = told(root, classes=classes)
+    assert [problem.kind for problem in problems] == (["wrong_label"] if classes is None else [])
+    assert all("anti-aliased" in problem.detail for problem in problems)
+    assert dataset.num_classes == 2
+    assert sum(len(split) for split in dataset.splits.values()) == 10
+    with pytest.raises(BadSampleError, match=r"photo \d\d\.png: label \d+ at row 19"):
+        dataset.read("train", 0)
+
+
+def test_masks_of_which_none_can_be_read_are_left_to_be_told_one_by_one(root):
+    for name in NAMES:
+        (root / "masks" / f"{name}.png").unlink()
+        tifffile.imwrite(root / "masks" / f"{name}.tif", np.zeros((6, 8), np.float32))
+    with pytest.raises(BadSampleError, match=r"photo \d\d\.tif: a mask has to hold one whole number"):
+        build(root)
+    dataset, problems = told(root)
+    assert problems == []
+    refused = 0
+    for split, samples in dataset.splits.items():
+        for index in range(len(samples)):
+            with pytest.raises(BadSampleError, match="holds float32 values") as error:
+                dataset.read(split, index)
+            refused += error.value.kind == "wrong_format"
+    assert refused == 10
+
+
+def write_lists(root: Path, encoding: str, names: dict[str, list[str]]) -> None:
+    for split, listed in names.items():
+        (root / f"{split}.txt").write_text("".join(f"{name}\n" for name in listed), encoding=encoding)
+
+
+def test_lists_with_a_mark_of_utf_8_are_read(root):
+    write_lists(root, "utf-8-sig", {"train": NAMES[:3], "val": NAMES[3:4]})
+    assert names_of(build(root), "train") == NAMES[:3]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [
+        ("latin-1", r"train.txt lists stra\xdfe (its letters are in no UTF-8: save the list in UTF-8), which is not"),
+        ("utf-16", "train.txt: is in UTF-16. Save it in UTF-8."),
+    ],
+)
+def test_lists_in_other_letters_are_named(tmp_path, write_pairs, encoding, words):
+    write_pairs("images", "masks", ["straße", "b"])
+    write_lists(tmp_path, encoding, {"train": ["straße"], "val": ["b"]})
+    with pytest.raises(ValueError, match=re.escape(words)):
+        build(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes there, whatever letters they mean")
+def test_names_that_are_no_utf_8_can_be_listed(root):
+    for folder in ("images", "masks"):
+        os.rename(root / folder / f"{NAMES[0]}.png", os.fsencode(root / folder) + b"/stra\xdfe.png")
+    (root / "train.txt").write_bytes(b"stra\xdfe.png\n")
+    (root / "val.txt").write_text(NAMES[1])
+    dataset = build(root)
+    assert len(dataset.split("train")) == 1
+    assert dataset.read("train", 0)[1].shape == (6, 8)
+
+
+def test_lists_beside_folders_that_are_the_splits_are_said_not_to_be_read(tmp_path, write_pairs, capsys):
+    for split in ("train", "val"):
+        write_pairs(f"images/{split}", f"masks/{split}", [f"{split} a", f"{split} b"])
+    build(tmp_path, images="images/{split}", masks="masks/{split}")
+    assert capsys.readouterr().err == ""
+    write_lists(tmp_path, "utf-8", {"train": ["train a"], "val": ["val a"]})
+    dataset = build(tmp_path, images="images/{split}", masks="masks/{split}")
+    assert names_of(dataset, "train") == ["train a", "train b"]
+    assert "train.txt, val.txt in" in capsys.readouterr().err
+
+
+def test_images_below_the_folder_of_the_masks_are_no_masks(tmp_path, write_pairs):
+    for split in ("train", "val"):
+        write_pairs(f"data/{split}", "data", [f"{split} a", f"{split} b"])
+    dataset, problems = told(tmp_path, images="data/{split}", masks="data")
+    assert problems == []
+    assert {split: names_of(dataset, split) for split in dataset.splits} == {
+        split: [f"{split} a", f"{split} b"] for split in ("train", "val")
+    }
+
+
+def test_only_a_dataset_that_has_the_setting_is_told_to_type_it(root):
+    Image.fromarray(np.zeros((6, 8, 4), np.uint8)).save(root / "images" / f"{NAMES[0]}.png")
+    with pytest.raises(ValueError, match=r"holds 3 channels, where dataset\.channels=4 .* Type dataset\.channels=3"):
+        build(root, channels=4)

@@ -12,6 +12,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from segtrain.datasets.image_files import image_size, read_image, read_palette, read_stored
 from segtrain.datasets.mask_files import read_labels, read_mask
+from segtrain.datasets.problems import BadSampleError
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
 GREY = COLOURS[..., :1]
@@ -62,8 +63,12 @@ def test_other_channels_are_refused_with_the_number_to_type(tmp_path, pixels, su
     else:
         Image.fromarray(pixels.squeeze()).save(path)
     with pytest.raises(ValueError, match=re.escape(f"{path}: holds {pixels.shape[2]} channels")) as error:
-        read_image(path, channels=channels)
+        read_image(path, channels=channels, is_settable=True)
     assert f"Type dataset.channels={pixels.shape[2]}," in str(error.value)
+    with pytest.raises(BadSampleError, match=r"where \d are needed") as error:
+        read_image(path, channels=channels)
+    assert "dataset." not in str(error.value)
+    assert error.value.kind == "wrong_format"
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
@@ -131,7 +136,7 @@ def test_a_fourth_band_that_is_no_alpha_is_kept(tmp_path):
     tifffile.imwrite(tmp_path / "bands.tif", bands, photometric="rgb", extrasamples=["unspecified"])
     np.testing.assert_array_equal(read_image(tmp_path / "bands.tif", channels=4), bands)
     with pytest.raises(ValueError, match=r"Type dataset\.channels=4,"):
-        read_image(tmp_path / "bands.tif")
+        read_image(tmp_path / "bands.tif", is_settable=True)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -141,6 +146,67 @@ def test_a_float_tiff_is_refused_with_what_to_do(tmp_path, dtype):
         read_image(tmp_path / "image.tif")
     with pytest.raises(ValueError, match=r"image\.tif: a mask has to hold one whole number.*float"):
         read_mask(tmp_path / "image.tif")
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint32, np.uint64])
+def test_integers_of_more_than_sixteen_bits_need_their_white(tmp_path, dtype):
+    """The highest of the type is far from any photo's white, so all would be black."""
+    values = (GREY.squeeze().astype(dtype)) * 15
+    tifffile.imwrite(tmp_path / "image.tif", values)
+    with pytest.raises(BadSampleError, match=r"image\.tif: holds u?int.. values.*Type dataset\.white=VALUE"):
+        read_image(tmp_path / "image.tif", channels=1, is_settable=True)
+    with pytest.raises(BadSampleError, match=r"cannot be known\. Save it in integers of 8 or 16 bits\."):
+        read_image(tmp_path / "image.tif", channels=1)
+    read = read_image(tmp_path / "image.tif", channels=1, white=255 * 15)
+    np.testing.assert_array_equal(read, GREY)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("compression", [None, "deflate"])
+def test_a_tiff_whose_white_is_its_lowest_value_is_not_inverted_by_its_depth(tmp_path, dtype, compression):
+    stored = (np.iinfo(dtype).max - GREY.squeeze() * dtype(np.iinfo(dtype).max // 255)).astype(dtype)
+    path = tmp_path / "image.tif"
+    tifffile.imwrite(path, stored, photometric="miniswhite", compression=compression)
+    if dtype == np.uint8:
+        with Image.open(path) as picture:
+            np.testing.assert_array_equal(np.asarray(picture), GREY.squeeze())
+    np.testing.assert_array_equal(read_image(path, channels=1), GREY)
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 6\n%%EndComments\n0 0 8 6 rectfill\nshowpage\n%%EOF\n"
+
+
+@pytest.mark.parametrize("read", [read_image, read_mask, image_size])
+@pytest.mark.parametrize("kind", ["EPS", "PPM", "PCX"])
+def test_formats_that_do_not_count_are_not_opened_under_another_ending(tmp_path, read, kind):
+    """Of EPS, Pillow would have Ghostscript run what is in it."""
+    if kind == "EPS":
+        (tmp_path / "a.png").write_bytes(EPS)
+    else:
+        Image.fromarray(GREY.squeeze()).save(tmp_path / "a.png", format=kind)
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.format == kind
+    with pytest.raises(BadSampleError, match="in no image format that is known here: PNG, JPEG"):
+        read(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("read", [read_image, read_mask, image_size])
+@pytest.mark.parametrize("suffix", [".png", ".tif", "16.tif"])
+def test_an_image_that_is_too_large_is_told_to_be_cut_into_tiles(tmp_path, monkeypatch, suffix, read):
+    monkeypatch.setattr("segtrain.datasets.image_files.MOST_PIXELS", GREY.size - 1)
+    path = tmp_path / f"image{suffix}"
+    if suffix == ".png":
+        Image.fromarray(GREY.squeeze()).save(path)
+    else:
+        tifffile.imwrite(path, GREY.squeeze().astype(np.uint16 if "16" in suffix else np.uint8))
+    with pytest.raises(BadSampleError, match=r"40x50 pixels .* not decoded at once; cut image and mask into tiles"):
+        read(path)
+
+
+def test_a_mosaic_of_182_megapixels_is_read(tmp_path):
+    Image.new("L", (14_000, 13_000)).save(tmp_path / "mosaic.png")
+    assert image_size(tmp_path / "mosaic.png") == (13_000, 14_000)
+    assert read_image(tmp_path / "mosaic.png", channels=1).shape == (13_000, 14_000, 1)
 
 
 def test_a_cmyk_jpeg_is_rgb(tmp_path):

@@ -1,6 +1,7 @@
 import base64
 import io
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from PIL import Image
 
 from segtrain.datasets.labelme import build_labelme
+from segtrain.datasets.labelme_shapes import draw_shapes, read_annotation
+from segtrain.datasets.problems import BadSampleError
 
 SIZE = (60, 80)
 
@@ -237,6 +240,29 @@ def test_an_old_file_without_a_size_is_drawn_at_the_images(root):
     assert labels_by_name(build(root))["photo 3"].shape == SIZE
 
 
+def test_a_size_that_is_not_the_images_is_told_before_anything_of_that_size_is_drawn(root):
+    path = root / "photo 3.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"imageHeight": 10**6, "imageWidth": 10**6}))
+    dataset = build_labelme(root=str(root))
+    split = "train" if "photo 3" in [dataset.split("train").name(i) for i in range(8)] else "val"
+    index = [dataset.split(split).name(i) for i in range(len(dataset.split(split)))].index("photo 3")
+    with pytest.raises(BadSampleError, match=r"photo 3\.json: the mask is 1000000x1000000 .* image is 60x80"):
+        dataset.read(split, index)
+
+
+def test_an_outline_takes_little_memory_however_far_it_reaches(tmp_path):
+    """Of 100 points as far outside as is taken; a file with a point farther away is refused."""
+    farthest = [[160, 120] if number % 2 else [-80, -60] for number in range(100)]
+    write(tmp_path, "a", [shape("road", "polygon", [*farthest, [0, 60]])])
+    annotation = read_annotation(tmp_path / "a.json")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    draw_shapes(annotation, SIZE, label_of={"road": 1}, elsewhere=0, line_width=None, source=tmp_path / "a.json")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
+    annotation["shapes"][0]["points"][0] = [161, 10]
+    with pytest.raises(BadSampleError, match="has the point 161, 10, far outside"):
+        draw_shapes(annotation, SIZE, label_of={"road": 1}, elsewhere=0, line_width=None, source=tmp_path / "a.json")
+
+
 def with_shape(*arguments, **more):
     return lambda root: write(root, "photo 3", [shape("road", "polygon", SQUARE), shape(*arguments, **more)])
 
@@ -275,9 +301,29 @@ MISTAKES = {
     "no label": (with_shape("", "polygon", SQUARE), {}, ["photo 3.json: shape 1 has no label"]),
     "no points": (with_shape("road", "polygon", None), {}, ["photo 3.json: shape 1 ('road') has no points"]),
     "points at infinity": (
-        with_shape("road", "polygon", [[1, 2], [3, 1e30], [4, 5]]),
+        with_shape("road", "polygon", [[1, 2], [3, float("inf")], [4, 5]]),
         {},
         ["photo 3.json: shape 1 ('road') has no points"],
+    ),
+    "points far outside": (
+        with_shape("road", "polygon", [[1, 2], [3, 1e30], [4, 5]]),
+        {},
+        ["photo 3.json: shape 1 ('road') has the point 3, 1e+30", "80x60"],
+    ),
+    "a form that is a list": (
+        with_shape("road", ["polygon"], SQUARE),
+        {},
+        ["photo 3.json: shape 1 ('road') has no text for its shape_type"],
+    ),
+    "deeply nested": (
+        lambda root: (root / "photo 3.json").write_text("[" * 100_000),
+        {},
+        ["photo 3.json", "nested too deeply"],
+    ),
+    "mask in another format": (
+        with_shape("road", "mask", SQUARE[:2], mask=base64.b64encode(b"%!PS-Adobe-3.0 EPSF-3.0\n").decode()),
+        {},
+        ["is a mask that cannot be read"],
     ),
     "two points": (
         with_shape("road", "polygon", SQUARE[:2]),
@@ -340,7 +386,7 @@ def test_files_that_cannot_be_read_are_told_and_left_out_where_the_teller_goes_o
     dataset = build(root, tell=problems.append)
     assert [(problem.kind, Path(problem.file).name) for problem in problems] == [
         ("unreadable", "photo 3.json"),
-        ("unreadable", "photo 4.json"),
+        ("wrong_format", "photo 4.json"),
     ]
     assert labels_by_name(dataset).keys() == {f"photo {number}" for number in range(10)} - {"photo 3", "photo 4"}
 

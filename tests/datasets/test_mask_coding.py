@@ -3,10 +3,12 @@ import shlex
 import hydra
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from segtrain.cli import config_folder
 from segtrain.datasets.mask_coding import MOST_COLOURS_KEPT, ValueSummary, suggest_settings, summarise
+from segtrain.datasets.mask_labels import mask_labels
 from segtrain.datasets.palette import voc_palette
 
 
@@ -40,11 +42,53 @@ CASES = {
         {"class_names": ["ground", "cat", "dog"]},
         ["dataset.classes={ground:0,cat:5,dog:9}"],
     ),
-    "names that Hydra takes for no keys": (
+    "names of two words": (
         holding(0, 7, 24),
         {"class_names": ["ground", "big cat", "dog"]},
+        ["dataset.classes={ground:0,big cat:7,dog:24}"],
+    ),
+    "names that Hydra takes for no keys": (
+        holding(0, 7, 24),
+        {"class_names": ["ground", "straße", "dog"]},
         ["dataset.classes={class_0:0,class_7:7,class_24:24}"],
     ),
+    "names that have to be quoted": (
+        holding(0, 1, 2, 3),
+        {"class_names": ["car, parked", "null", "straße"]},
+        ["dataset.classes=['car, parked','null','straße',class_3]"],
+    ),
+    "void 0 that is told": (
+        holding(0, 1, 2),
+        {"ignore_label": 0},
+        ["dataset.classes={class_1:1,class_2:2,void:0}", "dataset.ignore_label=255"],
+    ),
+    "void among the ids": (
+        holding(0, 1, 2, 3),
+        {"ignore_label": 1},
+        ["dataset.classes={class_0:0,class_2:2,class_3:3,void:1}", "dataset.ignore_label=255"],
+    ),
+    "void 0 and colours": (
+        coloured((1, 1, 1), (2, 2, 2)),
+        {"ignore_label": 0},
+        ["dataset.mask=rgb", "dataset.classes={class_0:[1,1,1],class_1:[2,2,2]}", "dataset.ignore_label=255"],
+    ),
+    "a map that grows over the void label": (
+        holding(3, 4, 5, 2),
+        {"class_map": {"a": 3, "b": 4}, "ignore_label": 2},
+        ["dataset.classes={a:3,b:4,class_2:5,void:2}", "dataset.ignore_label=255"],
+    ),
+    "below 0": (holding(-1, 0, 1), {}, ["dataset.classes={class_0:0,class_1:1,void:-1}"]),
+    "below 0, and void": (
+        holding(-9999, -1, 0, 1, 255),
+        {"ignore_label": 200},
+        ["dataset.classes={class_0:0,class_1:1,void:[-9999,-1,255]}"],
+    ),
+    "a map that lacks what is below 0": (
+        holding(-1, 0, 1),
+        {"class_map": {"a": 0, "b": 1}},
+        ["dataset.classes={a:0,b:1,class_2:-1}"],
+    ),
+    "more values than labels": (holding(*range(0, 3000, 10)), {}, []),
     "a name too few": (
         holding(0, 1, 2),
         {"class_names": ["ground", "cat"]},
@@ -121,6 +165,35 @@ def test_hydra_reads_what_is_suggested_as_it_is_meant(case):
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         config = hydra.compose("config", ["dataset=folder", "dataset.root=.", *suggestion.overrides])
     assert {name: config.dataset[name] for name in suggestion.settings} == suggestion.settings
+
+
+# Where there is nothing to set that would help.
+HOPELESS = {"nothing but one value", "more values than labels"}
+
+
+@pytest.mark.parametrize("case", sorted(CASES.keys() - HOPELESS))
+def test_masks_are_read_with_what_is_suggested(case):
+    summary, current, _ = CASES[case]
+    given = {"mask": "ids", "ignore_label": 255} | current
+    given["classes"] = given.pop("class_map", None) or given.pop("class_names", None)
+    given.pop("class_names", None)
+    suggested = given | dict(suggest_settings(summary, **current).settings)
+    read_as = mask_labels(**suggested, seen=summary)
+    values = summary.colours or summary.values
+    dtype = np.uint8 if summary.colours or 0 <= min(values) <= max(values) < 256 else np.int32
+    palette = None if summary.palette is None else np.array(summary.palette, np.uint8)
+    labels = read_as.labels(np.array([values], dtype), palette, "a.png")
+    assert read_as.ignore_label >= len(read_as.class_names)
+    assert {*labels.ravel().tolist()} <= {*range(len(read_as.class_names)), read_as.ignore_label}
+    assert len({*labels.ravel().tolist()} - {read_as.ignore_label}) >= 2
+
+
+def test_names_that_cannot_be_typed_are_shown_as_yaml():
+    suggestion = suggest_settings(holding(1, 7, 9), class_map={"straße": 1, "null": 7})
+    assert (suggestion.overrides, suggestion.typed) == ([], "")
+    assert suggestion.advice.startswith("The masks hold what dataset.classes has not: 9. Write into a YAML file")
+    written = yaml.safe_load(suggestion.advice.partition(" typed: ")[2])
+    assert written == {"dataset": {"classes": {"straße": 1, "null": 7, "class_2": 9}}}
 
 
 def test_blended_edges_are_recognised():

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segtrain.datasets.mask_coding import ValueSummary, summarise
-from segtrain.datasets.mask_labels import MasksDoNotFitError, mask_labels
+from segtrain.datasets.mask_labels import MaskLabels, MasksDoNotFitError, mask_labels
 from segtrain.datasets.palette import voc_palette
+from segtrain.datasets.problems import BadSampleError
 
 VOC = voc_palette(256)
 PALETTE = np.array(VOC, np.uint8)
@@ -128,6 +129,12 @@ MISFITS = {
     "above 255": (np.uint16([[0, 300]]), {"classes": ["a", "b"]}, ["label 300", "dataset.mask=binary"]),
     "above 255, more": (np.uint16([[0, 1, 300]]), {"classes": ["a", "b"]}, ["{class_0:0,class_1:1,class_300:300}"]),
     "below 0": (np.int32([[0, 1, -1]]), {"classes": ["a", "b"]}, ["label -1 at row 0, column 2"]),
+    "below 0, without names": (np.int32([[0, 1, -1]]), {}, ["{class_0:0,class_1:1,void:-1}"]),
+    "void among the ids": (
+        [[0, 1, 2, 3]],
+        {"ignore_label": 1},
+        ["lies among the ids", "void:1}' dataset.ignore_label=255"],
+    ),
     "no class but 0": ([[0, 0]], {}, ["nothing to tell apart"]),
     "RGB": (
         np.uint8([[[0, 0, 0], [9, 8, 7]]]),
@@ -198,6 +205,15 @@ def test_what_does_not_fit_is_told_with_what_to_type(misfit):
         assert each in str(error.value)
 
 
+def test_a_dataset_of_fixed_classes_is_told_without_settings_that_it_has_not():
+    camvid_like = MaskLabels("ids", ["sky", "road"], 11)
+    with pytest.raises(BadSampleError, match=r"a\.png: label 3 at row 0, column 1.*: 3\. Correct the mask\.$") as error:
+        camvid_like.labels(np.uint8([[0, 3]]), None, "a.png")
+    assert error.value.kind == "wrong_label"
+    with pytest.raises(BadSampleError, match=r"RGB colours, where one id per pixel .* is needed\. Correct the mask\.$"):
+        camvid_like.labels(np.zeros((1, 2, 3), np.uint8), None, "a.png")
+
+
 # The settings that a message names have to be ones that work.
 @pytest.mark.parametrize(
     ("pixels", "labels"),
@@ -206,6 +222,7 @@ def test_what_does_not_fit_is_told_with_what_to_type(misfit):
         (np.uint8([[1, 2, 3, 255]]), [[0, 1, 2, 255]]),
         (np.uint8([[0, 38, 75]]), [[0, 1, 2]]),
         (np.uint16([[0, 300, 4000]]), [[0, 1, 2]]),
+        (np.int32([[0, 1, -1]]), [[0, 1, 255]]),
         (np.uint8([[[9, 8, 7], [0, 0, 0], [224, 224, 192]]]), [[1, 0, 255]]),
     ],
 )
@@ -228,7 +245,17 @@ def test_what_is_suggested_works(pixels, labels):
         ("rgb", {"a": [0, 0, 256], "b": [1, 2, 3]}, "'a' needs an RGB colour"),
         ("rgb", {"a": [0, 0], "b": [1, 2, 3]}, "'a' needs an RGB colour"),
         ("rgb", {"a": [[1, 2, 3], [0, 0, 0]], "b": [1, 2, 3]}, r"'a' and 'b' both have \[1,2,3\]"),
-        ("palette", {"a": [7, 8], "b": [1, 2, 3]}, "'a' needs a palette index, an RGB colour"),
+        (
+            "palette",
+            {"a": [7, 8], "b": [1, 2, 3]},
+            "'a' needs a palette index, an RGB.*three numbers are always a colour",
+        ),
+        (
+            "ids",
+            ["road", "void"],
+            r"dataset\.classes=\[road,void\]: 'void' is for what is no class.*ignore_label=VALUE",
+        ),
+        ("binary", ["void", "thing"], "'void' is for what is no class"),
     ],
 )
 def test_impossible_maps_are_refused(mask, classes, words):
