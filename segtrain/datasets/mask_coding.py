@@ -112,7 +112,7 @@ class Suggestion:
     def overrides(self) -> list[str]:
         """The settings as arguments of the command, such as `dataset.classes={road:1,car:7}`; without shell quotes.
 
-        None where there are names in them that Hydra's grammar cannot hold: those go into a YAML file.
+        Empty too where there are names in them that Hydra's grammar cannot hold: those go into a YAML file.
         """
         if not all(map(can_be_typed, self.settings.values())):
             return []
