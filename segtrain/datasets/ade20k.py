@@ -1,11 +1,16 @@
 """ADE20K scene parsing, the benchmark of 150 classes, through a TensorFlow Datasets builder of our own."""
 
+from pathlib import Path
+
 import numpy as np
 
-from segtrain.datasets.ade20k_builder import Ade20kSceneParsing
+from segtrain.datasets.ade20k_builder import ARCHIVE, Ade20kSceneParsing
+from segtrain.datasets.data_folder import data_folder
 from segtrain.datasets.dataset import CacheChoice, ResizeChoice, SegmentationDataset
+from segtrain.datasets.download import downloaded
 from segtrain.datasets.palette import voc_palette
-from segtrain.datasets.tfds_split import TfdsSplit, prepared, tfds_folder
+from segtrain.datasets.tfds_preparation import prepared, quiet_tfds, storage
+from segtrain.datasets.tfds_split import NO_LABEL, tfds_splits
 
 # The first of the names that objectInfo150.txt of https://github.com/CSAILVision/sceneparsing has for each class.
 CLASS_NAMES = (
@@ -184,24 +189,27 @@ def build_ade20k(
         cache: where decoded pixels are kept.
 
     Raises:
-        ValueError: the archive is not there and cannot be downloaded, or is another than the published one.
-        OSError: the data folder cannot be written to.
+        ValueError: the archive is not there, or another than the published one.
+        OSError: it could not be downloaded, or the data folder cannot be written to.
     """
-    builder = prepared(Ade20kSceneParsing(archive, data_dir=tfds_folder(), file_format="array_record"))
-    label_of = np.concatenate([[VOID], np.arange(255)]).astype(np.uint8)
+    downloads = data_folder() / "downloads"
+    path = downloads / ARCHIVE.name if archive is None else Path(archive).expanduser()
+    with quiet_tfds():
+        builder = Ade20kSceneParsing(path, **storage())
+    if archive is None and not builder.is_prepared():
+        downloaded(ARCHIVE, downloads, option="dataset.archive")
+    label_of = np.full(256, NO_LABEL)
+    label_of[0], label_of[1 : len(CLASS_NAMES) + 1] = VOID, range(len(CLASS_NAMES))
     return SegmentationDataset(
         name="ade20k",
-        splits={
-            name: TfdsSplit(
-                builder,
-                place,
-                image_key="image",
-                mask_key="mask",
-                name_key="image_id",
-                label_of=label_of,
-            )
-            for name, place in (("train", "train"), ("val", "validation"))
-        },
+        splits=tfds_splits(
+            prepared(builder),
+            {"train": "train", "val": "validation"},
+            image_key="image",
+            mask_key="mask",
+            name_key="image_id",
+            label_of=label_of,
+        ),
         class_names=CLASS_NAMES,
         ignore_label=VOID,
         palette=voc_palette(len(CLASS_NAMES)),

@@ -3,7 +3,8 @@
 import numpy as np
 
 from segtrain.datasets.dataset import CacheChoice, ResizeChoice, SegmentationDataset
-from segtrain.datasets.tfds_split import TfdsSplit, builder_by_name, prepared
+from segtrain.datasets.tfds_preparation import builder_by_name, prepared
+from segtrain.datasets.tfds_split import tfds_splits
 
 NAME = "cityscapes/semantic_segmentation:1.0.0"
 ARCHIVES = ("leftImg8bit_trainvaltest.zip", "gtFine_trainvaltest.zip")
@@ -57,21 +58,18 @@ def build_cityscapes(
     """
     builder = prepared(builder_by_name(NAME), manual_folder, by_hand=ARCHIVES)
     names, ids, palette = zip(*CLASSES, strict=True)
-    label_of = np.full(256, VOID, np.uint8)
+    label_of = np.full(256, VOID)
     label_of[list(ids)] = range(len(ids))
     return SegmentationDataset(
         name="cityscapes",
-        splits={
-            name: TfdsSplit(
-                builder,
-                place,
-                image_key="image_left",
-                mask_key="segmentation_label",
-                name_key="image_id",
-                label_of=label_of,
-            )
-            for name, place in (("train", "train"), ("val", "validation"))
-        },
+        splits=tfds_splits(
+            builder,
+            {"train": "train", "val": "validation"},
+            image_key="image_left",
+            mask_key="segmentation_label",
+            name_key="image_id",
+            label_of=label_of,
+        ),
         class_names=names,
         ignore_label=VOID,
         palette=palette,

@@ -10,6 +10,8 @@ import filelock
 
 # How long another process that prepares the same dataset is waited for before saying so.
 SECONDS_BEFORE_SAYING_SO = 2.0
+# What a message says where the data folder has no room or may not be written to.
+ELSEWHERE = "type SEGTRAIN_DATA=/another/folder in front of the command"
 
 
 def data_folder() -> Path:
@@ -44,8 +46,7 @@ def only_process(name: str) -> Iterator[None]:
             lock.acquire()
     except OSError as error:
         raise OSError(
-            f"The data folder {data_folder()} cannot be written to ({error.strerror}). "
-            "Type SEGTRAIN_DATA=/another/folder in front of the command."
+            f"The data folder {data_folder()} cannot be written to ({error.strerror}). Make it so, or {ELSEWHERE}."
         ) from error
     try:
         yield

@@ -1,19 +1,21 @@
 """Fetches one big file: resumed where it broke off, checked, from the first address that has it."""
 
+import contextlib
 import hashlib
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
 from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from segtrain.datasets.data_folder import only_process
+from segtrain.datasets.data_folder import ELSEWHERE, only_process
 
 # Seconds. Who does not answer soon is not going to, and there are other addresses; one who is sending may pause.
 CONNECT_TIMEOUT = 4
@@ -28,14 +30,18 @@ class RemoteFile:
     Attributes:
         name: its file name.
         addresses: where it is, the official address first.
-        size: bytes.
-        sha256: in hexadecimal.
+        size: bytes; None where it is not published.
+        checksum: `algorithm:digits`, such as `sha256:` and 64 hexadecimal digits.
     """
 
     name: str
     addresses: Sequence[str]
-    size: int
-    sha256: str
+    size: int | None
+    checksum: str
+
+    def __str__(self) -> str:
+        size = "" if self.size is None else f"{self.size:,} bytes, "
+        return f"{size}{self.checksum.replace(':', ' ')}"
 
 
 class _NotGivenError(Exception):
@@ -46,7 +52,7 @@ def downloaded(file: RemoteFile, folder: Path, option: str) -> Path:
     """Returns the path of the file in `folder`, and downloads it unless it is there.
 
     Bytes go to `<name>.part`, where the next attempt goes on, in this process or another. It gets its final name when
-    size and SHA-256 are right. Of parallel processes one downloads and the others wait.
+    size and checksum are right. Of parallel processes one downloads and the others wait.
 
     Args:
         file: what to download.
@@ -62,9 +68,9 @@ def downloaded(file: RemoteFile, folder: Path, option: str) -> Path:
             if not path.exists():  # the process that was waited for may have brought it
                 folder.mkdir(parents=True, exist_ok=True)
                 _download(file, path, option)
-    elif not _is_right(file, path):
+    elif not has_right_content(file, path):
         raise OSError(
-            f"{path} is another file than the published one ({file.size:,} bytes, sha256 {file.sha256}). Take it away, "
+            f"{path} is another file than the published one ({file}). Take it away, "
             f"so that it is downloaded, or type {option}={path} to use it as it is."
         )
     return path
@@ -82,7 +88,8 @@ def _download(file: RemoteFile, path: Path, option: str) -> None:
             host = urlsplit(address).netloc
             progress.update(bar, description=host)
             if not console.is_terminal:
-                print(f"segtrain: downloading {file.name} ({decimal(file.size)}) from {host}", file=sys.stderr)
+                size = "" if file.size is None else f" ({decimal(file.size)})"
+                print(f"segtrain: downloading {file.name}{size} from {host}", file=sys.stderr)
             try:
                 _fetch(address, file, part, tell=lambda size: progress.update(bar, completed=size))
             except _NotGivenError as reason:
@@ -92,17 +99,17 @@ def _download(file: RemoteFile, path: Path, option: str) -> None:
                 return
     raise OSError(
         f"{file.name} could not be downloaded from {', '.join(refusals)}. Fetch it where these can be reached "
-        f"({file.size:,} bytes, sha256 {file.sha256}) and type {option}=PATH/{file.name}."
+        f"({file}) and type {option}=PATH/{file.name}."
     )
 
 
 def _require_room(file: RemoteFile, part: Path, option: str) -> None:
-    missing = file.size - _size(part)
+    missing = 0 if file.size is None else file.size - _size(part)
     free = shutil.disk_usage(part.parent).free
     if free < missing:
         raise OSError(
             f"{part.parent} has room for {decimal(free)}, and {file.name} needs {decimal(missing)} more. Make "
-            f"room, type SEGTRAIN_DATA=/another/folder in front of the command, or {option}=PATH where it is already."
+            f"room, {ELSEWHERE}, or {option}=PATH where it is already."
         )
 
 
@@ -114,12 +121,12 @@ def _fetch(address: str, file: RemoteFile, part: Path, tell: Callable[[int], Non
     """
     began_with = _size(part)
     _receive(address, file, part, tell)
-    if _is_right(file, part):
+    if has_right_content(file, part):
         return
     part.unlink()
     if began_with:  # perhaps what was there before is wrong, and not what this address has sent
         _receive(address, file, part, tell)
-        if _is_right(file, part):
+        if has_right_content(file, part):
             return
         part.unlink()
     raise _NotGivenError("its content is another: the checksum differs")
@@ -127,53 +134,73 @@ def _fetch(address: str, file: RemoteFile, part: Path, tell: Callable[[int], Non
 
 def _receive(address: str, file: RemoteFile, part: Path, tell: Callable[[int], None]) -> None:
     """Asks for the bytes that `part` lacks, again after each break, as long as that brings it further than before."""
-    if _size(part) > file.size:
+    if file.size is not None and _size(part) > file.size:
         part.unlink()
-    furthest = _size(part)
-    while _size(part) < file.size:
+    furthest, expected = _size(part), file.size
+    while _size(part) != expected:
         try:
-            _receive_once(address, file, part, tell)
+            expected = _receive_once(address, file, part, tell)
             reason = "it ended too early"
         except requests.RequestException as error:
             reason = _worded(error)
         # A server that cannot resume starts from the beginning each time, so more bytes alone are no progress.
-        if _size(part) <= furthest:
+        if _size(part) != expected and _size(part) <= furthest:
             raise _NotGivenError(reason)
         furthest = _size(part)
 
 
-def _receive_once(address: str, file: RemoteFile, part: Path, tell: Callable[[int], None]) -> None:
+def _receive_once(address: str, file: RemoteFile, part: Path, tell: Callable[[int], None]) -> int:
+    """Returns the size of the whole file, or where neither we nor the server know it, that of what has come."""
     there = _size(part)
     # Nothing may be compressed on the way: sizes and places are those of the file.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={there}-"} if there else {})
     with requests.get(address, headers=headers, stream=True, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT)) as response:
+        if there and file.size is None and response.status_code == requests.codes.requested_range_not_satisfiable:
+            return there  # all of it has come before
         if not response.ok:
             raise _NotGivenError(f"it answers {response.status_code} {response.reason}")
         resumes = response.status_code == requests.codes.partial_content
         if not resumes:
             there = 0
-        _require_same_size(response, there, file)
-        with part.open("ab" if resumes else "wb") as output:
+        expected = _expected_size(response, there, file)
+        with _disk_told(part, file), part.open("ab" if resumes else "wb") as output:
             for piece in response.iter_content(PIECE):
                 there += len(piece)
-                if there > file.size:
+                if expected is not None and there > expected:
                     break
                 output.write(piece)
                 tell(there)
+    return there if expected is None else expected
 
 
-def _require_same_size(response: requests.Response, offset: int, file: RemoteFile) -> None:
+def _expected_size(response: requests.Response, offset: int, file: RemoteFile) -> int | None:
     """Refuses another file, such as a page that says the file has moved, before 2 GB of it are fetched."""
     length = response.headers.get("Content-Length", "")
-    if length.isdigit() and offset + int(length) != file.size:
-        raise _NotGivenError(f"it has {offset + int(length):,} bytes where {file.size:,} are expected")
+    announced = offset + int(length) if length.isdigit() else None
+    if None not in (announced, file.size) and announced != file.size:
+        raise _NotGivenError(f"it has {announced:,} bytes where {file.size:,} are expected")
+    return announced if file.size is None else file.size
 
 
-def _is_right(file: RemoteFile, path: Path) -> bool:
-    if _size(path) != file.size:
+@contextlib.contextmanager
+def _disk_told(part: Path, file: RemoteFile) -> Iterator[None]:
+    try:
+        yield
+    except requests.RequestException:  # an OSError too, of the network
+        raise
+    except OSError as error:
+        raise OSError(
+            f"{part} cannot be written ({error.strerror}) while {file.name} is downloaded. Make room, or {ELSEWHERE}."
+        ) from error
+
+
+def has_right_content(file: RemoteFile, path: Path) -> bool:
+    """Returns whether there is a file at `path`, and it is the published one."""
+    if not path.exists() or (file.size is not None and _size(path) != file.size):
         return False
+    algorithm, _, digits = file.checksum.partition(":")
     with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
+        return hashlib.file_digest(content, algorithm).hexdigest() == digits
 
 
 def _size(path: Path) -> int:
@@ -192,4 +219,7 @@ def _worded(error: requests.RequestException) -> str:
             return "its certificate is not trusted"
         case requests.exceptions.ChunkedEncodingError():
             return "the connection broke off"
+        # A pause in the middle is told as a lost connection.
+        case requests.exceptions.ConnectionError(args=[urllib3.exceptions.ReadTimeoutError(), *_]):
+            return f"nothing came for {READ_TIMEOUT} s"
     return "no connection"

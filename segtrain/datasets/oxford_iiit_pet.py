@@ -6,14 +6,13 @@ import numpy as np
 from annotated_types import Gt, Lt
 
 from segtrain.datasets.dataset import CacheChoice, ResizeChoice, SegmentationDataset
-from segtrain.datasets.tfds_split import TfdsSplit, prepared_by_name
+from segtrain.datasets.tfds_preparation import prepared_by_name
+from segtrain.datasets.tfds_split import NO_LABEL, tfds_splits
 
 VERSION = "4.0.0"
 CLASS_NAMES = ("pet", "background", "border")
 PALETTE = ((192, 96, 32), (0, 0, 0), (224, 224, 192))
 VOID = 255
-# A value that a trimap may not hold; it is no class either, so that reading it is an error.
-WRONG = 254
 
 
 def build_oxford_iiit_pet(
@@ -54,22 +53,20 @@ def build_oxford_iiit_pet(
         num_val = min(max(round(val_share * num_train), 1), num_train - 1)
         # TFDS has mixed the images by a hash of their names, so the first ones are no special ones.
         places = {"train": f"train[{num_val}:]", "val": f"train[:{num_val}]", "test": "test"}
-    label_of = np.full(256, WRONG, np.uint8)
+    label_of = np.full(256, NO_LABEL)
     label_of[1:4] = 0, 1, 2 if border == "class" else VOID
     num_classes = 3 if border == "class" else 2
     return SegmentationDataset(
         name="oxford_iiit_pet",
-        splits={
-            name: TfdsSplit(
-                builder,
-                place,
-                image_key="image",
-                mask_key="segmentation_mask",
-                name_key="file_name",
-                label_of=label_of,
-            )
-            for name, place in places.items()
-        },
+        splits=tfds_splits(
+            builder,
+            places,
+            image_key="image",
+            mask_key="segmentation_mask",
+            name_key="file_name",
+            label_of=label_of,
+            takes_cut_images=True,
+        ),
         class_names=CLASS_NAMES[:num_classes],
         ignore_label=VOID,
         palette=PALETTE[:num_classes],

@@ -6,7 +6,8 @@ import numpy as np
 
 from segtrain.datasets.dataset import CacheChoice, ResizeChoice, SegmentationDataset
 from segtrain.datasets.palette import voc_palette
-from segtrain.datasets.tfds_split import TfdsSplit, prepared_by_name
+from segtrain.datasets.tfds_preparation import prepared_by_name
+from segtrain.datasets.tfds_split import NO_LABEL, tfds_splits
 
 VERSION = "1.0.0"
 # By category id 1..100, as instanceInfo100_train.txt of https://github.com/CSAILVision/placeschallenge has them.
@@ -143,23 +144,19 @@ def build_scene_parse150(
     """
     builder = prepared_by_name(f"scene_parse150:{VERSION}", manual_folder)
     class_names = [*CLASS_NAMES, "other"] if other == "class" else CLASS_NAMES
-    # A red value above 100 is none of the categories, and no class either, so that reading it is an error.
-    label_of = np.arange(-1, 255)
-    label_of[101:] = len(CLASS_NAMES) + 1
+    label_of = np.full(256, NO_LABEL)
     label_of[0] = len(CLASS_NAMES) if other == "class" else VOID
+    label_of[1 : len(CLASS_NAMES) + 1] = range(len(CLASS_NAMES))
     return SegmentationDataset(
         name="scene_parse150",
-        splits={
-            name: TfdsSplit(
-                builder,
-                place,
-                image_key="image",
-                mask_key="annotation",
-                name_key=None,
-                label_of=label_of.astype(np.uint8),
-            )
-            for name, place in (("train", "train"), ("val", "test"))  # TFDS calls the validation images so
-        },
+        splits=tfds_splits(
+            builder,
+            {"train": "train", "val": "test"},  # TFDS calls the validation images so
+            image_key="image",
+            mask_key="annotation",
+            name_key=None,
+            label_of=label_of,
+        ),
         class_names=class_names,
         ignore_label=VOID,
         palette=voc_palette(len(class_names)),

@@ -1,10 +1,11 @@
-"""Any dataset of TensorFlow Datasets that has an image and a mask of it."""
+"""Any dataset of TensorFlow Datasets that has an image and a mask whose values are class ids, or 0 and 255."""
 
 import difflib
 import itertools
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -12,10 +13,16 @@ from annotated_types import Ge, Le
 
 from segtrain.datasets.dataset import CacheChoice, ResizeChoice, SegmentationDataset, spread_evenly
 from segtrain.datasets.palette import voc_palette
-from segtrain.datasets.tfds_split import TfdsSplit, builder_by_name, feature_at, feature_paths, prepared
+from segtrain.datasets.tfds_preparation import builder_by_name, prepared
+from segtrain.datasets.tfds_split import NO_LABEL, TfdsSplit, feature_at, feature_paths, tfds_splits
+from segtrain.machine import usable_cores
 
 VOID = 255
 MASKS_LOOKED_AT = 200
+ADVICE = (
+    "Name all classes in dataset.classes, or set dataset.ignore_label or dataset.label_offset to what the masks hold; "
+    "dataset.mask=binary takes 0 and 255."
+)
 # What TFDS's datasets call the split to validate on, in the order of preference.
 VALIDATION_SPLITS = ("validation", "val", "test")
 
@@ -25,6 +32,8 @@ def build_tfds(
     name: str,
     image_key: str = "image",
     mask_key: str,
+    name_key: str | None = None,
+    mask: Literal["ids", "binary"] = "ids",
     classes: list[str] | None = None,
     ignore_label: Annotated[int, Ge(0), Le(255)] = 255,
     label_offset: Annotated[int, Ge(0), Le(254)] = 0,
@@ -36,19 +45,24 @@ def build_tfds(
 ) -> SegmentationDataset:
     """Returns a dataset of TFDS, downloaded and prepared when it is not.
 
-    A mask is an image whose values are class ids; of several channels the first counts. Void pixels have label 255.
+    A mask is an image whose values are class ids, or 0 and 255; of several channels the first counts. Void pixels have
+    label 255. Masks of colours are not read: write them to files and use `dataset=folder`.
     Source: https://www.tensorflow.org/datasets/catalog/overview.
 
     Args:
         name: as in TFDS's catalogue: `dataset`, `dataset/config`, either with `:version` behind it.
         image_key: feature with the image; `a/b` or `a.b` is feature `b` in feature `a`.
         mask_key: feature with the mask.
-        classes: names by class id; None takes 0 up to the highest id seen in a sample of the masks.
-        ignore_label: value of void pixels in the masks; 255 is void in any case.
+        name_key: feature with a text that names the sample in messages and pictures, another in each; None takes its
+            number in the split.
+        mask: `ids`, or `binary`: 0 is the background and 255 the object.
+        classes: names by class id; None takes 0 up to the highest id seen in a sample of the masks, or background and
+            object where they are binary.
+        ignore_label: value of void pixels in the masks; 255 is void in any case, unless they are binary.
         label_offset: subtracted from the values to get class ids; what falls below 0 is void.
         train_split: TFDS's name of the split to train on, or a slice of it such as `train[:90%]`.
         val_split: the same for validation; None takes `validation`, `val` or `test` where there is one, else a fifth
-            of the training split.
+            of the training split. A split `test` is kept for `segtrain evaluate` where no part of it is used so.
         manual_folder: folder with files that were fetched by hand, under the names TFDS expects.
         resize: how images reach the network's size.
         cache: where decoded pixels are kept.
@@ -66,21 +80,28 @@ def build_tfds(
         raise ValueError(f"dataset.name={name}: {reason}") from error
     features = builder.info.features
     keys = {
-        "image_key": _image_feature(features, "image_key", image_key, [np.uint8]),
-        "mask_key": _image_feature(features, "mask_key", mask_key, [np.uint8, np.uint16]),
+        "image_key": _image_feature(features, "image_key", image_key, _holds_image, "an image of 8 bits"),
+        "mask_key": _image_feature(
+            features, "mask_key", mask_key, _holds_labels, "an image of 8 bits, or of 16 bits and one channel"
+        ),
+        "name_key": None if name_key is None else _text_feature(features, name_key),
     }
+    if mask == "binary" and label_offset:
+        raise ValueError(f"dataset.label_offset={label_offset}: dataset.mask=binary has no ids to subtract it from.")
+    label_of = _labels_of_values(mask, ignore_label, label_offset)
     prepared(builder, manual_folder)
-    label_of = _labels_of_values(ignore_label, label_offset)
-    chosen = _chosen_splits(list(builder.info.splits), train_split, val_split)
-    splits = {
-        split: _open_split(builder, option, place, label_of=label_of, **keys)
-        for split, (option, place) in chosen.items()
-    }
-    _require_apart(builder, train_split=chosen["train"][1], val_split=chosen["val"][1])
-    class_names = classes or _names_from_masks(splits["train"], name)
+    places = _chosen_splits(builder, train_split, val_split)
+    train = TfdsSplit(builder, places["train"], label_of=label_of, **keys)
+    if classes is not None:
+        class_names = classes
+    elif mask == "binary":
+        class_names = ["background", "object"]
+    else:
+        class_names = _names_from_masks(train, name)
+    label_of[(label_of >= len(class_names)) & (label_of != VOID)] = NO_LABEL
     return SegmentationDataset(
         name=re.split("[/:]", name)[0],
-        splits=splits,
+        splits=tfds_splits(builder, places, label_of=label_of, advice=ADVICE, **keys),
         class_names=class_names,
         ignore_label=VOID,
         palette=voc_palette(len(class_names)),
@@ -113,34 +134,70 @@ def _require_known(name: str) -> None:
         raise ValueError(f"dataset.name={name}: {dataset} has no config '{config}'. {there}")
 
 
-def _image_feature(features: tfds.features.FeaturesDict, option: str, key: str, dtypes: list[type]) -> str:
+def _holds_image(feature: tfds.features.Image) -> bool:
+    return feature.np_dtype == np.uint8
+
+
+def _holds_labels(feature: tfds.features.Image) -> bool:
+    # Of 16 bits and several channels Pillow reads the upper 8 bits alone.
+    return feature.np_dtype == np.uint8 or (feature.np_dtype == np.uint16 and feature.shape[-1] == 1)
+
+
+def _image_feature(
+    features: tfds.features.FeaturesDict,
+    option: str,
+    key: str,
+    is_fit: Callable[[tfds.features.Image], bool],
+    required: str,
+) -> str:
     """Returns the key of an image feature, with slashes."""
     images = {}
     for path_key, path in feature_paths(features).items():
         feature = feature_at(features, path)
-        if isinstance(feature, tfds.features.Image) and feature.np_dtype in dtypes:
+        if isinstance(feature, tfds.features.Image) and is_fit(feature):
             images[path_key] = feature
     for spelling in (key, key.replace(".", "/")):
         if spelling in images:
             return spelling
-    bits = " or ".join(str(8 * np.dtype(dtype).itemsize) for dtype in dtypes)
     there = ", ".join(f"{each} ({feature.shape[-1]} channels)" for each, feature in images.items())
     raise ValueError(
-        f"dataset.{option}={key}: the dataset has no feature of that name that is an image of {bits} bits. "
+        f"dataset.{option}={key}: the dataset has no feature of that name that is {required}. "
         f"Those it has: {there or 'none'}. All its features: {', '.join(feature_paths(features))}."
     )
 
 
-def _labels_of_values(ignore_label: int, label_offset: int) -> np.ndarray:
-    """Returns the label of each value in a mask, uint8 `(256,)`."""
+def _text_feature(features: tfds.features.FeaturesDict, key: str) -> str:
+    """Returns the key of a text feature, with slashes."""
+    texts = [
+        each
+        for each, path in feature_paths(features).items()
+        if isinstance(feature_at(features, path), tfds.features.Text)
+    ]
+    for spelling in (key, key.replace(".", "/")):
+        if spelling in texts:
+            return spelling
+    raise ValueError(
+        f"dataset.name_key={key}: the dataset has no feature of that name that is a text. Those it has: "
+        f"{', '.join(texts) or 'none'}. dataset.name_key=null takes the samples' numbers."
+    )
+
+
+def _labels_of_values(mask: str, ignore_label: int, label_offset: int) -> np.ndarray:
+    """Returns the label of each value in a mask, `(256,)`, as `TfdsSplit` takes them."""
     values = np.arange(256)
+    if mask == "binary":
+        labels = np.full(256, NO_LABEL)
+        labels[ignore_label] = VOID
+        labels[[0, 255]] = 0, 1
+        return labels
     labels = np.where(values < label_offset, VOID, values - label_offset)
     labels[[ignore_label, VOID]] = VOID
-    return labels.astype(np.uint8)
+    return labels
 
 
-def _chosen_splits(there: list[str], train_split: str, val_split: str | None) -> dict[str, tuple[str, str]]:
-    """Returns for each of our splits the option it comes from and TFDS's name of it."""
+def _chosen_splits(builder: tfds.core.DatasetBuilder, train_split: str, val_split: str | None) -> dict[str, str]:
+    """Returns TFDS's name of each of our splits, no two of which have images in common."""
+    there = list(builder.info.splits)
     if val_split is None:
         val_split = next((name for name in VALIDATION_SPLITS if name in there and name != train_split), None)
     if val_split is None:
@@ -150,45 +207,52 @@ def _chosen_splits(there: list[str], train_split: str, val_split: str | None) ->
                 f"{', '.join(there)}. Type dataset.val_split=SPLIT, which may be a slice such as {there[0]}[80%:]."
             )
         train_split, val_split = f"{train_split}[:80%]", f"{train_split}[80%:]"
-    chosen = {"train": ("train_split", train_split), "val": ("val_split", val_split)}
-    if "test" in there and "test" not in (re.split(r"[\[+]", each)[0] for each in (train_split, val_split)):
-        chosen["test"] = ("test", "test")
-    return chosen
+    _require_split(builder, "train_split", train_split)
+    _require_split(builder, "val_split", val_split)
+    if _have_images_in_common(builder, train_split, val_split):
+        raise ValueError(
+            f"dataset.train_split={train_split} and dataset.val_split={val_split} have images in common. A score on "
+            "images that were trained on says nothing; take slices apart, such as train[:80%] and train[80%:]."
+        )
+    places = {"train": train_split, "val": val_split}
+    if "test" in there and not any(_have_images_in_common(builder, "test", place) for place in places.values()):
+        places["test"] = "test"
+    return places
 
 
-def _open_split(builder: tfds.core.DatasetBuilder, option: str, place: str, **arguments) -> TfdsSplit:
+def _require_split(builder: tfds.core.DatasetBuilder, option: str, place: str) -> None:
     try:
-        return TfdsSplit(builder, place, name_key=None, **arguments)
-    except ValueError as error:
+        builder.info.splits[place]
+    except (ValueError, KeyError) as error:
         there = ", ".join(f"{name} ({info.num_examples})" for name, info in builder.info.splits.items())
-        raise ValueError(f"dataset.{option}={place}: {error} TFDS has: {there}.") from error
+        reason = error.args[0] if error.args else error
+        raise ValueError(f"dataset.{option}={place}: {reason} TFDS has: {there}.") from error
 
 
-def _require_apart(builder: tfds.core.DatasetBuilder, *, train_split: str, val_split: str) -> None:
+def _have_images_in_common(builder: tfds.core.DatasetBuilder, place: str, other_place: str) -> bool:
     def parts_of(place: str) -> list[tuple[str, int, int]]:
         parts = builder.info.splits[place].file_instructions
         return [(str(part.filename), part.skip, part.skip + part.take) for part in parts]
 
-    for (file, start, end), (other_file, other_start, other_end) in itertools.product(
-        parts_of(train_split), parts_of(val_split)
-    ):
-        if file == other_file and max(start, other_start) < min(end, other_end):
-            raise ValueError(
-                f"dataset.train_split={train_split} and dataset.val_split={val_split} have images in common. A score "
-                "on images that were trained on says nothing; take slices apart, such as train[:80%] and train[80%:]."
-            )
+    return any(
+        file == other_file and max(start, other_start) < min(end, other_end)
+        for (file, start, end), (other_file, other_start, other_end) in itertools.product(
+            parts_of(place), parts_of(other_place)
+        )
+    )
 
 
 def _names_from_masks(split: TfdsSplit, name: str) -> list[str]:
     def highest_label(index: int) -> int:
-        _, labels = split.read(index)
+        labels = split.read_labels(index)
         return int(labels[labels != VOID].max(initial=0))
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(usable_cores() + 4) as pool:
         highest = max(pool.map(highest_label, spread_evenly(len(split), MASKS_LOOKED_AT)), default=0)
     if highest == 0:
         raise ValueError(
             f"The masks of {name} that were looked at hold no class but 0 (and void), so there is nothing to tell "
-            "apart. Look at dataset.mask_key, dataset.label_offset and dataset.ignore_label."
+            "apart. Type dataset.mask=binary where they hold 0 and 255; else look at dataset.mask_key, "
+            "dataset.label_offset and dataset.ignore_label."
         )
     return [f"class_{class_id}" for class_id in range(highest + 1)]

@@ -8,24 +8,43 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
 import requests
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core.download.checksums import UrlInfo
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
-from tensorflow_datasets.core.download.resource import get_dl_fname
 
-from segtrain.datasets.data_folder import data_folder, only_process
+from segtrain.datasets.data_folder import ELSEWHERE, data_folder, only_process
+from segtrain.datasets.tfds_downloads import AskedFiles
 from segtrain.quiet_start import native_messages_to
-
-SECONDS_FOR_AN_ANSWER = 10
-FILES_LISTED = 12
 
 
 def tfds_folder() -> str:
     """Returns the `data_dir` of builders."""
     return str(data_folder() / "tensorflow_datasets")
+
+
+def storage() -> dict[str, str]:
+    """Returns the arguments of a builder that say where data is kept, and as files that are read in any order."""
+    return {"data_dir": tfds_folder(), "file_format": "array_record"}
+
+
+def image_and_mask_info(
+    builder: tfds.core.DatasetBuilder, *, description: str, homepage: str, **options: Any
+) -> tfds.core.DatasetInfo:
+    """Returns the info of our own builders: JPEGs as published, masks of one channel, and the images' ids."""
+    features = {
+        "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
+        "mask": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
+        "image_id": tfds.features.Text(),
+    }
+    return tfds.core.DatasetInfo(
+        builder=builder,
+        description=description,
+        homepage=homepage,
+        features=tfds.features.FeaturesDict(features),
+        **options,
+    )
 
 
 def prepared_by_name(name: str, manual_folder: str | None) -> tfds.core.DatasetBuilder:
@@ -40,7 +59,7 @@ def builder_by_name(name: str) -> tfds.core.DatasetBuilder:
         ValueError: TFDS has no such dataset, config or version.
     """
     with quiet_tfds():
-        return tfds.builder(name, data_dir=tfds_folder(), file_format="array_record", try_gcs=False)
+        return tfds.builder(name, try_gcs=False, **storage())
 
 
 def prepared(
@@ -52,7 +71,7 @@ def prepared(
     left is taken away. Archives that were downloaded stay, what was unpacked from them does not.
 
     Args:
-        builder: made with `file_format="array_record"`, which can be read in any order.
+        builder: made with the arguments of `storage`.
         manual_folder: where files that were fetched by hand are, under the names TFDS has registered.
         by_hand: names of files that TFDS does not download and that have to be there.
 
@@ -75,15 +94,6 @@ def prepared(
                 _require_files(builder, folder, by_hand)
                 _prepare(builder, folder)
     return builder
-
-
-def answers(address: str) -> bool:
-    """Returns whether a server can be reached, whatever it says."""
-    try:
-        requests.head(address, timeout=SECONDS_FOR_AN_ANSWER)
-    except requests.RequestException:
-        return False
-    return True
 
 
 @contextlib.contextmanager
@@ -115,40 +125,24 @@ def _require_files(builder: tfds.core.DatasetBuilder, manual_folder: Path | None
 
 def _prepare(builder: tfds.core.DatasetBuilder, manual_folder: Path | None) -> None:
     """Downloads and prepares; called under the dataset's lock."""
-    downloads = Path(builder.data_dir_root) / "downloads" / builder.name
-    missing = _files_to_download(builder, downloads, manual_folder)
-    hosts = sorted({"{0.scheme}://{0.netloc}".format(urlsplit(url)) for url in missing if url.startswith("http")})
-    # TFDS tries for minutes before it gives up. Of several hosts, one may be an old one that nothing is taken from.
-    if hosts and not any(map(answers, hosts)):
-        raise ValueError(_told_to_fetch(builder, missing, f"no answer from {' and '.join(hosts)}"))
-    # Some files are registered under several addresses.
-    size = sum({info.checksum: info.size for info in missing.values()}.values())
-    download = f", after a download of {size / 1e6:,.0f} MB" if missing else ""
-    print(f"segtrain: preparing {builder.info.full_name} in {builder.data_dir}, once{download}.", file=sys.stderr)
+    files = AskedFiles(builder, manual_folder)
+    print(f"segtrain: preparing {builder.info.full_name} in {builder.data_dir}, once.", file=sys.stderr)
     # TFDS imports TensorFlow for downloads and for some datasets, and TensorFlow greets on the terminal.
     with native_messages_to(Path(os.devnull)):
         import tensorflow  # noqa: F401
     # TFDS takes what has been unpacked from an archive of the same name, of whichever dataset, so each has its own.
-    unpacked = downloads / "unpacked"
+    unpacked = files.downloads / "unpacked"
     config = tfds.download.DownloadConfig(manual_dir=manual_folder, extract_dir=unpacked)
-    _take_away_leftovers(builder, downloads, unpacked)
+    _take_away_leftovers(builder, files.downloads, unpacked)
     try:
-        with _told_in_words(builder, missing, manual_folder), contextlib.redirect_stdout(io.StringIO()):
+        with (
+            _told_in_words(builder, files, manual_folder),
+            files.noted(builder),
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
             builder.download_and_prepare(download_config=config)
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)
-
-
-def _files_to_download(
-    builder: tfds.core.DatasetBuilder, downloads: Path, manual_folder: Path | None
-) -> dict[str, UrlInfo]:
-    """Returns the files TFDS has registered for the dataset, by address, without those that are there."""
-    return {
-        url: info
-        for url, info in (builder.url_infos or {}).items()
-        if not (downloads / get_dl_fname(url, info.checksum)).is_file()
-        and not (manual_folder and info.filename and (manual_folder / info.filename).is_file())
-    }
 
 
 def _take_away_leftovers(builder: tfds.core.DatasetBuilder, downloads: Path, unpacked: Path) -> None:
@@ -159,53 +153,38 @@ def _take_away_leftovers(builder: tfds.core.DatasetBuilder, downloads: Path, unp
 
 
 @contextlib.contextmanager
-def _told_in_words(
-    builder: tfds.core.DatasetBuilder, missing: dict[str, UrlInfo], manual_folder: Path | None
-) -> Iterator[None]:
+def _told_in_words(builder: tfds.core.DatasetBuilder, files: AskedFiles, manual_folder: Path | None) -> Iterator[None]:
     """Raises what TFDS raises as ValueErrors and OSErrors that say what to do."""
     name = builder.info.full_name
     try:
         yield
     except NonMatchingChecksumError as error:
         raise ValueError(f"{_one_line(error)} Download the file again, or take it away.") from error
-    except requests.RequestException as error:
-        raise ValueError(_told_to_fetch(builder, missing, _one_line(error))) from error
+    except requests.RequestException as error:  # an OSError too
+        raise ValueError(_what_went_wrong(builder, files, _one_line(error))) from error
     except OSError as error:
         raise OSError(
             f"{name} cannot be prepared in {builder.data_dir}: {_one_line(error)}. Where the disk is full or may not "
-            "be written to, type SEGTRAIN_DATA=/another/folder in front of the command."
-        ) from error
-    except (ValueError, TypeError):
-        raise
-    except AssertionError as error:  # TFDS's way to say that files have to be fetched by hand
-        instructions = " ".join((builder.MANUAL_DOWNLOAD_INSTRUCTIONS or _one_line(error)).split())
-        received = f" Received: dataset.manual_folder={manual_folder}; {_one_line(error)}" if manual_folder else ""
-        raise ValueError(
-            f"{name} needs files that TFDS does not download. {instructions} Put them into a folder as they are and "
-            f"type dataset.manual_folder=FOLDER.{received}"
+            f"be written to, {ELSEWHERE}."
         ) from error
     except Exception as error:  # TFDS's own errors, TensorFlow's, those of archives: all of them about the data
-        what = f"{type(error).__name__}: {_one_line(error)}"
-        if missing:
-            raise ValueError(_told_to_fetch(builder, missing, what)) from error
-        raise ValueError(f"{name} cannot be prepared: {what}") from error
+        if isinstance(error, ValueError) and type(builder).__module__.startswith("segtrain."):
+            raise  # our own builders say which file and what to do
+        if isinstance(error, AssertionError) and builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+            # TFDS's way to say that files have to be fetched by hand
+            instructions = " ".join(builder.MANUAL_DOWNLOAD_INSTRUCTIONS.split())
+            received = f" Received: dataset.manual_folder={manual_folder}; {_one_line(error)}" if manual_folder else ""
+            raise ValueError(
+                f"{name} needs files that TFDS does not download. {instructions} Put them into a folder as they are "
+                f"and type dataset.manual_folder=FOLDER.{received}"
+            ) from error
+        raise ValueError(_what_went_wrong(builder, files, f"{type(error).__name__}: {_one_line(error)}")) from error
 
 
-def _told_to_fetch(builder: tfds.core.DatasetBuilder, missing: dict[str, UrlInfo], reason: str) -> str:
-    addresses = {}
-    for url, info in missing.items():
-        file = f"  {info.filename or url.rpartition('/')[2]}: {info.size:,} bytes, sha256 {info.checksum}"
-        addresses.setdefault(file, []).append(url)
-    files = [f"{file}, {' or '.join(urls)}" for file, urls in addresses.items()]
-    more = [f"  and {len(files) - FILES_LISTED} more"] if len(files) > FILES_LISTED else []
-    return "\n".join(
-        [
-            f"{builder.info.full_name} cannot be downloaded ({reason}). Fetch these files where there is a network, "
-            "put them into one folder under these names and type dataset.manual_folder=FOLDER:",
-            *files[:FILES_LISTED],
-            *more,
-        ]
-    )
+def _what_went_wrong(builder: tfds.core.DatasetBuilder, files: AskedFiles, reason: str) -> str:
+    if files.missing():
+        return files.told_to_fetch(reason)
+    return f"{builder.info.full_name} cannot be prepared: {reason}"
 
 
 def _one_line(error: BaseException) -> str:

@@ -12,8 +12,8 @@ from segtrain.datasets.data_folder import data_folder
 from segtrain.datasets.dataset import CacheChoice, ResizeChoice, SegmentationDataset
 from segtrain.datasets.download import RemoteFile, downloaded
 from segtrain.datasets.palette import voc_palette
-from segtrain.datasets.tfds_preparation import prepared, quiet_tfds, tfds_folder
-from segtrain.datasets.tfds_split import TfdsSplit
+from segtrain.datasets.tfds_preparation import prepared, quiet_tfds, storage
+from segtrain.datasets.tfds_split import NO_LABEL, TfdsSplit
 from segtrain.datasets.voc2012_builder import ARCHIVE_NAME, VOID, Voc2012Segmentation, config_of
 
 CLASS_NAMES = (
@@ -48,7 +48,7 @@ ARCHIVE = RemoteFile(
         f"https://pjreddie.com/media/files/{ARCHIVE_NAME}",
     ),
     size=1_999_639_040,
-    sha256="e14f763270cf193d0b5f74b169f44157a4b0c6efa708f4dd0ff78ee691763bcb",
+    checksum="sha256:e14f763270cf193d0b5f74b169f44157a4b0c6efa708f4dd0ff78ee691763bcb",
 )
 PUBLISHED_COUNTS = {"train": 1464, "val": 1449}
 # The split of R1's author, out of all 2913 images.
@@ -89,9 +89,10 @@ def build_voc2012(
     builder = prepared_voc2012(archive)
     ids = builder.info.metadata
     warn_of_counts("voc2012", ids, PUBLISHED_COUNTS)
-    label_of, class_names, palette = np.arange(256, dtype=np.uint8), list(CLASS_NAMES), voc_palette(256)
+    class_names, palette = list(CLASS_NAMES), voc_palette(256)
+    label_of = labels_of_ids(void=len(class_names) if void_as_class else VOID)
     if void_as_class:
-        label_of[VOID], palette[len(class_names)] = len(class_names), palette[VOID]
+        palette[len(class_names)] = palette[VOID]
         class_names.append("void")
     return SegmentationDataset(
         name="voc2012",
@@ -115,13 +116,20 @@ def prepared_voc2012(archive: str | None, masks: Path | None = None) -> tfds.cor
         OSError: it could not be downloaded, or the disk is full.
     """
     downloads = data_folder() / "downloads"
-    path = downloads / ARCHIVE.name if archive is None else _existing("dataset.archive", archive)
+    path = downloads / ARCHIVE.name if archive is None else _existing(archive)
     config = config_of(path, masks, is_published=archive is None)
     with quiet_tfds():
-        builder = Voc2012Segmentation(config=config, data_dir=tfds_folder(), file_format="array_record")
+        builder = Voc2012Segmentation(config=config, **storage())
     if archive is None and not builder.is_prepared():
         downloaded(ARCHIVE, downloads, option="dataset.archive")
     return prepared(builder)
+
+
+def labels_of_ids(void: int = VOID) -> np.ndarray:
+    """Returns the label of each value in a mask, for `TfdsSplit`: class ids stay, void becomes `void`."""
+    label_of = np.full(256, NO_LABEL)
+    label_of[: len(CLASS_NAMES)], label_of[VOID] = range(len(CLASS_NAMES)), void
+    return label_of
 
 
 def voc2012_split(
@@ -179,8 +187,10 @@ def warn_of_counts(name: str, ids: Mapping[str, Sequence[str]], published: Mappi
         )
 
 
-def _existing(option: str, path: str) -> Path:
-    existing = Path(path).expanduser().resolve()
+def _existing(archive: str) -> Path:
+    existing = Path(archive).expanduser().resolve()
     if not existing.exists():
-        raise ValueError(f"{option}={path}: there is no such file or folder. It has to be {ARCHIVE_NAME} or VOCdevkit.")
+        raise ValueError(
+            f"dataset.archive={archive}: there is no such file or folder. It has to be {ARCHIVE_NAME} or VOCdevkit."
+        )
     return existing

@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from segtrain.datasets.dataset import CacheChoice, ResizeChoice, SegmentationDataset
 from segtrain.datasets.palette import voc_palette
 from segtrain.datasets.voc2012 import (
     CLASS_NAMES,
     PUBLISHED_COUNTS,
+    labels_of_ids,
     prepared_voc2012,
     voc2012_split,
     warn_of_counts,
@@ -53,7 +52,7 @@ def build_voc2012_aug(
     warn_of_counts("voc2012_aug", builder.info.metadata, COUNTS)
     return SegmentationDataset(
         name="voc2012_aug",
-        splits={split: voc2012_split(builder, split, np.arange(256, dtype=np.uint8)) for split in ("train", "val")},
+        splits={split: voc2012_split(builder, split, labels_of_ids()) for split in ("train", "val")},
         class_names=CLASS_NAMES,
         ignore_label=VOID,
         palette=voc_palette(len(CLASS_NAMES)),

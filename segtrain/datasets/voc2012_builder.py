@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from segtrain.datasets.data_files import DataFiles, FolderFiles, TarFiles
+from segtrain.datasets.tfds_preparation import image_and_mask_info
+from segtrain.datasets.voc2012_files import DataFiles, FolderFiles, TarFiles
 
 ARCHIVE_NAME = "VOCtrainval_11-May-2012.tar"
 DEVKIT = "VOCdevkit/VOC2012"
@@ -50,17 +51,10 @@ class Voc2012Segmentation(tfds.core.GeneratorBasedBuilder):
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"Put {ARCHIVE_NAME} or the folder VOCdevkit there."
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self,
+        return image_and_mask_info(
+            self,
             description="Pascal VOC2012, semantic segmentation: 20 classes of objects, background, and void.",
             homepage="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
-                    "mask": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
-                    "image_id": tfds.features.Text(),
-                }
-            ),
             metadata=tfds.core.MetadataDict(),
             disable_shuffling=True,
         )

@@ -1,5 +1,10 @@
+import dataclasses
+import functools
 import hashlib
+import http.server
 import io
+import shutil
+import threading
 import zipfile
 from pathlib import Path
 
@@ -7,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segtrain.datasets import ade20k_builder
+from segtrain.datasets import ade20k, ade20k_builder
 from segtrain.datasets.ade20k import build_ade20k
+from segtrain.datasets.problems import BadSampleError
 
 IMAGES = {
     "training": ["ADE_train_00000001", "ADE_train_00000002", "ADE_train_00000003"],
@@ -42,8 +48,16 @@ def archive(tmp_path, monkeypatch) -> Path:
                 files.writestr(f"ADEChallengeData2016/images/{folder}/{image_id}.jpg", encoded(image, "JPEG"))
                 files.writestr(f"ADEChallengeData2016/annotations/{folder}/{image_id}.png", encoded(values, "PNG"))
         files.writestr("ADEChallengeData2016/objectInfo150.txt", "")
-    monkeypatch.setattr(ade20k_builder, "SHA1", hashlib.sha1(path.read_bytes()).hexdigest())
+    know(path, monkeypatch)
     return path
+
+
+def know(archive: Path, monkeypatch, *addresses: str) -> None:
+    """Has an archive taken for the published one."""
+    checksum = f"sha1:{hashlib.sha1(archive.read_bytes()).hexdigest()}"
+    published = dataclasses.replace(ade20k_builder.ARCHIVE, checksum=checksum, addresses=addresses)
+    for module in (ade20k, ade20k_builder):
+        monkeypatch.setattr(module, "ARCHIVE", published)
 
 
 @pytest.mark.usefixtures("data")
@@ -86,7 +100,7 @@ def test_prepared_data_needs_no_archive(archive, data):
 def test_another_archive_is_refused(archive):
     with archive.open("ab") as file:
         file.write(b"more")
-    with pytest.raises(ValueError, match=f"^{archive} is another file than the published ADEChallengeData2016.zip"):
+    with pytest.raises(ValueError, match=rf"^{archive} \(\d,\d+ bytes\) is another file than the published ADE"):
         build_ade20k(archive=str(archive))
 
 
@@ -98,9 +112,39 @@ def test_an_archive_that_is_not_there_is_told(tmp_path):
 
 @pytest.mark.usefixtures("data", "no_network")
 def test_without_a_network_the_archive_is_named():
-    with pytest.raises(
-        ValueError, match=r"no answer from http://data.csail.mit.edu/.*ADEChallengeData2016.zip"
-    ) as raised:
+    with pytest.raises(OSError, match=r"from http://data.csail.mit.edu/.*ADEChallengeData2016.zip") as raised:
         build_ade20k()
-    assert ade20k_builder.SHA1 in str(raised.value)
+    assert ade20k_builder.ARCHIVE.checksum.removeprefix("sha1:") in str(raised.value)
     assert "dataset.archive=" in str(raised.value)
+
+
+def test_what_a_server_gave_in_its_place_is_forgotten(archive, data, tmp_path, monkeypatch):
+    served = tmp_path / "served"
+    served.mkdir()
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=served)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        know(archive, monkeypatch, f"http://127.0.0.1:{server.server_port}/{archive.name}")
+        (served / archive.name).write_text("<html>Sign in to this network.</html>")
+        with pytest.raises(OSError, match="its content is another"):
+            build_ade20k()
+        archive.replace(served / archive.name)
+        assert len(build_ade20k().split("train")) == 3
+        server.shutdown()
+    # What has been downloaded needs no server, should it have to be prepared anew.
+    shutil.rmtree(data / "tensorflow_datasets")
+    assert len(build_ade20k().split("train")) == 3
+
+
+@pytest.mark.usefixtures("data")
+def test_a_value_that_is_no_class_is_told_as_it_is_stored(monkeypatch, archive):
+    with zipfile.ZipFile(archive, "a") as files:
+        files.writestr(
+            "ADEChallengeData2016/images/validation/wrong.jpg", encoded(np.zeros((2, 3, 3), np.uint8), "JPEG")
+        )
+        mask = encoded(np.uint8([[0, 150, 0], [0, 0, 151]]), "PNG")
+        files.writestr("ADEChallengeData2016/annotations/validation/wrong.png", mask)
+    know(archive, monkeypatch)
+    with pytest.raises(BadSampleError, match=r"n, wrong: the mask holds 151 at row 1, column 2\. .* 0\.\.150\."):
+        build_ade20k(archive=str(archive)).check()

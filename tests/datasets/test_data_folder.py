@@ -94,5 +94,5 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("SEGTRAIN_DATA", str(tmp_path / "file"))
     wanted = only_process("pets")
-    with pytest.raises(OSError, match=f"{tmp_path}/file cannot be written to .* Type SEGTRAIN_DATA="):
+    with pytest.raises(OSError, match=f"{tmp_path}/file cannot be written to .* or type SEGTRAIN_DATA="):
         wanted.__enter__()

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
+from segtrain.datasets import download
 from segtrain.datasets.download import PIECE, RemoteFile, downloaded
 
 CONTENT = np.random.default_rng(0).bytes(3_000_017)  # some pieces, and a rest
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
+CHECKSUM = f"sha256:{SHA256}"
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Mirror:
         says_length: whether an answer says how long it is.
         compresses: whether it compresses what it sends to those who take that.
         status: what it answers in place of the file.
+        stalls_after: it sends so many bytes of an answer and then nothing, until the test's end.
         asked: the Range header of each request, in order.
     """
 
@@ -38,6 +41,7 @@ class Mirror:
     says_length: bool = True
     compresses: bool = False
     status: int | None = None
+    stalls_after: int | None = None
     address: str = ""
     asked: list = field(default_factory=list)
 
@@ -47,7 +51,7 @@ def serve(monkeypatch, tmp_path):
     """Starts servers on this machine; the data folder, where the lock is, is the test's own."""
     monkeypatch.setenv("SEGTRAIN_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    servers = []
+    servers, is_over = [], threading.Event()
 
     def start(mirror: Mirror) -> Mirror:
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -58,6 +62,9 @@ def serve(monkeypatch, tmp_path):
                     self.send_error(mirror.status)
                     return
                 begin = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and mirror.has_range else 0
+                if asked and begin == len(mirror.content):
+                    self.send_error(416)
+                    return
                 body = mirror.content[begin:]
                 self.send_response(206 if begin else 200)
                 if mirror.compresses and "gzip" in self.headers.get("Accept-Encoding", ""):
@@ -69,7 +76,10 @@ def serve(monkeypatch, tmp_path):
                     last = len(mirror.content) - 1
                     self.send_header("Content-Range", f"bytes {begin}-{last}/{len(mirror.content)}")
                 self.end_headers()
-                self.wfile.write(body[: mirror.cut_after])
+                self.wfile.write(body[: mirror.cut_after or mirror.stalls_after])
+                if mirror.stalls_after:
+                    self.wfile.flush()
+                    is_over.wait()
 
             def log_message(self, *arguments):
                 pass
@@ -81,6 +91,7 @@ def serve(monkeypatch, tmp_path):
         return mirror
 
     yield start
+    is_over.set()
     for server in servers:
         server.shutdown()
         server.server_close()
@@ -94,12 +105,9 @@ def nobody():
     return f"http://127.0.0.1:{port}/file.tar"
 
 
-def remote(*addresses: str) -> RemoteFile:
-    return RemoteFile("file.tar", addresses, len(CONTENT), SHA256)
-
-
-def fetch(folder, *addresses):
-    return downloaded(remote(*addresses), folder / "downloads", option="dataset.archive")
+def fetch(folder, *addresses, size: int | None = len(CONTENT), checksum: str = CHECKSUM):
+    remote = RemoteFile("file.tar", addresses, size, checksum)
+    return downloaded(remote, folder / "downloads", option="dataset.archive")
 
 
 def part_of(folder):
@@ -238,13 +246,43 @@ def test_a_full_disk_is_told_before(tmp_path, serve, monkeypatch):
     fetch(tmp_path, mirror.address)
 
 
+def test_a_pause_in_the_middle_is_told_as_one(tmp_path, serve, monkeypatch):
+    monkeypatch.setattr(download, "READ_TIMEOUT", 0.2)
+    mirror = serve(Mirror(stalls_after=1_000_000, has_range=False))
+    with pytest.raises(OSError, match=rf"{mirror.address} \(nothing came for 0.2 s\)"):
+        fetch(tmp_path, mirror.address)
+
+
+def test_a_disk_that_fills_up_meanwhile_is_told(tmp_path, serve):
+    part_of(tmp_path).symlink_to("/dev/full")  # a device that has no room
+    with pytest.raises(
+        OSError, match=r"file\.tar\.part cannot be written \(No space left on device\) .*SEGTRAIN_DATA="
+    ):
+        fetch(tmp_path, serve(Mirror()).address)
+
+
+@pytest.mark.parametrize("there", [b"", CONTENT[:1_000_000], CONTENT, bytes(1_000_000), CONTENT + b"x"], ids=len)
+@pytest.mark.parametrize("kind", [{}, {"says_length": False}, {"has_range": False}, {"cut_after": 1_200_000}], ids=str)
+def test_a_file_of_unknown_size_is_known_by_its_checksum(tmp_path, serve, kind, there):
+    part_of(tmp_path).write_bytes(there)
+    fetch(tmp_path, serve(Mirror(**kind)).address, size=None, checksum=f"sha1:{hashlib.sha1(CONTENT).hexdigest()}")
+    require_whole(tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [Mirror(content=b"<html>"), Mirror(content=b""), Mirror(status=503)], ids=str)
+def test_another_file_of_unknown_size_is_not_kept(tmp_path, serve, wrong):
+    with pytest.raises(OSError, match=rf"could not be downloaded .*\(sha256 {SHA256}\) and type dataset\.archive="):
+        fetch(tmp_path, serve(replace(wrong, asked=[])).address, size=None)
+    assert list((tmp_path / "downloads").iterdir()) == []
+
+
 def test_parallel_processes_download_once(tmp_path, serve):
     mirror = serve(Mirror())
     program = (
         "import sys; from pathlib import Path; from segtrain.datasets.download import RemoteFile, downloaded; "
         "downloaded(RemoteFile('file.tar', sys.argv[1:2], int(sys.argv[2]), sys.argv[3]), Path(sys.argv[4]), 'x')"
     )
-    command = [sys.executable, "-c", program, mirror.address, str(len(CONTENT)), SHA256, str(tmp_path / "downloads")]
+    command = [sys.executable, "-c", program, mirror.address, str(len(CONTENT)), CHECKSUM, str(tmp_path / "downloads")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     processes = [subprocess.Popen(command, env=environment) for _ in range(3)]
     assert [process.wait() for process in processes] == [0, 0, 0]

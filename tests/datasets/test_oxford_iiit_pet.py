@@ -1,5 +1,6 @@
 import io
 import shutil
+import sys
 import tarfile
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from segtrain.datasets.oxford_iiit_pet import build_oxford_iiit_pet
+from segtrain.datasets.problems import BadSampleError
 
 # A smooth picture, which JPEG changes little.
 RAMP = np.stack(np.broadcast_arrays(np.arange(48)[:, None] * 4, np.arange(64)[None] * 3, 90), -1).astype(np.uint8)
@@ -146,6 +148,14 @@ def test_a_file_of_which_nothing_can_be_read_is_named(write_archives):
     folder = write_archives(train=TRAIN | {"keeshond_12": b"<html>404</html>"})
     dataset = build_oxford_iiit_pet(manual_folder=str(folder))
     with pytest.raises(ValueError, match="^oxford_iiit_pet/4.0.0 train, keeshond_12: cannot be read as image"):
+        dataset.check()
+
+
+@pytest.mark.usefixtures("data")
+def test_a_wrong_trimap_is_told_as_it_is_stored(write_archives, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "trimap_of", lambda name: np.full(RAMP.shape[:2], 4, np.uint8))
+    dataset = build_oxford_iiit_pet(manual_folder=str(write_archives()))
+    with pytest.raises(BadSampleError, match=r"the mask holds 4 at row 0, column 0\. .* have to be 1\.\.3\."):
         dataset.check()
 
 

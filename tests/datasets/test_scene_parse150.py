@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from segtrain.datasets.ade20k import CLASS_NAMES as PARSING_CLASSES
+from segtrain.datasets.problems import BadSampleError
 from segtrain.datasets.scene_parse150 import CLASS_NAMES, build_scene_parse150
 
 IMAGES = {"training": ["ADE_train_00000001", "ADE_train_00000002"], "validation": ["ADE_val_00000001"]}
@@ -66,6 +67,17 @@ def test_red_is_the_class(folder, other, label):
             image, labels = samples.read(index)
             np.testing.assert_array_equal(labels, expected[int(image[0, 0, 0])])
     assert dataset.num_classes == (101 if other == "class" else 100)
+
+
+def test_a_category_above_100_is_told_as_it_is_stored(folder, tmp_path, know_archives):
+    with tarfile.open(f"{folder}/annotations_instance.tar", "w") as annotations:
+        for split, image_ids in IMAGES.items():
+            for image_id in image_ids:
+                annotation = np.full((12, 15, 3), 101, np.uint8)
+                add(annotations, f"annotations_instance/{split}/{image_id}.png", annotation, "PNG")
+    know_archives("scene_parse150", tmp_path / "fetched")
+    with pytest.raises(BadSampleError, match=r"the mask holds 101 at row 0, column 0\. .* have to be 0\.\.100\."):
+        build_scene_parse150(manual_folder=folder).check()
 
 
 def test_the_things_are_classes_of_scene_parsing_in_the_same_order():

@@ -1,11 +1,15 @@
 import io
+import sys
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from segtrain import cli, experiment
+from segtrain.datasets.problems import BadSampleError
 from segtrain.datasets.tfds import build_tfds
+from segtrain.instantiate import build as build_option
 
 COUNT = 10
 SPLITS = {
@@ -26,6 +30,10 @@ def mask_of(split: str, number: int) -> np.ndarray:
     return values
 
 
+def two_of(number: int) -> np.ndarray:
+    return np.random.default_rng(number).choice(np.uint8([0, 255]), (5, 6))
+
+
 def encoded(pixels: np.ndarray) -> io.BytesIO:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
@@ -44,7 +52,13 @@ class PictureBook(tfds.core.GeneratorBasedBuilder):
             features=tfds.features.FeaturesDict(
                 {
                     "picture": tfds.features.Image(),
-                    "labels": {"mask": tfds.features.Image(shape=(None, None, 1)), "empty": tfds.features.Image()},
+                    "labels": {
+                        "mask": tfds.features.Image(shape=(None, None, 1)),
+                        "empty": tfds.features.Image(),
+                        "two": tfds.features.Image(shape=(None, None, 1)),
+                        "deep": tfds.features.Image(dtype=np.uint16),
+                        "file": tfds.features.Text(),
+                    },
                     "depth": tfds.features.Image(shape=(None, None, 1), dtype=np.float32),
                     "number": np.int64,
                 }
@@ -63,6 +77,9 @@ class PictureBook(tfds.core.GeneratorBasedBuilder):
                     "labels": {
                         "mask": encoded(mask_of(split, number)),
                         "empty": encoded(np.full((5, 6, 3), 255 * (number % 2), np.uint8)),
+                        "two": encoded(two_of(number)),
+                        "deep": np.zeros((5, 6, 3), np.uint16),
+                        "file": f"{split}.{number}",
                     },
                     "depth": np.zeros((5, 6, 1), np.float32),
                     "number": number,
@@ -114,8 +131,37 @@ def test_an_offset_makes_class_ids_begin_at_0():
 
 
 def test_a_value_that_is_no_class_is_refused():
-    with pytest.raises(ValueError, match=r"picture_book/tested/1.0.0 train, 00\d+: label 3 at row 0, column 3"):
+    with pytest.raises(
+        ValueError,
+        match=r"tested/1.0.0 train, 00\d+: the mask holds 3 at row 0, column 3\. .* 0\.\.2, 9, 255",
+    ):
         build(classes=["a", "b", "c"]).check()
+
+
+def test_a_wrong_value_is_told_as_it_is_stored():
+    with pytest.raises(BadSampleError, match=r"the mask holds 3 at .* have to be 0\.\.2, 9, 255\.") as raised:
+        build(classes=["one", "two"], label_offset=1).check()
+    assert raised.value.kind == "wrong_label"
+
+
+def test_binary_masks_hold_0_and_255():
+    dataset = build(mask_key="labels/two", mask="binary")
+    dataset.check()
+    assert dataset.class_names == ["background", "object"]
+    images = {image_of("train", number).tobytes(): two_of(number) for number in range(COUNT)}
+    samples = dataset.split("train")
+    assert len(samples) == COUNT
+    for index in range(COUNT):
+        image, labels = samples.read(index)
+        np.testing.assert_array_equal(labels, images[image.tobytes()] == 255)
+    with pytest.raises(ValueError, match=r"the mask holds \d .* have to be 0, 255\."):
+        build(mask="binary", ignore_label=255).check()
+
+
+def test_samples_may_have_names():
+    for key in ("labels/file", "labels.file"):
+        samples = build(name_key=key).split("train")
+        assert {samples.name(index) for index in range(COUNT)} == {f"train.{number}" for number in range(COUNT)}
 
 
 @pytest.mark.parametrize(
@@ -139,6 +185,34 @@ def test_a_fifth_validates_where_there_is_no_split_for_it():
     assert train | val == written("train")
 
 
+@pytest.mark.parametrize(
+    ("train_split", "val_split", "expected"),
+    [
+        ("train+test", "validation", {"train", "val"}),
+        ("train", "validation+test[:1]", {"train", "val"}),
+        ("test[:50%]", "test[50%:]", {"train", "val"}),
+        ("train", "train[:0]+validation", {"train", "val", "test"}),
+    ],
+)
+def test_a_test_split_holds_nothing_that_was_trained_or_validated_on(train_split, val_split, expected):
+    dataset = build("validated", train_split=train_split, val_split=val_split)
+    assert set(dataset.splits) == expected
+    seen = [images_in(dataset, split) for split in dataset.splits]
+    assert sum(map(len, seen)) == len(set().union(*seen))
+
+
+def test_slices_are_typed_as_they_are_shown(tmp_path, monkeypatch, data):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["segtrain"])
+    built = []
+    monkeypatch.setattr(experiment, "train", lambda settings, invocation: built.append(build_option(settings.dataset)))
+    line = "dataset=tfds dataset.name=picture_book/alone dataset.image_key=picture dataset.mask_key=labels/mask"
+    slices = ("dataset.train_split=train[:90%]", "dataset.val_split=train[90%:]")
+    cli.main([*line.split(), "dataset.ignore_label=9", *slices])
+    (dataset,) = built
+    assert {split: len(samples) for split, samples in dataset.splits.items()} == {"train": 9, "val": 1}
+
+
 def test_splits_may_be_chosen_and_sliced():
     dataset = build("validated", train_split="train[3:]+validation", val_split="train[:3]")
     assert {split: len(samples) for split, samples in dataset.splits.items()} == {"train": 17, "val": 3, "test": 10}
@@ -158,11 +232,15 @@ def test_splits_may_be_chosen_and_sliced():
         ({"val_split": "test+train[9:]"}, r"dataset.val_split=test\+train\[9:\] have images in common"),
         ({"train_split": "train[:5]+test[:1]"}, r"train_split=train\[:5\]\+test\[:1\] and .* in common"),
         ({"mask_key": "mask"}, r"dataset.mask_key=mask: .*picture \(3 channels\), .*labels/mask \(1 channels\)"),
-        ({"mask_key": "depth"}, "dataset.mask_key=depth: .* image of 8 or 16 bits"),
+        ({"mask_key": "depth"}, "dataset.mask_key=depth: .* image of 8 bits, or of 16 bits and one channel"),
         ({"image_key": "number"}, "dataset.image_key=number: .* image of 8 bits"),
         ({"config": "othr"}, "has no config 'othr'. Its configs: alone, tested, validated, odd"),
         ({"config": "tested:9.0.0"}, "cannot be loaded at version 9.0.0, only: 1.0.0"),
-        ({"mask_key": "labels/empty"}, "no class but 0"),
+        ({"mask_key": "labels/empty"}, "no class but 0 .* dataset.mask=binary"),
+        ({"mask_key": "labels/deep"}, "dataset.mask_key=labels/deep: .* 16 bits and one channel"),
+        ({"name_key": "number"}, "dataset.name_key=number: .* a text. Those it has: labels/file"),
+        ({"classes": []}, "at least 2 classes"),
+        ({"mask": "binary", "label_offset": 1}, "dataset.label_offset=1: dataset.mask=binary has no ids"),
     ],
 )
 def test_a_mistake_is_told(changes, words):

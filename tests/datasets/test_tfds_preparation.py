@@ -11,14 +11,18 @@ import sys
 import termios
 import threading
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from PIL import Image
 
 from segtrain.datasets import tfds_preparation
-from segtrain.datasets.tfds_preparation import answers, prepared, prepared_by_name, quiet_tfds, tfds_folder
+from segtrain.datasets.tfds import build_tfds
+from segtrain.datasets.tfds_downloads import answers
+from segtrain.datasets.tfds_preparation import prepared, prepared_by_name, quiet_tfds, storage, tfds_folder
 
 # A builder that notes in the folder `notes` that it generates, and goes on when there is a file `go` there.
 PREPARES = """
@@ -27,7 +31,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
-from segtrain.datasets.tfds_preparation import prepared, tfds_folder
+from segtrain.datasets.tfds_preparation import prepared, storage
 
 notes = Path(sys.argv[1])
 
@@ -48,7 +52,7 @@ class Waiting(tfds.core.GeneratorBasedBuilder):
             while number == 1 and not (notes / "go").exists():
                 time.sleep(0.02)
 
-builder = prepared(Waiting(data_dir=tfds_folder(), file_format="array_record"))
+builder = prepared(Waiting(**storage()))
 print("read", sorted(example["number"] for example in builder.as_data_source("train")))
 """
 
@@ -155,11 +159,54 @@ def test_without_a_network_the_files_are_named(data):
 
 @pytest.mark.usefixtures("data", "no_network")
 def test_a_file_with_two_addresses_is_named_once():
-    with pytest.raises(ValueError, match="no answer from https://data.caltech.edu and https://drive.") as raised:
+    with pytest.raises(ValueError, match="no answer from https://data.caltech.edu") as raised:
         prepared_by_name("caltech_birds2011", None)
     _, *files = str(raised.value).splitlines()
-    assert sorted(line.split(":")[0] for line in files) == ["  CUB_200_2011.tgz", "  segmentations.tgz"]
-    assert all(" or https://" in line for line in files)
+    assert [line.split(":")[0] for line in files] == ["  CUB_200_2011.tgz"]
+    assert all(" or https://drive.google.com" in line for line in files)
+
+
+# TFDS has registered six archives, 49 GB, for the configs of this dataset; its labels and left images are two.
+SCENES = {"train": {"01_street_000000_000010": 1, "01_street_000000_000020": 2}, "test": {"02_road_000001_000010": 1}}
+
+
+@pytest.fixture
+def lost_and_found(tmp_path, know_archives) -> Path:
+    """A folder with the two archives that one config is made of, in the published layout."""
+    folder = tmp_path / "fetched"
+    folder.mkdir()
+    for archive, ending in (("leftImg8bit", "leftImg8bit"), ("gtCoarse", "gtCoarse_labelIds")):
+        with zipfile.ZipFile(folder / f"{archive}.zip", "w") as files:
+            for split, scenes in SCENES.items():
+                for scene, label in scenes.items():
+                    shape = (8, 12, 3) if archive == "leftImg8bit" else (8, 12)
+                    with files.open(f"{archive}/{split}/{scene[:9]}/{scene}_{ending}.png", "w") as png:
+                        Image.fromarray(np.full(shape, label, np.uint8)).save(png, "PNG")
+    know_archives("lost_and_found", folder)
+    return folder
+
+
+@pytest.mark.usefixtures("data", "no_network")
+def test_one_config_needs_its_own_archives_only(lost_and_found):
+    arguments = {"name": "lost_and_found/semantic_segmentation", "manual_folder": str(lost_and_found)}
+    keys = {"image_key": "image_left", "mask_key": "segmentation_label", "name_key": "image_id"}
+    dataset = build_tfds(**arguments, **keys)
+    read = {
+        samples.name(index): np.unique(samples.read(index)[1]).tolist()
+        for samples in dataset.splits.values()
+        for index in range(len(samples))
+    }
+    assert read == {scene: [label] for scenes in SCENES.values() for scene, label in scenes.items()}
+
+
+@pytest.mark.usefixtures("data", "no_network")
+def test_what_one_config_lacks_is_named_and_nothing_else(lost_and_found, capfd):
+    (lost_and_found / "gtCoarse.zip").unlink()
+    with pytest.raises(ValueError, match="no answer from http://www.dhbw-stuttgart.de") as raised:
+        prepared_by_name("lost_and_found/semantic_segmentation", str(lost_and_found))
+    _, *files = str(raised.value).splitlines()
+    assert [line.split(":")[0] for line in files] == ["  gtCoarse.zip"]
+    assert "B)" not in capfd.readouterr().err  # no size is announced of what is not downloaded
 
 
 @pytest.mark.usefixtures("data", "no_network")
@@ -188,7 +235,7 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("SEGTRAIN_DATA", str(tmp_path / "file"))
     with pytest.raises(OSError, match="SEGTRAIN_DATA=/another/folder"):
-        prepared(Broken(data_dir=tfds_folder(), file_format="array_record"))
+        prepared(Broken(**storage()))
 
 
 class Downloads(tfds.core.GeneratorBasedBuilder):
@@ -221,9 +268,38 @@ def server(tmp_path):
 @pytest.mark.usefixtures("data")
 def test_a_file_that_the_server_does_not_have_is_told(server, monkeypatch):
     monkeypatch.setattr(Downloads, "address", f"{server}/gone.txt", raising=False)
-    with pytest.raises(ValueError, match=rf"^downloads/1.0.0 cannot be prepared: .*{server}/gone.txt. HTTP code: 404"):
-        prepared(Downloads(data_dir=tfds_folder(), file_format="array_record"))
+    with pytest.raises(ValueError, match=rf"^downloads/1.0.0 cannot be downloaded .*{server}/gone.txt. HTTP code: 404"):
+        prepared(Downloads(**storage()))
     assert answers(server)
+
+
+@pytest.mark.usefixtures("data")
+def test_what_goes_wrong_after_the_download_is_no_matter_of_the_network(server, tmp_path, monkeypatch, capfd):
+    (tmp_path / "served" / "number.txt").write_text("seven")
+    monkeypatch.setattr(Downloads, "address", f"{server}/number.txt", raising=False)
+    with pytest.raises(ValueError, match="^downloads/1.0.0 cannot be prepared: ValueError: invalid literal"):
+        prepared(Downloads(**storage()))
+    assert f"segtrain: downloading number.txt of downloads/1.0.0 from {server}.\n" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("status", "is_there"), [(200, True), (404, True), (501, True), (502, False), (503, False)])
+def test_a_proxys_word_that_nobody_answers_is_no_answer(monkeypatch, status, is_there):
+    class Proxy(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):  # noqa: N802 (the library's name)
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        threading.Thread(target=proxy.serve_forever, args=(0.01,), daemon=True).start()
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        for name in ("HTTP_PROXY", "http_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.server_port}")
+        assert answers("http://nowhere.invalid/file.zip") == is_there
+        proxy.shutdown()
 
 
 def test_what_was_left_of_downloads_is_taken_away(server, data, tmp_path, monkeypatch):
@@ -233,7 +309,7 @@ def test_what_was_left_of_downloads_is_taken_away(server, data, tmp_path, monkey
     for left in ("number.txt.tmp.0123", "unpacked"):
         (downloads / left).mkdir(parents=True)
         (downloads / left / "half").write_text("7777")
-    builder = prepared(Downloads(data_dir=tfds_folder(), file_format="array_record"))
+    builder = prepared(Downloads(**storage()))
     assert [example["number"] for example in builder.as_data_source("train")] == [7]
     assert [path.name for path in downloads.iterdir() if path.is_dir()] == []
 
@@ -260,15 +336,38 @@ class Broken(tfds.core.GeneratorBasedBuilder):
     [
         (OSError(28, "No space left on device"), OSError, "No space left on device. Where the disk is full"),
         (KeyError("mask"), ValueError, r"broken/1.0.0 cannot be prepared: KeyError: 'mask'"),
-        (AssertionError("put it there"), ValueError, r"put it there .* dataset.manual_folder=FOLDER\.$"),
-        (ValueError("own words"), ValueError, "^own words$"),
+        (AssertionError("no rows"), ValueError, "^broken/1.0.0 cannot be prepared: AssertionError: no rows$"),
+        (ValueError("own words"), ValueError, "^broken/1.0.0 cannot be prepared: ValueError: own words$"),
+        (TypeError("own words"), ValueError, "^broken/1.0.0 cannot be prepared: TypeError: own words$"),
     ],
 )
 def test_what_goes_wrong_is_told_in_a_line(monkeypatch, error, kind, words):
     monkeypatch.setattr(Broken, "error", error, raising=False)
     with pytest.raises(kind, match=words) as raised:
-        prepared(Broken(data_dir=tfds_folder(), file_format="array_record"))
+        prepared(Broken(**storage()))
     assert "\n" not in str(raised.value)
+
+
+class ByHand(Broken):
+    """Takes a file that TFDS does not download."""
+
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "Ask the authors for rows.csv."
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(dl_manager.manual_dir / "rows.csv")}
+
+
+@pytest.mark.usefixtures("data")
+def test_a_file_to_be_fetched_by_hand_is_told(tmp_path):
+    (tmp_path / "empty").mkdir()
+    empty = tmp_path / "empty"
+    for folder, received in ((None, ""), (empty, f" Received: dataset.manual_folder={empty}; .*")):
+        with pytest.raises(
+            ValueError,
+            match=rf"^by_hand/1.0.0 needs files that TFDS does not download. Ask the authors for rows.csv. .* "
+            rf"type dataset.manual_folder=FOLDER.{received}$",
+        ):
+            prepared(ByHand(**storage()), folder and str(folder))
 
 
 @pytest.mark.parametrize("name", ["absl", "urllib3.connectionpool"])
@@ -297,6 +396,8 @@ def test_the_command_ends_without_a_traceback(tmp_path):
         check=False,
     )
     assert run.returncode == 1
-    assert run.stderr.startswith("segtrain: error: oxford_iiit_pet/4.0.0 cannot be downloaded (no answer from https://")
-    assert len(run.stderr.splitlines()) == 3  # and the two files
+    preparing, error, *files = run.stderr.splitlines()
+    assert preparing.startswith("segtrain: preparing oxford_iiit_pet/4.0.0 in ")
+    assert error.startswith("segtrain: error: oxford_iiit_pet/4.0.0 cannot be downloaded (no answer from https://")
+    assert [line.split(":")[0] for line in files] == ["  images.tar.gz", "  annotations.tar.gz"]
     assert json.loads((tmp_path / "run" / "results.json").read_text())["status"] == "failed"

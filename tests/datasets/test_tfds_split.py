@@ -12,7 +12,9 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import segtrain
-from segtrain.datasets.tfds_split import TfdsSplit, decode_image, decode_mask, feature_paths, prepared, tfds_folder
+from segtrain.datasets.problems import BadSampleError
+from segtrain.datasets.tfds_preparation import prepared, tfds_folder
+from segtrain.datasets.tfds_split import TfdsSplit, decode_image, decode_mask, feature_paths
 
 AS_IS = np.arange(256, dtype=np.uint8)
 COUNT = 9
@@ -67,6 +69,30 @@ class Nested(tfds.core.GeneratorBasedBuilder):
                     "objects": [{"crop": io.BytesIO(b"nor this")}],
                 },
             )
+
+
+class Deep(tfds.core.GeneratorBasedBuilder):
+    """Masks of 16 bits, in the order they are written in."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    names = ("a", "b")
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(),
+            "mask": tfds.features.Image(shape=(None, None, 1), dtype=np.uint16),
+            "id": tfds.features.Text(),
+        }
+        features = tfds.features.FeaturesDict(features)
+        return tfds.core.DatasetInfo(builder=self, features=features, disable_shuffling=True)
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        for number, name in enumerate(self.names):
+            mask = np.array([[[0], [255 + number]]], np.uint16)
+            yield number, {"image": np.zeros((1, 2, 3), np.uint8), "mask": mask, "id": name}
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +196,8 @@ def test_reading_needs_no_tensorflow(nested, data, tmp_path):
 import sys
 import numpy as np
 import tensorflow_datasets as tfds
-from segtrain.datasets.tfds_split import TfdsSplit, prepared
+from segtrain.datasets.tfds_preparation import prepared
+from segtrain.datasets.tfds_split import TfdsSplit
 builder = prepared(tfds.builder_from_directory({str(nested.data_dir)!r}))
 split = TfdsSplit(builder, "train[1:]", image_key="image", mask_key="labels/mask", name_key="image/id",
                   label_of=np.arange(256, dtype=np.uint8))
@@ -236,7 +263,11 @@ def test_what_is_there_of_a_jpeg_is_read(share):
     pixels = cv2.resize(noise, (320, 240), interpolation=cv2.INTER_CUBIC)
     whole = encoded(pixels, "JPEG", quality=95)
     expected = cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_COLOR_RGB).astype(int)
-    image = decode_image(whole[: int(share * len(whole))], "sample")
+    cut = whole[: int(share * len(whole))]
+    with pytest.raises(BadSampleError, match="^sample: cannot be read as image") as raised:
+        decode_image(cut, "sample")
+    assert raised.value.kind == "unreadable"
+    image = decode_image(cut, "sample", takes_cut=True)
     assert image.shape == expected.shape
     rows_read = int(240 * (share - 0.1))
     assert np.abs(image[:rows_read] - expected[:rows_read]).max() <= 4
@@ -248,7 +279,7 @@ def test_a_turned_image_stays_as_its_mask_was_drawn():
     exif[0x0112] = 6  # to be turned by a right angle
     whole = encoded(Image.fromarray(RAMP), "JPEG", exif=exif)
     assert decode_image(whole, "sample").shape == (64, 80, 3)
-    assert decode_image(whole[: len(whole) * 3 // 4], "sample").shape == (64, 80, 3)
+    assert decode_image(whole[: len(whole) * 3 // 4], "sample", takes_cut=True).shape == (64, 80, 3)
 
 
 HEADERS = encoded(RAMP, "JPEG").partition(b"\xff\xda")[0] + b"\xff\xda\0\x0c\x03\1\0\2\x11\3\x11\0\x3f\0"
@@ -259,7 +290,7 @@ HEADERS = encoded(RAMP, "JPEG").partition(b"\xff\xda")[0] + b"\xff\xda\0\x0c\x03
 )
 def test_what_cannot_be_read_at_all_is_named(file):
     with pytest.raises(ValueError, match="^cat_1: cannot be read as image"):
-        decode_image(file, "cat_1")
+        decode_image(file, "cat_1", takes_cut=True)
 
 
 VALUES = np.random.default_rng(0).integers(0, 256, (5, 7), np.uint8)
@@ -296,5 +327,44 @@ def test_a_mask_is_read_to_its_end_or_not_at_all():
 
 def test_a_value_without_a_label_is_refused(nested):
     split = split_of(nested, label_of=AS_IS[:10])  # the masks have values up to 19
-    with pytest.raises(ValueError, match=r"nested/1.0.0 train, photo.\d: value 1\d in the mask"):
+    with pytest.raises(ValueError, match=r"nested/1.0.0 train, photo.\d: the mask holds 1\d at row ") as raised:
         split.read(0)
+    number = int(split.name(0).removeprefix("photo."))
+    row, column = next((row, column) for row, column in np.ndindex(4 + number, 6) if mask_of(number)[row, column] > 9)
+    assert f"holds {mask_of(number)[row, column]} at row {row}, column {column}. " in str(raised.value)
+    assert "have to be 0..9. " in str(raised.value)
+    assert raised.value.kind == "wrong_label"
+
+
+def test_a_value_above_255_is_refused(tmp_path):
+    builder = prepared(Deep(data_dir=tmp_path, file_format="array_record"))
+    split = TfdsSplit(builder, "train", image_key="image", mask_key="mask", name_key="id", label_of=AS_IS)
+    np.testing.assert_array_equal(split.read_labels(0), [[0, 255]])
+    with pytest.raises(BadSampleError, match=r"train, b: the mask holds 256 at row 0, column 1\. .* 0\.\.255\."):
+        split.read(1)
+
+
+def test_a_jpeg_holds_no_labels():
+    with pytest.raises(BadSampleError, match="^cat_1: the mask is a JPEG") as raised:
+        decode_mask(encoded(VALUES, "JPEG"), "cat_1")
+    assert raised.value.kind == "wrong_format"
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_deep_masks_have_one_channel(channels):
+    import tensorflow as tf
+
+    file = tf.io.encode_png(np.full((4, 5, channels), 5, np.uint16)).numpy()
+    with pytest.raises(BadSampleError, match="^cat_1: the mask is a PNG of 16 bits"):
+        decode_mask(file, "cat_1")
+    np.testing.assert_array_equal(decode_mask(tf.io.encode_png(np.full((4, 5, 1), 5, np.uint16)).numpy(), "cat_1"), 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("photo.1", "photo.1"), ("photo.1.JPG", "photo.1"), ("a/b.c/d.png", "a/b.c/d"), ("x", "x")]
+)
+def test_only_an_image_suffix_is_cut_from_a_name(tmp_path, monkeypatch, name, expected):
+    monkeypatch.setattr(Deep, "names", [name, "other"])
+    builder = prepared(Deep(data_dir=tmp_path, file_format="array_record"))
+    split = TfdsSplit(builder, "train", image_key="image", mask_key="mask", name_key="id", label_of=AS_IS)
+    assert split.name(0) == expected

@@ -147,7 +147,9 @@ def test_without_an_archive_it_is_downloaded_once(tmp_path, data, devkit, monkey
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}/VOC.tar"
-        monkeypatch.setattr(voc2012, "ARCHIVE", RemoteFile("VOC.tar", [address], published.stat().st_size, sha256))
+        monkeypatch.setattr(
+            voc2012, "ARCHIVE", RemoteFile("VOC.tar", [address], published.stat().st_size, f"sha256:{sha256}")
+        )
         assert names_of(build_voc2012(), "train") == list(devkit.masks["train"])
         server.shutdown()
     shutil.rmtree(data / "downloads")  # what is prepared needs it no more

@@ -1,4 +1,4 @@
-"""Files of a dataset by name, the same whether they are in a folder or in a tar archive."""
+"""The files of VOC2012 by name, the same whether they are in a folder or in a tar archive."""
 
 import functools
 import hashlib

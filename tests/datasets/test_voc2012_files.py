@@ -4,7 +4,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from segtrain.datasets.data_files import SAMPLE_BYTES, SAMPLES, FolderFiles, TarFiles
+from segtrain.datasets.voc2012_files import SAMPLE_BYTES, SAMPLES, FolderFiles, TarFiles
 
 CONTENTS = {"a.txt": b"a", "images/b c.bin": bytes(range(256)) * 99, "images/übung.bin": b"", "images/deep/d": b"d"}
 
