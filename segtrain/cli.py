@@ -57,7 +57,7 @@ PATH_KEYS = re.compile(
     r"|[\w.]+\.(root|path|archive|\w+_folder|(\w+_)?(images|masks|annotations)|(train|val)_split))$"
 )
 # What is typed after a verb is a setting if it looks like this, and else the path of a run, which may hold a "=" too.
-SETTING = re.compile(r"[+~]*(hydra/)?[A-Za-z_][\w.@]*=|~")
+SETTING = re.compile(r"[+~]*(hydra/)?[A-Za-z_][\w.@]*=")
 # How mistakes in data and settings are told: in words for whoever made them.
 MISTAKES = (ValueError, TypeError, OSError, FloatingPointError)
 STATUS_OF_USAGE_ERROR = 2
@@ -122,10 +122,11 @@ def _split_verb(arguments: list[str]) -> tuple[str, list[str]]:
         )
         sys.exit(STATUS_OF_USAGE_ERROR)
     if rest and verb != "train" and not rest[0].startswith("-") and not SETTING.match(rest[0]):
-        if "run" not in SCHEMAS[verb].__dataclass_fields__:
+        if "run" in SCHEMAS[verb].__dataclass_fields__:
+            rest = [f"run={rest[0]}", *rest[1:]]
+        elif not rest[0].startswith("~"):  # which takes a setting away
             _complain(f"{rest[0]}: {verb} takes settings (key=value), no run. Type segtrain {verb} --help.")
             sys.exit(STATUS_OF_USAGE_ERROR)
-        rest = [f"run={rest[0]}", *rest[1:]]
     return verb, rest
 
 

@@ -21,6 +21,7 @@ from hypothesis import assume, example, given, settings, strategies
 
 from segtrain import cli, experiment
 from segtrain.run_folder import RunFolder
+from segtrain.signatures import read_signature
 
 # A loaded machine may take its time, and nothing is to be left in the checkout.
 at_leisure = settings(deadline=None, database=None, max_examples=50)
@@ -343,6 +344,9 @@ def test_a_path_means_what_is_typed(path):
 @at_leisure
 @given(path=PATHS)
 @example(path="a b, c")
+@example("~")
+@example("~/runs")
+@example("~seed")
 def test_a_bare_path_means_what_is_typed(path):
     assume("=" not in path and not path.startswith("-"))
     for verb in ("evaluate", "predict", "compare"):
@@ -405,6 +409,36 @@ def test_every_setting_that_is_a_path_is_quoted(prefix, key):
 )
 def test_what_is_no_path_is_left_alone(argument):
     assert given_to_hydra(argument) == [argument]
+
+
+@pytest.mark.parametrize("verb", ["inspect", "benchmark"])
+def test_a_setting_is_taken_away_after_a_verb_that_takes_no_run(verb):
+    assert given_to_hydra(verb, "~callbacks.plots") == ["~callbacks.plots"]
+
+
+# Settings of datasets that are texts and no paths.
+NO_PATHS = {
+    "classes",
+    "image_key",
+    "image_suffix",
+    "mask_key",
+    "mask_suffix",
+    "name",
+    "name_key",
+}
+
+
+def test_every_path_of_a_dataset_is_quoted():
+    options = sorted((cli.config_folder() / "dataset").glob("*.yaml"))
+    assert len(options) == 12
+    paths = set()
+    for option in options:
+        target = yaml.safe_load(option.read_text(encoding="utf-8"))["dataset"]["_target_"]
+        for name, parameter in read_signature(target).parameters.items():
+            if parameter.type in (str, str | None) and name not in NO_PATHS:
+                assert cli.PATH_KEYS.match(f"dataset.{name}"), f"{option.name}: {name}"
+                paths.add(name)
+    assert paths >= {"root", "archive", "manual_folder", "mask_folder", "train_split", "val_split"}
 
 
 def test_a_comma_separates_paths_in_a_sweep(segtrain, asked):

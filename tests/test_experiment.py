@@ -528,6 +528,15 @@ def own_data(*more: str) -> list[str]:
     ]
 
 
+def test_a_run_on_own_data_is_scored_again(tmp_path):
+    write_pairs(tmp_path / "data", 8)
+    finished = segtrain(tmp_path, *own_data("epochs=1"))
+    assert finished.status == 0, finished.errors
+    finished = segtrain(tmp_path, "evaluate", "out", "hydra.run.dir=again")
+    assert (finished.status, finished.errors) == (0, "")
+    assert read_results(tmp_path / "again")["val"] == read_results(tmp_path / "out")["val"]
+
+
 def assert_failed(folder: Path, finished: SimpleNamespace, *words: str) -> None:
     """The run is told to have failed, in the terminal as in its folder, and holds nothing half-written."""
     assert_refused(finished, *words)

@@ -15,7 +15,9 @@ from segtrain.signatures import read_signature
 
 CONF = Path(__file__).parents[1] / "conf"
 # Objects that the run hands over, and choices among another module's constants: only importing would tell their types.
-UNTOLD = {"folder", "validation", "tell", "interpolation", "mask_interpolation"}
+UNTOLD = {"folder", "validation", "tell", "interpolation", "mask_interpolation", "border_mode"}
+# An alias for classes of the library's own.
+UNTOLD_ALIASES = {"TransformsSeqType"}
 
 MODULE = '''
 import functools
@@ -125,7 +127,7 @@ def imported(target: str) -> tuple[Any, Any]:
 
 
 def expected_type(name: str, parameter: inspect.Parameter, owner: Any) -> Any:
-    if name in UNTOLD:
+    if name in UNTOLD or parameter.annotation in UNTOLD_ALIASES:
         return Any
     if parameter.annotation is parameter.empty:  # Keras: the default tells a switch and a number
         return {bool: bool, int: float, float: float}.get(type(parameter.default), Any)
