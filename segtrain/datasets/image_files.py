@@ -127,6 +127,13 @@ def read_palette(path: Path) -> list[tuple[int, int, int]] | None:
     return None if palette is None else [tuple(colour) for colour in palette.tolist()]
 
 
+def opened_picture(file: BinaryIO) -> Image.Image:
+    """Opens a file of a format that counts, not too large, with Pillow; decodes nothing yet."""
+    picture = Image.open(file, formats=_FORMATS)
+    require_few_pixels(picture.height, picture.width)
+    return picture
+
+
 def require_few_pixels(height: int, width: int) -> None:
     """Raises a ValueError where an image is too large to be decoded at once."""
     if height * width > MOST_PIXELS:

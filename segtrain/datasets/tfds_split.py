@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from segtrain.datasets.data_folder import ELSEWHERE
+from segtrain.datasets.image_files import opened_picture
 from segtrain.datasets.problems import BadSampleError
 
 # In `label_of`: a value that a mask may not hold.
@@ -172,7 +172,7 @@ def decode_image(file: bytes, source: str, *, takes_cut: bool = False) -> np.nda
 
 
 def _rgb_of(file: bytes) -> np.ndarray:
-    with Image.open(io.BytesIO(file)) as picture:
+    with opened_picture(io.BytesIO(file)) as picture:
         return np.asarray(picture.convert("RGB"))
 
 
@@ -199,7 +199,7 @@ def decode_mask(file: bytes, source: str) -> np.ndarray:
             "or of 8 bits. Take another feature of the dataset, or another dataset.",
         )
     try:
-        with Image.open(io.BytesIO(file)) as picture:
+        with opened_picture(io.BytesIO(file)) as picture:
             values = np.asarray(picture)
     except Exception as error:
         raise _unreadable(source, "mask", error) from error
@@ -260,7 +260,7 @@ def _ranges(values: np.ndarray) -> str:
 def _size_in_header(file: bytes) -> tuple[int, int] | None:
     """Returns `(height, width)`, or None where Pillow does not know the file; OpenCV may."""
     try:
-        with Image.open(io.BytesIO(file)) as picture:
+        with opened_picture(io.BytesIO(file)) as picture:
             return picture.height, picture.width
     except Exception:
         return None

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from segtrain.datasets.image_files import opened_picture
 from segtrain.datasets.tfds_preparation import image_and_mask_info
 from segtrain.datasets.voc2012_files import DataFiles, FolderFiles, TarFiles
 
@@ -170,7 +171,7 @@ def read_class_ids(files: DataFiles, name: str) -> Image.Image:
 def _decoded(content: bytes, place: str) -> Image.Image:
     """Returns the whole picture, so that a damaged file is told now and not after hours of training."""
     try:
-        picture = Image.open(io.BytesIO(content))
+        picture = opened_picture(io.BytesIO(content))
         picture.load()
     except Exception as error:  # Pillow raises what its decoders raise, SyntaxError among it
         raise ValueError(f"{place}: cannot be read as an image ({error}). Download or copy it again.") from error
