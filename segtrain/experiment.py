@@ -140,7 +140,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
     results = {
         "status": "completed",
         "best_epoch": checkpoints[0].best_epoch if checkpoints else len(history.epochs),
-        "val": scores.as_dict(dataset.class_names) | {"boundary_f1": evaluator.boundary_f1()},
+        "val": scores.as_dict(dataset.class_names),
         "model": model.name,
         "parameters": model.count_params(),
         "images_per_second": float(np.median([epoch["images_per_second"] for epoch in history.epochs])),
@@ -184,10 +184,9 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
         model = _load_model(run, dataset)
     samples = Samples(dataset, settings.split, image_size=run_settings.image_size, max_samples=run_settings.max_samples)
     loss = build(run_settings.loss, ignore_label=dataset.ignore_label)
-    evaluator = Evaluator(trainer, model, loss, samples, batch_size)
-    scores = evaluator.run().scores.as_dict(dataset.class_names)
+    scores = Evaluator(trainer, model, loss, samples, batch_size).run().scores
     results = {
-        settings.split: scores | {"boundary_f1": evaluator.boundary_f1()},
+        settings.split: scores.as_dict(dataset.class_names),
         "run": str(run.path.resolve()),
         "metric_contract": metric_contract(dataset, run_settings.image_size),
     }

@@ -27,10 +27,8 @@ def print_scores(console: Console, scores: dict[str, Any], title: str) -> None:
     for name, iou in scores["per_class_iou"].items():
         table.add_row(escape(name), show_score(iou))
     table.add_section()
-    means = {"mean IoU": "mean_iou", "pixel accuracy": "pixel_accuracy", "boundary F1": "boundary_f1"}
-    for label, key in means.items():
-        if key in scores:  # runs of before have no boundary F1
-            table.add_row(label, show_score(scores[key]))
+    for label, key in (("mean IoU", "mean_iou"), ("pixel accuracy", "pixel_accuracy")):
+        table.add_row(label, show_score(scores[key]))
     console.print(table)
 
 

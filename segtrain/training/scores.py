@@ -93,8 +93,6 @@ def metric_contract(dataset: SegmentationDataset, image_size: tuple[int, int] | 
         "evaluated_at": evaluated_at,
         "num_classes": dataset.num_classes,
         "ignore_label": dataset.ignore_label,
-        "boundary_f1": "boundaries met within 0.75% of the image's diagonal; mean over the classes in an image's "
-        "truth, then over the images",
         "rule": "one confusion matrix over the whole split; void pixels are left out, and classes absent from both "
         "truth and prediction are left out of the mean",
     }

@@ -1,19 +1,16 @@
 """The training loop: one code path for one device and for several."""
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from segtrain.pipeline.batches import batch_spec, evaluation_batches, training_batches
 from segtrain.pipeline.samples import Samples
-from segtrain.training.boundary_f1 import mean_boundary_f1
 from segtrain.training.confusion import ConfusionMatrix
 from segtrain.training.replicas import StrategyChoice, choose_strategy, pays_to_compile, sum_over_replicas
 from segtrain.training.scores import Scores
@@ -250,10 +247,6 @@ class Evaluator:
             self._tally = Tally(samples.dataset.num_classes, samples.dataset.ignore_label)
         spec = batch_spec(samples, batch_size)
         self._step = trainer.compile(_evaluation_step(model, loss), self._tally, spec=spec)
-        self._predict = tf.function(
-            lambda images: tf.argmax(model(tf.cast(images, tf.float32), training=False), axis=-1, output_type=tf.int32),
-            input_signature=[spec[0]],
-        )
 
     def run(self) -> Evaluation:
         """Returns loss and scores over the whole split. Memory does not grow with the number of images."""
@@ -265,23 +258,6 @@ class Evaluator:
             for images, labels in batches:
                 self._step(images, labels)
         return self._tally.result()
-
-    def boundary_f1(self) -> float | None:
-        """Returns the mean boundary F1 at the size the network sees; None where no image has a boundary.
-
-        It is not a sum over pixels, so it takes a pass of its own, on the host, one batch at a time; of several workers
-        each does all of it.
-        """
-        dataset = self._samples.dataset
-        with _original_failure(self._samples):
-            score = mean_boundary_f1(self._pairs(), num_classes=dataset.num_classes, ignore_label=dataset.ignore_label)
-        return None if math.isnan(score) else score
-
-    def _pairs(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        batches = evaluation_batches(self._samples, batch_size=self._batch_size, num_parts=1)
-        for images, labels in batches:
-            # Void fills the last batch up; an image of it has no boundary and counts nowhere.
-            yield from zip(labels.numpy(), self._predict(images).numpy(), strict=True)
 
 
 class Tally:
