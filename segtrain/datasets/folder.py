@@ -159,13 +159,30 @@ class _Layout:
                         if SPLIT in self.images
                         else ""
                     )
-                    + "Other names are set by dataset.images=FOLDER and dataset.masks=FOLDER."
+                    + f"Other names are set by dataset.images=FOLDER and dataset.masks=FOLDER{self._what_is_there()}."
+                )
+            in_images = all((images / name).is_dir() for name in ("train", "val"))
+            if SPLIT not in self.images and in_images and not lists_in(self.root):
+                in_masks = f"/{SPLIT}" if all((masks / name).is_dir() for name in ("train", "val")) else ""
+                raise ValueError(
+                    f"{images} has folders train and val in it. For the splits type "
+                    f"dataset.images={self.images}/{SPLIT} dataset.masks={self.masks}{in_masks}. "
+                    "Else list the images of each split in train.txt and val.txt."
                 )
             if images == masks and not self.mask_suffix:
                 raise ValueError(
                     f"{images} is the folder of images and of masks, which have to differ in their names then. Type "
                     "dataset.mask_suffix=_mask if that is what the masks' names end in."
                 )
+
+    def _what_is_there(self) -> str:
+        if not self.root.is_dir():
+            return ""
+        names = sorted(path.name for path in self.root.iterdir() if path.is_dir() and not path.name.startswith("."))
+        if not names:
+            return ", which may be . for root itself"
+        splits = f"; {SPLIT} in them stands for train, val and test" if {"train", "val"} <= set(names) else ""
+        return f". There are: {', '.join(names[:8])}{splits}"
 
     def image_names(self, split: str, tell: Tell) -> NamesByStem:
         """Returns the names of the images, which are enough to draw splits from, by stem."""

@@ -19,7 +19,7 @@ from segtrain.reports.terminal import print_line
 from segtrain.run_folder import RunFolder, write_text, written_whole
 
 # Seeds are repetitions, not settings: runs that differ in these alone are one configuration.
-SEED_KEYS = ("seed",)
+SEED_KEYS = ("seed", "dataset.fold")
 MEASURES = ("mean_iou", "pixel_accuracy", "mean_class_accuracy", "parameters", "images_per_second")
 
 
@@ -159,12 +159,11 @@ def _write_csv(path: Path, comparison: dict[str, Any]) -> None:
 
 def _print(console: Console, comparison: dict[str, Any]) -> None:
     # Narrow enough for 80 columns: what does not fit would be cut.
-    table = Table(
-        title="mean ± standard deviation over seeds, validation", box=rich.box.SIMPLE_HEAD, padding=0, pad_edge=False
-    )
+    title = "mean ± standard deviation over seeds and folds, validation"
+    table = Table(title=title, box=rich.box.SIMPLE_HEAD, padding=0, pad_edge=False)
     for name in comparison["varying"] or ["configuration"]:
         table.add_column(escape(name), overflow="fold")
-    for name in ("seeds", "mean IoU", "accuracy", "parameters", "images/s"):
+    for name in ("runs", "mean IoU", "accuracy", "parameters", "images/s"):
         table.add_column(name, justify="right", no_wrap=True)
     for configuration in comparison["configurations"]:
         done, failed = configuration["mean_iou"]["count"], configuration["failed"]

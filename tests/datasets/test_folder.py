@@ -306,11 +306,29 @@ def test_layouts(tmp_path, write_pairs, layout):
         ({"masks": "{split}"}, "dataset.masks={split} has {split} in it, so dataset.images=images needs it too"),
         ({"masks": "images"}, "Type dataset.mask_suffix=_mask"),
         ({"masks": "labels"}, "There is no {root}/labels. Other names are set by dataset.images=FOLDER"),
+        ({"masks": "labels"}, "and dataset.masks=FOLDER. There are: images, masks."),
     ],
 )
 def test_impossible_layouts_are_refused(root, settings, words):
     with pytest.raises(ValueError, match=re.escape(words.replace("{root}", str(root)))):
         build(root, **settings)
+
+
+@pytest.mark.parametrize("masks", ["masks", "masks/{split}"])
+def test_folders_called_as_splits_are_not_mixed_without_a_word(tmp_path, write_pairs, masks):
+    """Test images would be trained on. What the message says to type makes them splits."""
+    for split in ("train", "val", "test"):
+        write_pairs(f"images/{split}", masks.replace("{split}", split), [f"{split}0", f"{split}1"])
+    with pytest.raises(ValueError, match="has folders train and val in it") as refused:
+        build(tmp_path)
+    typed = dict(re.findall(r"dataset\.(images|masks)=(\S+?)\.?(?= |$)", str(refused.value)))
+    assert typed == {"images": "images/{split}", "masks": masks}
+    dataset = build(tmp_path, **typed)
+    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 2, "val": 2, "test": 2}
+    (tmp_path / "train.txt").write_text("train/train0\n")
+    (tmp_path / "val.txt").write_text("val/val0\n")
+    if masks == "masks/{split}":
+        assert len(build(tmp_path).split("train")) == 1
 
 
 def test_folds_and_folders_of_splits_do_not_go_together(tmp_path, write_pairs):

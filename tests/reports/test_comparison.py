@@ -143,6 +143,19 @@ def test_seeds_alone_are_one_configuration(tmp_path, write_job, read_page):
     assert len(read_page(tmp_path / "sweep" / "comparison.html").tables[0]) == 2
 
 
+def test_folds_are_repetitions_too(tmp_path, write_job):
+    """Each is scored on images of its own; which of them is ahead says nothing."""
+    results = [make_results(fold) for fold in range(3)]
+    for fold, of_fold in enumerate(results):
+        write_job(f"fold-{fold}", ["dataset.folds=3", f"dataset.fold={fold}"], of_fold)
+    comparison = summarise(read_jobs(tmp_path / "sweep"))
+    (row,) = comparison["configurations"]
+    assert comparison["varying"] == []
+    assert comparison["constant"] == {"dataset.folds": "3"}
+    assert row["mean_iou"]["mean"] == pytest.approx(np.mean([one["val"]["mean_iou"] for one in results]))
+    assert row["mean_iou"]["count"] == 3
+
+
 def test_the_seed_of_the_images_is_a_setting(tmp_path, write_job):
     for seed in (1, 2):
         write_job(f"seed-{seed}", [f"dataset.seed={seed}"], make_results(seed))
