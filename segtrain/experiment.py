@@ -241,7 +241,9 @@ def inspect(settings: InspectSettings, invocation: Invocation) -> None:
         augmentation = build(settings.augmentation, ignore_label=dataset.ignore_label, channels=dataset.channels)
         try_augmentation(dataset, augmentation, **of_run)
     except ValueError:
-        reports.report_problems(folder, findings, console)  # what has been found until here may be why
+        reports.report_problems(folder, findings, console)
+        # What was told of files is why: a folder whose masks are not found has none to take classes from, say.
+        reports.require_no_errors({"errors": findings.counts("error")})
         raise
     surveys = examine(dataset, findings, console)
     inspection = summarise(dataset, surveys, findings, settings.dataset) | {"command": invocation.command}

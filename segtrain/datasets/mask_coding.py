@@ -260,6 +260,12 @@ def _for_values(summary: ValueSummary, class_names: Sequence[str] | None, ignore
     seen = f"{kind} {_listed(values)}"
     if len(values) < 2:
         return Suggestion(f"nothing but {seen}, so there is nothing to tell apart", {})
+    if class_names is None and has_too_many_values(summary):
+        return Suggestion(
+            f"{len(values)} {kind}, too many to be taken for classes without names: photos, or edges that are blended "
+            "(anti-aliased). Export the masks anew, as PNG without smoothing, or name the classes",
+            {},
+        )
     if has_blended_edges(summary):
         return Suggestion(
             f"{len(values)} {kind} from {values[0]} to {values[-1]}, most of them rare: edges that are blended "
@@ -307,6 +313,11 @@ def _for_ids(
 def has_wide_gaps(values: Collection[int]) -> bool:
     """Says whether so few of the ids 0..highest are among the values that they are codes and no ids."""
     return len(values) * 4 < max(values) + 1
+
+
+def has_too_many_values(summary: ValueSummary) -> bool:
+    """Says whether there are more grey values than classes that nobody has named."""
+    return len(summary.values) > MOST_CLASSES and summary.palette is None
 
 
 def has_blended_edges(summary: ValueSummary) -> bool:

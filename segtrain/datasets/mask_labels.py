@@ -15,6 +15,7 @@ from segtrain.datasets.mask_coding import (
     Value,
     ValueSummary,
     has_blended_edges,
+    has_too_many_values,
     has_wide_gaps,
     packed,
     suggest_settings,
@@ -239,7 +240,7 @@ def _require_fit(mask: MaskChoice, classes: Sequence[str] | None, ignore_label: 
         why = "" if seen.values else "masks have to hold an id per pixel"
     elif set(seen.values) == {0, ignore_label}:
         why = f"0 is the first class and {ignore_label} is void, so there is nothing to tell apart"
-    elif classes is None and has_blended_edges(seen):
+    elif classes is None and (has_blended_edges(seen) or has_too_many_values(seen)):
         why = "the ids have to be 0..highest, and these are no ids"
     elif classes is None and 0 <= ignore_label < max(ids, default=-1):
         why = f"dataset.ignore_label={ignore_label} lies among the ids, which would be the classes"

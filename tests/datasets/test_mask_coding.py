@@ -196,6 +196,17 @@ def test_names_that_cannot_be_typed_are_shown_as_yaml():
     assert written == {"dataset": {"classes": {"straße": 1, "null": 7, "class_2": 9}}}
 
 
+def test_more_grey_values_than_nameless_classes_are_no_ids():
+    """Heavily smoothed masks, of which no value is rare; with names they may be what they seem."""
+    summary = summarise(np.arange(150, dtype=np.uint8).reshape(10, 15))
+    suggestion = suggest_settings(summary)
+    assert suggestion.settings == {}
+    assert "150 grey values, too many to be taken for classes without names" in suggestion.looks_like
+    names = [f"thing_{number}" for number in range(150)]
+    assert "too many" not in suggest_settings(summary, class_names=names).looks_like
+    assert "too many" not in suggest_settings(summarise(np.arange(100, dtype=np.uint8)[None])).looks_like
+
+
 def test_blended_edges_are_recognised():
     """A disc drawn with smoothing, as drawing programs export it by default."""
     large = np.zeros((640, 640), np.uint8)
