@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from segtrain.augmentations.augmentation import Augmentation
+from segtrain.datasets.problems import BadSampleError
 from segtrain.pipeline.batches import evaluation_batches, training_batches
 from segtrain.pipeline.samples import Samples
 
@@ -131,5 +132,5 @@ def test_the_original_error_is_kept(shapes_dataset):
     samples = Samples(dataclasses.replace(shapes_dataset, splits={"val": Broken()}), "val", image_size=SIZE)
     with pytest.raises(tf.errors.InvalidArgumentError):
         list(evaluation_batches(samples, batch_size=4, num_parts=1))
-    assert type(samples.failure) is ValueError
+    assert type(samples.failure) is BadSampleError
     assert str(samples.failure).startswith("generated val_00006: label 99 at row 0, column 0.")
