@@ -252,7 +252,7 @@ def test_a_folder_without_permission_is_told_at_once(segtrain, asked, tmp_path):
 @pytest.mark.parametrize(
     ("line", "verb", "expected"),
     [
-        ("", "train", {"epochs": 8, "seed": 1, "image_size": [32, 32]}),
+        ("", "train", {"epochs": 12, "seed": 1, "image_size": [32, 32]}),
         ("train epochs=3", "train", {"epochs": 3}),
         ("epochs=3 seed=2 seed=3", "train", {"epochs": 3, "seed": 3}),
         ("--config-name smoke", "train", {"epochs": 2, "max_samples": 12}),
