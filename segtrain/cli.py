@@ -34,7 +34,6 @@ from segtrain.settings import (
     CompareSettings,
     ConfigError,
     EvaluateSettings,
-    InspectSettings,
     PredictSettings,
     TrainSettings,
     read_settings,
@@ -46,7 +45,7 @@ SCHEMAS = {
     "evaluate": EvaluateSettings,
     "predict": PredictSettings,
     "compare": CompareSettings,
-    "inspect": InspectSettings,
+    "inspect": TrainSettings,
     "benchmark": BenchmarkSettings,
 }
 CONFIG_NAMES = {verb: verb for verb in SCHEMAS} | {"train": "config"}

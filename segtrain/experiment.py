@@ -26,7 +26,6 @@ from segtrain.settings import (
     BenchmarkSettings,
     CompareSettings,
     EvaluateSettings,
-    InspectSettings,
     PredictSettings,
     TrainSettings,
     read_settings_of_run,
@@ -222,7 +221,7 @@ def compare(settings: CompareSettings, invocation: Invocation) -> None:
     compare_sweep(Path(settings.run).expanduser(), Console())
 
 
-def inspect(settings: InspectSettings, invocation: Invocation) -> None:
+def inspect(settings: TrainSettings, invocation: Invocation) -> None:
     """Reads every pair of the data; writes what is in it and what is wrong with it as inspect.json and a page.
 
     Raises:

@@ -90,11 +90,6 @@ class CompareSettings:
 
 
 @dataclass(frozen=True)
-class InspectSettings(TrainSettings):
-    """A run whose data is to be looked at. See conf/inspect.yaml."""
-
-
-@dataclass(frozen=True)
 class BenchmarkSettings(TrainSettings):
     """What to time. See conf/benchmark.yaml."""
 

@@ -25,7 +25,7 @@ from segtrain.datasets.folder import build_folder
 from segtrain.instantiate import build
 from segtrain.pipeline.samples import Samples
 from segtrain.run_folder import RunFolder
-from segtrain.settings import InspectSettings, read_settings
+from segtrain.settings import TrainSettings, read_settings
 
 REAL = os.environ.get("SEGTRAIN_CAMVID")
 FILES = {"inspect.json", "inspect.html", "samples.png", "augmented.png"}
@@ -82,7 +82,7 @@ def inspect(tmp_path) -> Callable[..., SimpleNamespace]:
         invocation = experiment.Invocation(folder, config, "segtrain inspect")
         with contextlib.redirect_stdout(output):
             try:
-                experiment.inspect(read_settings(config, InspectSettings), invocation)
+                experiment.inspect(read_settings(config, TrainSettings), invocation)
             except ValueError as raised:
                 error = str(raised)
         found = json.loads(folder.inspection.read_text(encoding="utf-8")) if folder.inspection.exists() else None
