@@ -18,7 +18,7 @@ from segtrain.datasets.dataset import SegmentationDataset
 from segtrain.datasets.image_files import read_image
 from segtrain.instantiate import build
 from segtrain.pipeline.samples import Samples
-from segtrain.prediction_files import image_files, require_writable_names, write_prediction
+from segtrain.prediction.files import image_files, require_writable_names, write_prediction
 from segtrain.quiet_start import native_messages_to
 from segtrain.reports.terminal import announce_run, print_line
 from segtrain.run_folder import RunFolder, write_text
@@ -205,7 +205,7 @@ def predict(settings: PredictSettings, invocation: Invocation) -> None:
     files, output = image_files(Path(settings.input).expanduser()), Path(settings.output).expanduser()
     require_writable_names(output, files, settings.overwrite)
     with native_messages_to(invocation.folder.log):
-        from segtrain.predictor import Predictor
+        from segtrain.prediction.predictor import Predictor
 
         predictor = Predictor(run)
     for file in track(files, description="predicting", console=console, disable=not console.is_terminal):
@@ -327,7 +327,7 @@ def _build_run(settings: TrainSettings, folder: RunFolder, trainer: Any, trainin
 
 
 def _load_model(run: RunFolder, dataset: SegmentationDataset) -> Any:
-    from segtrain.predictor import load_best
+    from segtrain.prediction.predictor import load_best
 
     model = load_best(run)
     if model.output_shape[-1] != dataset.num_classes:

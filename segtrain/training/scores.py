@@ -1,78 +1,108 @@
-"""Scores from a confusion matrix."""
+"""Scores from confusion matrices, under the conventions that tools differ in."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 import numpy as np
 
 from segtrain.datasets.dataset import SegmentationDataset
 
+MetricConvention = Literal["segtrain", "absent_as_one", "absent_as_zero", "per_image"]
+
+# What a class scores that a mean over classes has nothing to say about; NaN is left out of means.
+_SCORE_OF_ABSENT = {"segtrain": np.nan, "per_image": np.nan, "absent_as_one": 1.0, "absent_as_zero": 0.0}
+_RULES = {
+    "segtrain": "one confusion matrix over the whole split; void pixels are left out, and classes absent from both "
+    "truth and prediction are left out of the mean",
+    "absent_as_one": "one confusion matrix over the whole split; void pixels are left out, and classes absent from "
+    "both truth and prediction count 1 in the mean",
+    "absent_as_zero": "one confusion matrix over the whole split; void pixels are left out, and classes absent from "
+    "both truth and prediction count 0 in the mean",
+    "per_image": "a confusion matrix of each image, whose scores are averaged over the images; void pixels are left "
+    "out, and of each image's mean the classes absent from both its truth and its prediction",
+}
+
 
 @dataclass(frozen=True)
 class Scores:
-    """What a confusion matrix says, under the metric contract.
-
-    Void pixels are in no matrix. A class absent from truth and prediction alike has no IoU and is left out of the
-    mean; a class absent from the truth has no accuracy and is left out of that mean.
+    """How well predictions fit the truth. Void pixels count nowhere; NaN stands for a score that nothing defines.
 
     Attributes:
-        confusion_matrix: int64 `(classes, classes)`; pixels of true class `row` predicted as `column`.
+        mean_iou: mean of `per_class_iou`, 0..1.
+        pixel_accuracy: share of valid pixels whose class is right; NaN when no pixel counted.
+        mean_class_accuracy: mean over the classes in the truth of the share of their pixels that is right.
+        frequency_weighted_iou: mean of the IoU weighted by each class's share of the valid pixels. Source: Long et al.
+            2015, Fully Convolutional Networks, section 5, https://arxiv.org/abs/1411.4038.
+        mean_dice: mean over the classes of the Dice coefficient, `2 both / (truth + predicted)`.
+        per_class_iou: float64 `(classes,)`, intersection over union by class id.
+        is_absent: bool `(classes,)`, classes that are in neither truth nor prediction.
     """
 
-    confusion_matrix: np.ndarray
+    mean_iou: float
+    pixel_accuracy: float
+    mean_class_accuracy: float
+    frequency_weighted_iou: float
+    mean_dice: float
+    per_class_iou: np.ndarray
+    is_absent: np.ndarray
 
-    @property
-    def per_class_iou(self) -> np.ndarray:
-        """Intersection over union by class id, in 0..1; NaN for a class absent from truth and prediction."""
-        right, truth, predicted = self._counts()
-        return _ratio(right, truth + predicted - right)
-
-    @property
-    def mean_iou(self) -> float:
-        """Mean of `per_class_iou` over the classes that have one; NaN when no pixel counted."""
-        return _mean(self.per_class_iou)
-
-    @property
-    def pixel_accuracy(self) -> float:
-        """Share of valid pixels whose class is right; NaN when no pixel counted."""
-        right, truth, _ = self._counts()
-        return float(_ratio(right.sum(), truth.sum()))
-
-    @property
-    def mean_class_accuracy(self) -> float:
-        """Mean over the classes in the truth of the share of their pixels that is right."""
-        right, truth, _ = self._counts()
-        return _mean(_ratio(right, truth))
-
-    @property
-    def frequency_weighted_iou(self) -> float:
-        """Mean of the IoU weighted by each class's share of the valid pixels; NaN when no pixel counted.
-
-        Source: Long et al. 2015, Fully Convolutional Networks, section 5, https://arxiv.org/abs/1411.4038.
-        """
-        _, truth, _ = self._counts()
-        return float(_ratio(np.nansum(self.per_class_iou * truth), truth.sum()))
-
-    @property
-    def mean_dice(self) -> float:
-        """Mean over the classes in truth or prediction of the Dice coefficient, `2 both / (truth + predicted)`."""
-        right, truth, predicted = self._counts()
-        return _mean(_ratio(2 * right, truth + predicted))
-
-    def as_dict(self, class_names: list[str]) -> dict[str, Any]:
+    def as_dict(self, class_names: Sequence[str]) -> dict[str, Any]:
         """Returns the scores with plain numbers for JSON; what has no value is None."""
         return {
-            "mean_iou": _plain(self.mean_iou),
-            "pixel_accuracy": _plain(self.pixel_accuracy),
-            "mean_class_accuracy": _plain(self.mean_class_accuracy),
-            "frequency_weighted_iou": _plain(self.frequency_weighted_iou),
-            "mean_dice": _plain(self.mean_dice),
-            "per_class_iou": {name: _plain(value) for name, value in zip(class_names, self.per_class_iou, strict=True)},
+            **{name: plain_number(getattr(self, name)) for name in _MEANS},
+            "per_class_iou": {
+                name: plain_number(iou) for name, iou in zip(class_names, self.per_class_iou, strict=True)
+            },
+            "absent_classes": [name for name, absent in zip(class_names, self.is_absent, strict=True) if absent],
         }
 
-    def _counts(self):
-        matrix = self.confusion_matrix
-        return np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+
+_MEANS = [field.name for field in fields(Scores) if field.type in (float, "float")]
+
+
+def scores_of(confusion_matrix: np.ndarray, convention: MetricConvention = "segtrain") -> Scores:
+    """Returns the scores of a confusion matrix.
+
+    Args:
+        confusion_matrix: int64 `(classes, classes)`; pixels of true class `row` predicted as `column`.
+        convention: what classes in neither truth nor prediction count; in the mean of accuracies those are meant that
+            the truth does not have. `segtrain` and `per_image` leave them out.
+    """
+    right, truth, predicted = np.diag(confusion_matrix), confusion_matrix.sum(axis=1), confusion_matrix.sum(axis=0)
+    absent = _SCORE_OF_ABSENT[convention]
+    per_class_iou = _ratio(right, truth + predicted - right, absent)
+    return Scores(
+        mean_iou=_mean(per_class_iou),
+        pixel_accuracy=float(_ratio(right.sum(), truth.sum())),
+        mean_class_accuracy=_mean(_ratio(right, truth, absent)),
+        frequency_weighted_iou=float(_ratio(np.nansum(per_class_iou * truth), truth.sum())),
+        mean_dice=_mean(_ratio(2 * right, truth + predicted, absent)),
+        per_class_iou=per_class_iou,
+        is_absent=truth + predicted == 0,
+    )
+
+
+class MeanOverImages:
+    """Averages scores over images, each image alike; what has no value in an image is left out of its average."""
+
+    def __init__(self, num_classes: int):
+        self._sum = np.zeros(len(_MEANS) + num_classes)
+        self._count = np.zeros(len(_MEANS) + num_classes, np.int64)
+        self._is_absent = np.ones(num_classes, bool)
+
+    def add(self, scores: Scores) -> None:
+        """Adds an image's scores, of `scores_of(its confusion matrix)`."""
+        values = np.concatenate([[getattr(scores, name) for name in _MEANS], scores.per_class_iou])
+        self._sum += np.nan_to_num(values, nan=0.0)
+        self._count += ~np.isnan(values)
+        self._is_absent &= scores.is_absent
+
+    def result(self) -> Scores:
+        """Returns the averages; a class is absent where it is so in every image."""
+        averages = _ratio(self._sum, self._count)
+        means = dict(zip(_MEANS, averages[: len(_MEANS)].tolist(), strict=True))
+        return Scores(**means, per_class_iou=averages[len(_MEANS) :], is_absent=self._is_absent.copy())
 
 
 # What `dataset.resize` makes of the images that are scored.
@@ -83,8 +113,16 @@ _RESIZED = {
 }
 
 
-def metric_contract(dataset: SegmentationDataset, image_size: tuple[int, int] | None) -> dict[str, Any]:
-    """Returns what has to stand beside a score for it to mean something."""
+def metric_contract(
+    dataset: SegmentationDataset, image_size: tuple[int, int] | None, convention: MetricConvention = "segtrain"
+) -> dict[str, Any]:
+    """Returns what has to stand beside a score for it to mean something.
+
+    Args:
+        dataset: says classes, void and how images reach the network's size.
+        image_size: `(height, width)` at which images are scored; None is each image's own.
+        convention: see `scores_of`; `per_image` averages over images.
+    """
     evaluated_at = "each image's own size"
     if image_size is not None:
         height, width = image_size
@@ -93,20 +131,21 @@ def metric_contract(dataset: SegmentationDataset, image_size: tuple[int, int] | 
         "evaluated_at": evaluated_at,
         "num_classes": dataset.num_classes,
         "ignore_label": dataset.ignore_label,
-        "rule": "one confusion matrix over the whole split; void pixels are left out, and classes absent from both "
-        "truth and prediction are left out of the mean",
+        "convention": convention,
+        "rule": _RULES[convention],
     }
 
 
-def _ratio(part, whole):
+def plain_number(value: float) -> float | None:
+    """Returns a number for JSON, which has no NaN."""
+    return None if np.isnan(value) else float(value)
+
+
+def _ratio(part, whole, otherwise=np.nan):
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(whole > 0, part / whole, np.nan)
+        return np.where(whole > 0, part / whole, otherwise)
 
 
 def _mean(values):
     present = values[~np.isnan(values)]
     return float(present.mean()) if present.size else float("nan")
-
-
-def _plain(value):
-    return None if np.isnan(value) else float(value)

@@ -1,27 +1,36 @@
 """The training loop: one code path for one device and for several."""
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from segtrain.pipeline.batches import batch_spec, evaluation_batches, training_batches
 from segtrain.pipeline.samples import Samples
 from segtrain.training.confusion import ConfusionMatrix
 from segtrain.training.replicas import StrategyChoice, choose_strategy, pays_to_compile, sum_over_replicas
-from segtrain.training.scores import Scores
+from segtrain.training.scores import Scores, scores_of
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Loss and scores of a whole split."""
+    """Loss and scores of a whole split.
+
+    Attributes:
+        loss: mean over the valid pixels.
+        scores: under the metric contract.
+        confusion_matrix: int64 `(classes, classes)`; pixels of true class `row` predicted as `column`.
+    """
 
     loss: float
     scores: Scores
+    confusion_matrix: np.ndarray
 
 
 class Trainer:
@@ -202,6 +211,33 @@ class Trainer:
 
         return run
 
+    def compile_prediction(
+        self, model: keras.Model, *, spec: tuple[tf.TensorSpec, tf.TensorSpec] | None = None
+    ) -> Callable[[Any], np.ndarray]:
+        """Compiles the network's forward pass over all replicas.
+
+        Args:
+            model: from images 0..255 to logits.
+            spec: see `compile`.
+
+        Returns:
+            A function of global images that returns the class of each pixel, uint8 `(batch, height, width)`.
+        """
+
+        def predict(images):
+            logits = tf.cast(model(tf.cast(images, tf.float32), training=False), tf.float32)
+            return tf.cast(tf.argmax(logits, axis=-1), tf.uint8)
+
+        predict = tf.function(predict, jit_compile=True) if self.jit else predict
+
+        @tf.function(input_signature=spec and spec[:1] if self.num_replicas == 1 else None)
+        def run(images):
+            return self.strategy.run(predict, args=(images,))
+
+        return lambda images: np.concatenate(
+            [part.numpy() for part in self.strategy.experimental_local_results(run(images))]
+        )
+
     def batches(self, make_dataset: Callable[[], tf.data.Dataset]) -> Iterator[tuple[Any, Any]]:
         """Returns an iterator over global batches, divided among the replicas."""
         # Each replica takes the next element, so a dataset yields a global batch in as many elements as replicas.
@@ -247,17 +283,49 @@ class Evaluator:
             self._tally = Tally(samples.dataset.num_classes, samples.dataset.ignore_label)
         spec = batch_spec(samples, batch_size)
         self._step = trainer.compile(_evaluation_step(model, loss), self._tally, spec=spec)
+        self.latest: Evaluation | None = None
 
     def run(self) -> Evaluation:
         """Returns loss and scores over the whole split. Memory does not grow with the number of images."""
         self._tally.reset()
-        batches = self._trainer.batches(
-            lambda: evaluation_batches(self._samples, batch_size=self._batch_size, num_parts=self._trainer.num_replicas)
-        )
         with _original_failure(self._samples):
-            for images, labels in batches:
+            for images, labels in evaluation_steps(self._trainer, self._samples, self._batch_size):
                 self._step(images, labels)
-        return self._tally.result()
+        self.latest = self._tally.result()
+        return self.latest
+
+
+def predict_samples(
+    trainer: Trainer, model: keras.Model, samples: Samples, batch_size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields truth and prediction of each sample in order, as the network sees it: what an `Evaluator` counts.
+
+    Args:
+        trainer: says on which devices.
+        model: the model.
+        samples: the samples.
+        batch_size: images of a step, over all replicas.
+
+    Yields:
+        Labels, uint8 `(height, width)`, and classes of the same shape.
+
+    Raises:
+        ValueError: the batch cannot be divided among the replicas, or a sample cannot be read.
+    """
+    trainer.require_divisible(batch_size)
+    predict = trainer.compile_prediction(model, spec=batch_spec(samples, batch_size))
+    left = len(samples)
+    with _original_failure(samples):
+        for images, labels in evaluation_steps(trainer, samples, batch_size):
+            truth = np.concatenate([part.numpy() for part in trainer.strategy.experimental_local_results(labels)])
+            # What fills the last batch up is no sample.
+            yield from itertools.islice(zip(truth, predict(images), strict=True), left)
+            left -= batch_size
+
+
+def evaluation_steps(trainer: Trainer, samples: Samples, batch_size: int) -> Iterator[tuple[Any, Any]]:
+    """Returns an iterator over the global batches of a split, divided among the replicas."""
+    return trainer.batches(lambda: evaluation_batches(samples, batch_size=batch_size, num_parts=trainer.num_replicas))
 
 
 class Tally:
@@ -292,7 +360,8 @@ class Tally:
     def result(self) -> Evaluation:
         weight = float(self._weight.read_value())
         loss = float(self._loss_sum.read_value()) / weight if weight else float("nan")
-        return Evaluation(loss, Scores(self._confusion.result()))
+        confusion_matrix = self._confusion.result()
+        return Evaluation(loss, scores_of(confusion_matrix), confusion_matrix)
 
 
 def training_step(

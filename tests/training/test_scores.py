@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from segtrain.training.scores import Scores, metric_contract
+from segtrain.training.scores import MeanOverImages, metric_contract, scores_of
 
 NAMES = ["a", "b", "c", "d", "e", "f"]
 
@@ -27,7 +27,7 @@ def random_pixels(seed, true_classes, predicted_classes):
 )
 def test_equal_scikit_learns(seed, true_classes, predicted_classes):
     truth, predicted = random_pixels(seed, true_classes, predicted_classes)
-    scores = Scores(sklearn.metrics.confusion_matrix(truth, predicted, labels=range(6)))
+    scores = scores_of(sklearn.metrics.confusion_matrix(truth, predicted, labels=range(6)))
     seen = np.union1d(truth, predicted)
     expected = np.full(6, np.nan)
     expected[seen] = sklearn.metrics.jaccard_score(truth, predicted, labels=seen, average=None)
@@ -44,11 +44,11 @@ def test_equal_scikit_learns(seed, true_classes, predicted_classes):
 
 
 def test_no_pixel_at_all_has_no_score():
-    scores = Scores(np.zeros((6, 6), np.int64))
+    scores = scores_of(np.zeros((6, 6), np.int64))
     assert np.isnan([scores.mean_iou, scores.pixel_accuracy, scores.mean_class_accuracy, *scores.per_class_iou]).all()
     plain = scores.as_dict(NAMES)
-    assert plain["per_class_iou"] == dict.fromkeys(NAMES)
-    del plain["per_class_iou"]
+    assert plain.pop("per_class_iou") == dict.fromkeys(NAMES)
+    assert plain.pop("absent_classes") == NAMES
     assert plain == dict.fromkeys(
         ["mean_iou", "pixel_accuracy", "mean_class_accuracy", "frequency_weighted_iou", "mean_dice"]
     )
@@ -56,13 +56,13 @@ def test_no_pixel_at_all_has_no_score():
 
 def test_counts_too_large_for_float32_are_exact():
     many = 2**24
-    scores = Scores(np.array([[many, 1], [0, many]], np.int64))
+    scores = scores_of(np.array([[many, 1], [0, many]], np.int64))
     assert scores.pixel_accuracy == 2 * many / (2 * many + 1) < 1
     assert scores.per_class_iou[0] == many / (many + 1) < 1
 
 
 def test_as_dict_is_plain_numbers_by_class_name():
-    scores = Scores(np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]], np.int64))
+    scores = scores_of(np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]], np.int64))
     plain = json.loads(json.dumps(scores.as_dict(["sky", "road", "never"]), allow_nan=False))
     assert plain == {
         "mean_iou": pytest.approx((3 / 4 + 4 / 5) / 2),
@@ -71,7 +71,44 @@ def test_as_dict_is_plain_numbers_by_class_name():
         "frequency_weighted_iou": pytest.approx(3 / 4 / 2 + 4 / 5 / 2),
         "mean_dice": pytest.approx((6 / 7 + 8 / 9) / 2),
         "per_class_iou": {"sky": 3 / 4, "road": 4 / 5, "never": None},
+        "absent_classes": ["never"],
     }
+
+
+@pytest.mark.parametrize(("convention", "of_absent"), [("absent_as_one", 1), ("absent_as_zero", 0)])
+@pytest.mark.parametrize(
+    ("true_classes", "predicted_classes"), [(range(6), range(6)), ([0, 2, 5], [0, 2, 5]), ([4], [1, 2]), ([3], [3])]
+)
+def test_absent_classes_count_what_the_convention_says(convention, of_absent, true_classes, predicted_classes):
+    truth, predicted = random_pixels(0, true_classes, predicted_classes)
+    scores = scores_of(sklearn.metrics.confusion_matrix(truth, predicted, labels=range(6)), convention)
+    of_all = {"labels": range(6), "average": "macro", "zero_division": of_absent}
+    assert scores.mean_iou == pytest.approx(sklearn.metrics.jaccard_score(truth, predicted, **of_all))
+    assert scores.mean_dice == pytest.approx(sklearn.metrics.f1_score(truth, predicted, **of_all))
+    assert scores.mean_class_accuracy == pytest.approx(sklearn.metrics.recall_score(truth, predicted, **of_all))
+    nowhere = sorted(set(range(6)) - {*truth, *predicted})
+    assert np.flatnonzero(scores.is_absent).tolist() == nowhere
+
+
+def test_a_mean_over_images_is_that_of_each_images_scores():
+    cases = [random_pixels(seed, classes, classes) for seed, classes in enumerate(([0, 1], range(6), [3], [0, 2, 5]))]
+    mean = MeanOverImages(6)
+    mean.add(scores_of(np.zeros((6, 6), np.int64)))  # an image of nothing but void
+    for truth, predicted in cases:
+        mean.add(scores_of(sklearn.metrics.confusion_matrix(truth, predicted, labels=range(6))))
+    scores = mean.result()
+    ious = [sklearn.metrics.jaccard_score(*case, average="macro") for case in cases]
+    assert scores.mean_iou == pytest.approx(np.mean(ious))
+    assert scores.pixel_accuracy == pytest.approx(np.mean([sklearn.metrics.accuracy_score(*case) for case in cases]))
+    of_class = [
+        sklearn.metrics.jaccard_score(truth, predicted, labels=[5], average="macro")
+        for truth, predicted in cases
+        if 5 in truth or 5 in predicted
+    ]
+    assert len(of_class) == 2
+    assert scores.per_class_iou[5] == pytest.approx(np.mean(of_class))
+    assert not scores.is_absent.any()
+    assert np.isnan(MeanOverImages(6).result().mean_iou)
 
 
 def test_contract_states_what_the_number_depends_on(shapes_dataset):

@@ -18,7 +18,7 @@ from segtrain.pipeline.samples import Samples
 from segtrain.training.callbacks.history import History
 from segtrain.training.callbacks.terminate_on_nan import TerminateOnNaN
 from segtrain.training.losses.cross_entropy import build_cross_entropy
-from segtrain.training.trainer import Evaluator, Trainer
+from segtrain.training.trainer import Evaluator, Trainer, predict_samples
 
 VOID = 255
 TIMINGS = ("images_per_second", "data_wait", "seconds")
@@ -77,7 +77,7 @@ def test_two_devices_score_as_one_does(finished_run, shapes_dataset, batch_size)
         loss = build_cross_entropy(ignore_label=VOID)
         evaluations.append(Evaluator(trainer, model, loss, samples, batch_size).run())
     one, mirrored = evaluations
-    np.testing.assert_array_equal(mirrored.scores.confusion_matrix, one.scores.confusion_matrix)
+    np.testing.assert_array_equal(mirrored.confusion_matrix, one.confusion_matrix)
     assert mirrored.loss == pytest.approx(one.loss, rel=1e-6)
 
 
@@ -115,7 +115,7 @@ def test_validation_is_scored_over_each_pixel_once(finished_run, shapes_dataset)
     evaluation = run.evaluator.run()
     valid = labels != VOID
     expected = sklearn.metrics.confusion_matrix(labels[valid], logits.argmax(axis=-1)[valid], labels=range(5))
-    np.testing.assert_array_equal(evaluation.scores.confusion_matrix, expected)
+    np.testing.assert_array_equal(evaluation.confusion_matrix, expected)
     assert evaluation.loss == pytest.approx(cross_entropy_of_pixels(labels, logits).mean(), rel=1e-5)
 
 
@@ -417,8 +417,8 @@ def test_xla_scores_as_without_it(policy_restored, shapes_dataset):
     trainers = [Trainer(strategy="one", jit=jit) for jit in (False, True)]
     model = build_small_network()
     usual, compiled = (Evaluator(trainer, model, loss, samples, 4).run() for trainer in trainers)
-    assert np.count_nonzero(usual.scores.confusion_matrix.sum(axis=0)) > 1  # classes predicted
-    np.testing.assert_array_equal(compiled.scores.confusion_matrix, usual.scores.confusion_matrix)
+    assert np.count_nonzero(usual.confusion_matrix.sum(axis=0)) > 1  # classes predicted
+    np.testing.assert_array_equal(compiled.confusion_matrix, usual.confusion_matrix)
     assert compiled.loss == pytest.approx(usual.loss, rel=1e-5)
 
 
@@ -543,7 +543,7 @@ from segtrain.benchmarks.device import peak_memory
 from segtrain.datasets.shapes import build_shapes
 from segtrain.pipeline.samples import Samples
 from segtrain.training.losses.cross_entropy import build_cross_entropy
-from segtrain.training.trainer import Evaluator, Trainer
+from segtrain.training.trainer import Evaluator, Trainer, predict_samples
 
 dataset = build_shapes(num_train=1, num_val=2000, height=64, width=64, cache="none")
 images = keras.Input((None, None, 3))
@@ -551,7 +551,7 @@ model = keras.Model(images, keras.layers.Conv2D(dataset.num_classes, 1)(images))
 loss = build_cross_entropy(ignore_label=dataset.ignore_label)
 for count in (200, 2000):
     samples = Samples(dataset, "val", image_size=(64, 64), max_samples=count)
-    matrix = Evaluator(Trainer(), model, loss, samples, batch_size=8).run().scores.confusion_matrix
+    matrix = Evaluator(Trainer(), model, loss, samples, batch_size=8).run().confusion_matrix
     print(matrix.sum(), peak_memory())
 """
 
@@ -611,6 +611,23 @@ def test_images_of_many_sizes_are_scored_pixel_by_pixel(shapes_of_many_sizes, bu
         pixels += zip(labels[labels != VOID], logits[labels != VOID], strict=True)
     labels, logits = (np.array(part) for part in zip(*pixels, strict=True))
     expected = sklearn.metrics.confusion_matrix(labels, logits.argmax(axis=-1), labels=range(5))
-    np.testing.assert_array_equal(evaluation.scores.confusion_matrix, expected)
+    np.testing.assert_array_equal(evaluation.confusion_matrix, expected)
     assert np.count_nonzero(expected.sum(axis=0)) > 1
     assert evaluation.loss == pytest.approx(cross_entropy_of_pixels(labels, logits).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("strategy", "batch_size"), [("one", 4), ("mirrored", 4), ("mirrored", 16)])
+def test_predictions_of_samples_are_what_an_evaluator_counts(finished_run, shapes_dataset, strategy, batch_size):
+    """Ten images, which neither size divides: what fills the last batch up is not among them."""
+    trainer, samples = finished_run(strategy).trainer, Samples(shapes_dataset, "val", image_size=(32, 32))
+    with trainer.scope():
+        model = keras.saving.load_model(finished_run("one").folder.best_model)
+    pairs = list(predict_samples(trainer, model, samples, batch_size))
+    assert len(pairs) == 10
+    for index, (truth, _) in enumerate(pairs):
+        np.testing.assert_array_equal(truth, samples.at_network_size(index)[1])
+    evaluation = Evaluator(trainer, model, build_cross_entropy(ignore_label=VOID), samples, batch_size).run()
+    truth, predicted = (np.concatenate([pair[of].ravel() for pair in pairs]) for of in (0, 1))
+    valid = truth != VOID
+    counted = sklearn.metrics.confusion_matrix(truth[valid], predicted[valid], labels=range(5))
+    np.testing.assert_array_equal(evaluation.confusion_matrix, counted)

@@ -34,7 +34,7 @@ def make_predictor(tmp_path_factory):
     """Returns a function that makes the predictor of a run that ended with a network."""
     import keras
 
-    from segtrain.predictor import Predictor
+    from segtrain.prediction.predictor import Predictor
 
     def make(image_size, resize, network=brightest_channel):
         images = keras.Input((None, None, 3))
