@@ -114,26 +114,56 @@ _RESIZED = {
 
 
 def metric_contract(
-    dataset: SegmentationDataset, image_size: tuple[int, int] | None, convention: MetricConvention = "segtrain"
+    dataset: SegmentationDataset,
+    image_size: tuple[int, int] | None,
+    convention: MetricConvention = "segtrain",
+    *,
+    scale: Literal["native", "original"] = "native",
+    tta: Sequence[str] = (),
+    sliding_window: tuple[int, int] | None = None,
+    overlap: float | None = None,
 ) -> dict[str, Any]:
     """Returns what has to stand beside a score for it to mean something.
 
     Args:
         dataset: says classes, void and how images reach the network's size.
-        image_size: `(height, width)` at which images are scored; None is each image's own.
+        image_size: `(height, width)` that the network sees; None is each image's own.
         convention: see `scores_of`; `per_image` averages over images.
+        scale: whether images are scored at the network's size or at their own.
+        tta: test-time augmentation.
+        sliding_window: `(height, width)` of the windows that the network saw one by one.
+        overlap: share of a window that the next one overlaps by.
     """
-    evaluated_at = "each image's own size"
-    if image_size is not None:
-        height, width = image_size
-        evaluated_at = f"{height}x{width} (height x width), the network's size; {_RESIZED[dataset.resize]}"
+    evaluated_at = _describe_scale(dataset, image_size, scale, is_tiled=sliding_window is not None)
+    if sliding_window is not None:
+        height, width = sliding_window
+        evaluated_at += f"; seen in windows of {height}x{width} that overlap by {overlap:.0%}"
+    if tta:
+        evaluated_at += f"; averaged over {' and '.join(_AVERAGED_OVER[name] for name in tta)}"
     return {
         "evaluated_at": evaluated_at,
         "num_classes": dataset.num_classes,
         "ignore_label": dataset.ignore_label,
         "convention": convention,
         "rule": _RULES[convention],
+        "scale": scale,
+        "tta": list(tta),
+        "sliding_window": sliding_window and list(sliding_window),
+        "overlap": overlap,
     }
+
+
+_AVERAGED_OVER = {"flip": "mirrored images", "scales": "images at several scales"}
+
+
+def _describe_scale(dataset, image_size, scale, is_tiled):
+    if image_size is None:
+        return "each image's own size"
+    height, width = image_size
+    if scale == "original":
+        seen = "" if is_tiled else f", from logits at {height}x{width} (height x width), the network's size"
+        return f"each image's own size{seen}"
+    return f"{height}x{width} (height x width), the network's size; {_RESIZED[dataset.resize]}"
 
 
 def plain_number(value: float) -> float | None:
