@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.progress import track
+from rich.progress import MofNCompleteColumn, Progress
 
 from segtrain.datasets.dataset import SegmentationDataset
-from segtrain.datasets.image_files import read_image
 from segtrain.instantiate import build
 from segtrain.pipeline.samples import Samples
-from segtrain.prediction.files import image_files, require_writable_names, write_prediction
+from segtrain.prediction.inputs import find_inputs
+from segtrain.prediction.output_files import require_folder, require_free_names
+from segtrain.prediction.unreadable import UnreadableFilesError
 from segtrain.quiet_start import native_messages_to
 from segtrain.reports.terminal import announce_run, print_line
 from segtrain.run_folder import RunFolder, write_text
@@ -195,23 +196,38 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
 
 
 def predict(settings: PredictSettings, invocation: Invocation) -> None:
-    """Writes a mask and an overlay for each input image, at the image's own size.
+    """Writes masks and overlays, or what else is asked for, of images and videos, at their own sizes.
 
     Raises:
         ValueError: `run` is no finished run, there are no images, or masks are there already.
+        UnreadableFilesError: some files could not be read; the others are written.
     """
     run, console = RunFolder.of_run(settings.run), Console()
+    output, formats = Path(settings.output).expanduser(), list(dict.fromkeys(settings.format))
+    files = find_inputs(settings.input, output)
+    require_folder(output)
+    require_free_names(files, output, formats, settings.overwrite)
 
-    files, output = image_files(Path(settings.input).expanduser()), Path(settings.output).expanduser()
-    require_writable_names(output, files, settings.overwrite)
-    with native_messages_to(invocation.folder.log):
+    progress = Progress(
+        *Progress.get_default_columns(), MofNCompleteColumn(), console=console, disable=not console.is_terminal
+    )
+    with native_messages_to(invocation.folder.log), progress:
         from segtrain.prediction.predictor import Predictor
+        from segtrain.prediction.running import predict_files
 
-        predictor = Predictor(run)
-    for file in track(files, description="predicting", console=console, disable=not console.is_terminal):
-        image = read_image(file, channels=predictor.channels, white=predictor.white)
-        write_prediction(image, predictor.predict(image), predictor.palette, file, output)
-    print_line(console, f"{len(files)} masks and overlays in {output}")
+        task = progress.add_task("predicting", total=sum(not file.is_video for file in files))
+        outcome = predict_files(
+            Predictor(run, tta=settings.tta, sliding_window=settings.sliding_window, overlap=settings.overlap),
+            files,
+            output=output,
+            formats=formats,
+            batch_size=settings.batch_size,
+            advance=lambda: progress.advance(task),
+            expect=lambda count: progress.update(task, total=progress.tasks[0].total + count),
+        )
+    print_line(console, f"{outcome.describe()} in {output}: {', '.join(formats)}")
+    if outcome.unreadable:
+        raise UnreadableFilesError(outcome.unreadable, len(files), invocation.folder.log)
 
 
 def compare(settings: CompareSettings, invocation: Invocation) -> None:

@@ -15,10 +15,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import pydantic
 import yaml
-from annotated_types import Ge, Le, Len
+from annotated_types import Ge, Le, Len, Lt
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from segtrain.prediction.choices import FormatChoice, TtaChoice
 from segtrain.signatures import Signature, read_signature
 from segtrain.training.epoch_log import EPOCH_COLUMNS
 
@@ -77,8 +78,13 @@ class PredictSettings:
     """Images to predict with a finished run. See conf/predict.yaml."""
 
     run: str
-    input: str
+    input: str | Annotated[list[str], Len(1)]
     output: str
+    format: Annotated[list[FormatChoice], Len(1)]
+    tta: list[TtaChoice]
+    sliding_window: Annotated[list[Annotated[int, Ge(1)]], Len(2, 2)] | None
+    overlap: Annotated[float, Ge(0), Lt(1)]
+    batch_size: Annotated[int, Ge(1)]
     overwrite: bool
 
 
