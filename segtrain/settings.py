@@ -242,7 +242,6 @@ _NOUNS = {
     "float_type": "a number",
     "bool_type": "true or false",
     "string_type": "text",
-    "list_type": "a list, such as [a,b]",
     "tuple_type": "a list, such as [a,b]",
     "dict_type": "settings (key: value)",
     "none_required": "null",
@@ -262,8 +261,21 @@ def _worded(detail: Mapping[str, Any], details: list, value: Any, expected: Any)
         return f"has to be a list of {at_least}{length} values. Received {context['actual_length']}."
     if kind in _RANGE_ERRORS:
         return detail["msg"].replace("Input should be", "has to be") + "."
-    nouns = list(dict.fromkeys(_NOUNS.get(item["type"]) or _choices(item) for item in details))
+    nouns = list(dict.fromkeys(_noun(item, expected) for item in details))
     return f"has to be {' or '.join(nouns)}. Received {type(value).__name__}."
+
+
+def _noun(detail: Mapping[str, Any], expected: Any) -> str:
+    if detail["type"] == "list_type":
+        example = next((value for value in _literals(expected)), "a,b")
+        return f"a list, such as [{example}]"
+    return _NOUNS.get(detail["type"]) or _choices(detail)
+
+
+def _literals(expected: Any) -> Iterator[Any]:
+    """Yields the values of the first choice that a type holds."""
+    for inner in get_args(expected):
+        yield from get_args(expected) if get_origin(expected) is Literal else _literals(inner)
 
 
 def _has_no_longest(expected: Any) -> bool:

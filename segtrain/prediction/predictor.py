@@ -178,10 +178,14 @@ class Predictor:
         """Returns the logits `(images, height, width, classes)` of images of one size, float32."""
         try:
             return self._logits(tf.constant(images, tf.float32)).numpy()
-        except (tf.errors.InvalidArgumentError, tf.errors.ResourceExhaustedError) as error:
+        except tf.errors.ResourceExhaustedError as error:
             size = "x".join(map(str, images.shape[1:3]))
-            reason = "too large: memory does not last" if error.code == tf.errors.RESOURCE_EXHAUSTED else "too small"
-            raise ValueError(f"The network cannot see {size} pixels (height x width), probably {reason}.") from error
+            instead = "a smaller sliding_window" if self._window else "sliding_window=[512,512]"
+            raise ValueError(f"Memory does not last for {len(images)} of {size} pixels. Type {instead}.") from error
+        except tf.errors.InvalidArgumentError as error:
+            size = "x".join(map(str, images.shape[1:3]))
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"the network cannot see {size} pixels (height x width): {reason}") from error
 
     def _seen_size(self, own_size: Size) -> Size:
         """Returns the size at which the network sees an image."""
