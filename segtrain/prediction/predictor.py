@@ -1,6 +1,7 @@
 """Labels and probabilities for images of any size, from a finished run."""
 
 import functools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 import keras
@@ -176,15 +177,14 @@ class Predictor:
 
     def _network(self, images: np.ndarray) -> np.ndarray:
         """Returns the logits `(images, height, width, classes)` of images of one size, float32."""
+        size = "x".join(map(str, images.shape[1:3]))
         try:
             return self._logits(tf.constant(images, tf.float32)).numpy()
         except tf.errors.ResourceExhaustedError as error:
-            size = "x".join(map(str, images.shape[1:3]))
             instead = "a smaller sliding_window" if self._window else "sliding_window=[512,512]"
-            raise ValueError(f"Memory does not last for {len(images)} of {size} pixels. Type {instead}.") from error
+            raise ValueError(f"memory does not last for {len(images)} of {size} pixels. Type {instead}.") from error
         except tf.errors.InvalidArgumentError as error:
-            size = "x".join(map(str, images.shape[1:3]))
-            reason = str(error).splitlines()[0]
+            reason = re.sub(r"\{\{.*?\}\}\s*", "", str(error).splitlines()[0])  # names of TensorFlow's nodes
             raise ValueError(f"the network cannot see {size} pixels (height x width): {reason}") from error
 
     def _seen_size(self, own_size: Size) -> Size:

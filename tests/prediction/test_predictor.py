@@ -357,5 +357,5 @@ def test_a_network_that_cannot_see_an_image_says_its_size(make_run):
     from segtrain.prediction.predictor import Predictor
 
     shrinking = Predictor(make_run(network=lambda images: keras.layers.Conv2D(3, 8)(images)))
-    with pytest.raises(ValueError, match="cannot see 5x20 pixels"):
+    with pytest.raises(ValueError, match="cannot see 5x20 pixels .height x width.: [A-Z]"):
         shrinking.predict(random_image(5, 20))
