@@ -17,6 +17,7 @@ from rich.progress import track
 from segtrain.datasets.dataset import SegmentationDataset
 from segtrain.datasets.image_files import read_image
 from segtrain.instantiate import build
+from segtrain.pipeline.class_balance import count_classes
 from segtrain.pipeline.samples import Samples
 from segtrain.prediction.files import image_files, require_writable_names, write_prediction
 from segtrain.quiet_start import native_messages_to
@@ -182,8 +183,7 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
     with trainer.scope():
         model = _load_model(run, dataset)
     samples = Samples(dataset, settings.split, image_size=run_settings.image_size, max_samples=run_settings.max_samples)
-    loss = build(run_settings.loss, ignore_label=dataset.ignore_label)
-    scores = Evaluator(trainer, model, loss, samples, batch_size).run().scores
+    scores = Evaluator(trainer, model, None, samples, batch_size).run().scores
     results = {
         settings.split: scores.as_dict(dataset.class_names),
         "run": str(run.path.resolve()),
@@ -309,6 +309,8 @@ def _build_run(settings: TrainSettings, folder: RunFolder, trainer: Any, trainin
     from segtrain.training.trainer import Evaluator
 
     dataset, batch_size = training.dataset, settings.batch_size
+    # Before the network, since the user's list of weights may not fit the classes.
+    loss = _build_loss(settings, training)
     keras.utils.set_random_seed(settings.seed)
     trainer.require_divisible(batch_size)
     with trainer.scope():
@@ -320,10 +322,34 @@ def _build_run(settings: TrainSettings, folder: RunFolder, trainer: Any, trainin
             epochs=settings.epochs,
         )
         optimizer = build(settings.optimizer, learning_rate=learning_rate)
-    loss = build(settings.loss, ignore_label=dataset.ignore_label)
     evaluator = Evaluator(trainer, model, loss, validation, batch_size)
     callbacks = [build(option, folder=folder, validation=validation) for option in settings.callbacks.values()]
     return Run(trainer, model, optimizer, loss, training, evaluator, batch_size, callbacks)
+
+
+def _build_loss(settings: TrainSettings, training: Samples) -> Any:
+    """Returns the loss. The training split is counted at most once, and only for a loss that asks for it."""
+    console = Console()
+
+    @functools.cache
+    def class_balance():
+        follow = functools.partial(
+            track,
+            description="counting classes",
+            total=len(training),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        return count_classes(training, follow)
+
+    return build(
+        settings.loss,
+        ignore_label=training.dataset.ignore_label,
+        class_names=training.dataset.class_names,
+        class_balance=class_balance,
+        tell=functools.partial(print_line, console),
+    )
 
 
 def _load_model(run: RunFolder, dataset: SegmentationDataset) -> Any:

@@ -32,7 +32,7 @@ GIVEN_BY_RUN = {
     "augmentation": {"ignore_label", "channels"},
     "optimizer": set(),
     "schedule": {"learning_rate", "steps_per_epoch", "epochs"},
-    "loss": {"ignore_label"},
+    "loss": {"ignore_label", "class_names", "class_balance", "tell"},
     "callbacks": {"folder", "validation"},
     "trainer": set(),
 }
