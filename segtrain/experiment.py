@@ -94,6 +94,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
 
     from segtrain.reports.environment import describe_environment
     from segtrain.training.callbacks.checkpoint import Checkpoint
+    from segtrain.training.callbacks.collapse_alarm import CollapseAlarm
     from segtrain.training.callbacks.display import Display
     from segtrain.training.callbacks.history import History
 
@@ -103,6 +104,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
     # Checkpoints come last, since they keep the state that the others have after the epoch.
     callbacks = sorted(run.callbacks, key=lambda callback: isinstance(callback, Checkpoint))
     history = History()
+    alarm = CollapseAlarm(evaluator, dataset.class_names, functools.partial(print_line, console))
     checkpoints = [callback for callback in callbacks if isinstance(callback, Checkpoint)]
     for checkpoint in checkpoints:
         checkpoint.keep_state_of(callbacks)
@@ -127,7 +129,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
         evaluator=evaluator,
         batch_size=settings.batch_size,
         epochs=settings.epochs,
-        callbacks=[history, *callbacks, Display(console, settings.batch_size, training.cache_kind)],
+        callbacks=[history, *callbacks, Display(console, settings.batch_size, training.cache_kind), alarm],
     )
 
     # Its plots would keep the first step waiting.
@@ -147,6 +149,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
         "seconds": time.perf_counter() - start,
         "epochs": len(history.epochs),
         "seed": settings.seed,
+        "warnings": alarm.warnings,
         **facts,
         "environment": describe_environment(trainer.strategy),
         "command": invocation.command,
@@ -323,7 +326,10 @@ def _build_run(settings: TrainSettings, folder: RunFolder, trainer: Any, trainin
         )
         optimizer = build(settings.optimizer, learning_rate=learning_rate)
     evaluator = Evaluator(trainer, model, loss, validation, batch_size)
-    callbacks = [build(option, folder=folder, validation=validation) for option in settings.callbacks.values()]
+    callbacks = [
+        build(option, folder=folder, validation=validation, evaluator=evaluator)
+        for option in settings.callbacks.values()
+    ]
     return Run(trainer, model, optimizer, loss, training, evaluator, batch_size, callbacks)
 
 
