@@ -1,7 +1,6 @@
 """The command: verbs, Hydra, and an answer to every mistake. Imports no TensorFlow."""
 
 import contextlib
-import errno
 import functools
 import gc
 import hashlib
@@ -10,7 +9,6 @@ import os
 import re
 import shlex
 import sys
-import tempfile
 import traceback
 from collections.abc import Iterator
 from dataclasses import fields
@@ -28,7 +26,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from segtrain.run_folder import RunFolder
+from segtrain.prediction.unreadable import UnreadableFilesError
+from segtrain.run_folder import RunFolder, try_folder
 from segtrain.settings import (
     BenchmarkSettings,
     CompareSettings,
@@ -55,16 +54,24 @@ PATH_KEYS = re.compile(
     r"\+{0,2}(run|input|output|hydra\.run\.dir|hydra\.sweep\.dir"
     r"|[\w.]+\.(root|path|archive|\w+_folder|(\w+_)?(images|masks|annotations)|(train|val)_split))$"
 )
+# `input=[a.jpg,my photo.jpg,"b,c.jpg"]` is a list of paths; a glob has brackets that hold others, or ends after them.
+QUOTES = "'\""
+LISTED_PATH = re.compile(r"""\s*('(\\.|[^'\\])*'|"(\\.|[^"\\])*"|[^\s\[\],'"][^\[\],]*)\s*""")
+PATH_LIST = re.compile(rf"\[{LISTED_PATH.pattern}(,{LISTED_PATH.pattern})*\]")
 # What is typed after a verb is a setting if it looks like this, and else the path of a run, which may hold a "=" too.
 SETTING = re.compile(r"[+~]*(hydra/)?[A-Za-z_][\w.@]*=")
 # How mistakes in data and settings are told: in words for whoever made them.
 MISTAKES = (ValueError, TypeError, OSError, FloatingPointError)
 STATUS_OF_USAGE_ERROR = 2
+STATUS_OF_UNREADABLE_FILES = 3
 STATUS_OF_INTERRUPT = 130
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line; exits with 0, 1 (the run failed) or 2 (the command line is wrong)."""
+    """Runs the command line.
+
+    Exits with 0, 1 (the run failed), 2 (the command line is wrong) or 3 (predicted, but for files that are unreadable).
+    """
     typed = sys.argv[1:] if arguments is None else arguments
     verb, arguments = _split_verb(typed)
     sweeping = get_args_parser().parse_known_args(arguments)[0].multirun
@@ -148,6 +155,9 @@ def _quote_path(argument: str, sweeping: bool) -> str:
     as_typed = value[:1] in "'\"" or "${" in value or (sweeping and "," in value)
     if not equals or not PATH_KEYS.match(key) or as_typed or value in ("", "null", "???"):
         return argument
+    if key == "input" and PATH_LIST.fullmatch(value) and not os.path.exists(value):
+        paths = (path[0].strip() for path in LISTED_PATH.finditer(value[1:-1]))
+        return f"{key}=[{','.join(path if path[0] in QUOTES else _quoted(path) for path in paths)}]"
     return f"{key}={_quoted(value)}"
 
 
@@ -276,14 +286,8 @@ def _output_folder(config: DictConfig, multirun: bool) -> Path:
 
 
 def _require_writable(folder: Path) -> None:
-    """Tries to make a folder where the run's is going to be: only that tells, for root on a read-only disk too."""
     try:
-        existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-        longest = max((part.encode() for part in folder.absolute().relative_to(existing).parts), key=len, default=b"")
-        if len(longest) > os.pathconf(existing, "PC_NAME_MAX"):
-            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-        with tempfile.TemporaryDirectory(dir=existing, prefix=".segtrain-"):
-            pass
+        try_folder(folder)
     except OSError as error:
         reason = error.strerror or error
         raise ConfigError(f"The run's folder {folder} cannot be made: {reason}. Type hydra.run.dir=FOLDER.") from error
@@ -304,6 +308,11 @@ def _run_task(verb: str, command: str, config: DictConfig) -> Any:
     except KeyboardInterrupt:
         _complain("interrupted; what the run has written so far is in " + hydra_config.runtime.output_dir)
         sys.exit(STATUS_OF_INTERRUPT)
+    except UnreadableFilesError as error:
+        with contextlib.suppress(OSError):
+            error.write_log()
+        _complain(error)
+        sys.exit(STATUS_OF_UNREADABLE_FILES)
     except Exception as error:
         # The log has the way there. The other jobs of a sweep go on; the comparison counts this one as failed.
         log = RunFolder(hydra_config.runtime.output_dir).log

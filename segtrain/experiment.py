@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.progress import track
+from rich.progress import MofNCompleteColumn, Progress
 
 from segtrain.datasets.dataset import SegmentationDataset
-from segtrain.datasets.image_files import read_image
 from segtrain.instantiate import build
+from segtrain.pipeline.class_balance import count_classes
 from segtrain.pipeline.samples import Samples
-from segtrain.prediction.files import image_files, require_writable_names, write_prediction
+from segtrain.prediction.inputs import find_inputs
+from segtrain.prediction.output_files import require_folder, require_free_names
+from segtrain.prediction.unreadable import UnreadableFilesError
 from segtrain.quiet_start import native_messages_to
 from segtrain.reports.terminal import announce_run, print_line
 from segtrain.run_folder import RunFolder, write_text
@@ -93,6 +95,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
 
     from segtrain.reports.environment import describe_environment
     from segtrain.training.callbacks.checkpoint import Checkpoint
+    from segtrain.training.callbacks.collapse_alarm import CollapseAlarm
     from segtrain.training.callbacks.display import Display
     from segtrain.training.callbacks.history import History
 
@@ -102,6 +105,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
     # Checkpoints come last, since they keep the state that the others have after the epoch.
     callbacks = sorted(run.callbacks, key=lambda callback: isinstance(callback, Checkpoint))
     history = History()
+    alarm = CollapseAlarm(evaluator, dataset.class_names, functools.partial(print_line, console))
     checkpoints = [callback for callback in callbacks if isinstance(callback, Checkpoint)]
     for checkpoint in checkpoints:
         checkpoint.keep_state_of(callbacks)
@@ -126,7 +130,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
         evaluator=evaluator,
         batch_size=settings.batch_size,
         epochs=settings.epochs,
-        callbacks=[history, *callbacks, Display(console, settings.batch_size, training.cache_kind)],
+        callbacks=[history, *callbacks, Display(console, settings.batch_size, training.cache_kind), alarm],
     )
 
     # Its plots would keep the first step waiting.
@@ -146,6 +150,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
         "seconds": time.perf_counter() - start,
         "epochs": len(history.epochs),
         "seed": settings.seed,
+        "warnings": alarm.warnings,
         **facts,
         "environment": describe_environment(trainer.strategy),
         "command": invocation.command,
@@ -182,8 +187,7 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
     with trainer.scope():
         model = _load_model(run, dataset)
     samples = Samples(dataset, settings.split, image_size=run_settings.image_size, max_samples=run_settings.max_samples)
-    loss = build(run_settings.loss, ignore_label=dataset.ignore_label)
-    scores = Evaluator(trainer, model, loss, samples, batch_size).run().scores
+    scores = Evaluator(trainer, model, None, samples, batch_size).run().scores
     results = {
         settings.split: scores.as_dict(dataset.class_names),
         "run": str(run.path.resolve()),
@@ -195,23 +199,38 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
 
 
 def predict(settings: PredictSettings, invocation: Invocation) -> None:
-    """Writes a mask and an overlay for each input image, at the image's own size.
+    """Writes masks and overlays, or what else is asked for, of images and videos, at their own sizes.
 
     Raises:
         ValueError: `run` is no finished run, there are no images, or masks are there already.
+        UnreadableFilesError: some files could not be read; the others are written.
     """
     run, console = RunFolder.of_run(settings.run), Console()
+    output, formats = Path(settings.output).expanduser(), list(dict.fromkeys(settings.format))
+    files = find_inputs(settings.input, output)
+    require_folder(output)
+    require_free_names(files, output, formats, settings.overwrite)
 
-    files, output = image_files(Path(settings.input).expanduser()), Path(settings.output).expanduser()
-    require_writable_names(output, files, settings.overwrite)
-    with native_messages_to(invocation.folder.log):
+    progress = Progress(
+        *Progress.get_default_columns(), MofNCompleteColumn(), console=console, disable=not console.is_terminal
+    )
+    with native_messages_to(invocation.folder.log), progress:
         from segtrain.prediction.predictor import Predictor
+        from segtrain.prediction.running import predict_files
 
-        predictor = Predictor(run)
-    for file in track(files, description="predicting", console=console, disable=not console.is_terminal):
-        image = read_image(file, channels=predictor.channels, white=predictor.white)
-        write_prediction(image, predictor.predict(image), predictor.palette, file, output)
-    print_line(console, f"{len(files)} masks and overlays in {output}")
+        task = progress.add_task("predicting", total=sum(not file.is_video for file in files))
+        outcome = predict_files(
+            Predictor(run, tta=settings.tta, sliding_window=settings.sliding_window, overlap=settings.overlap),
+            files,
+            output=output,
+            formats=formats,
+            batch_size=settings.batch_size,
+            advance=lambda: progress.advance(task),
+            expect=lambda count: progress.update(task, total=progress.tasks[0].total + count),
+        )
+    print_line(console, f"{outcome.describe()} in {output}: {', '.join(formats)}")
+    if outcome.unreadable:
+        raise UnreadableFilesError(outcome.unreadable, len(files), invocation.folder.log)
 
 
 def compare(settings: CompareSettings, invocation: Invocation) -> None:
@@ -309,6 +328,8 @@ def _build_run(settings: TrainSettings, folder: RunFolder, trainer: Any, trainin
     from segtrain.training.trainer import Evaluator
 
     dataset, batch_size = training.dataset, settings.batch_size
+    # Before the network, since the user's list of weights may not fit the classes.
+    loss = _build_loss(settings, training)
     keras.utils.set_random_seed(settings.seed)
     trainer.require_divisible(batch_size)
     with trainer.scope():
@@ -320,10 +341,37 @@ def _build_run(settings: TrainSettings, folder: RunFolder, trainer: Any, trainin
             epochs=settings.epochs,
         )
         optimizer = build(settings.optimizer, learning_rate=learning_rate)
-    loss = build(settings.loss, ignore_label=dataset.ignore_label)
     evaluator = Evaluator(trainer, model, loss, validation, batch_size)
-    callbacks = [build(option, folder=folder, validation=validation) for option in settings.callbacks.values()]
+    callbacks = [
+        build(option, folder=folder, validation=validation, evaluator=evaluator)
+        for option in settings.callbacks.values()
+    ]
     return Run(trainer, model, optimizer, loss, training, evaluator, batch_size, callbacks)
+
+
+def _build_loss(settings: TrainSettings, training: Samples) -> Any:
+    """Returns the loss. The training split is counted at most once, and only for a loss that asks for it."""
+    console = Console()
+
+    @functools.cache
+    def class_balance():
+        follow = functools.partial(
+            track,
+            description="counting classes",
+            total=len(training),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        return count_classes(training, follow)
+
+    return build(
+        settings.loss,
+        ignore_label=training.dataset.ignore_label,
+        class_names=training.dataset.class_names,
+        class_balance=class_balance,
+        tell=functools.partial(print_line, console),
+    )
 
 
 def _load_model(run: RunFolder, dataset: SegmentationDataset) -> Any:

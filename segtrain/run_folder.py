@@ -1,9 +1,11 @@
 """The folder a run leaves behind: names, whole writes, reading back."""
 
 import contextlib
+import errno
 import json
 import math
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,6 +117,21 @@ class RunFolder:
             return "There is no such folder. "
         missing = [path.name for path in (self.config, self.results) if not path.is_file()]
         return f"It has no {' and no '.join(missing)}. "
+
+
+def try_folder(folder: Path) -> None:
+    """Makes a folder where `folder` is, or is going to be, and takes it away again: only that tells whether files can
+    be written there, for root on a read-only disk too.
+
+    Raises:
+        OSError: they cannot.
+    """
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    longest = max((part.encode() for part in folder.absolute().relative_to(existing).parts), key=len, default=b"")
+    if len(longest) > os.pathconf(existing, "PC_NAME_MAX"):
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+    with tempfile.TemporaryDirectory(dir=existing, prefix=".segtrain-"):
+        pass
 
 
 @contextlib.contextmanager

@@ -15,10 +15,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import pydantic
 import yaml
-from annotated_types import Ge, Le, Len
+from annotated_types import Ge, Le, Len, Lt
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from segtrain.prediction.choices import FormatChoice, TtaChoice
 from segtrain.signatures import Signature, read_signature
 from segtrain.training.epoch_log import EPOCH_COLUMNS
 
@@ -32,8 +33,8 @@ GIVEN_BY_RUN = {
     "augmentation": {"ignore_label", "channels"},
     "optimizer": set(),
     "schedule": {"learning_rate", "steps_per_epoch", "epochs"},
-    "loss": {"ignore_label"},
-    "callbacks": {"folder", "validation"},
+    "loss": {"ignore_label", "class_names", "class_balance", "tell"},
+    "callbacks": {"folder", "validation", "evaluator"},
     "trainer": set(),
 }
 # Values under these keys are code to call or how to call it, never arguments of it.
@@ -77,8 +78,13 @@ class PredictSettings:
     """Images to predict with a finished run. See conf/predict.yaml."""
 
     run: str
-    input: str
+    input: str | Annotated[list[str], Len(1)]
     output: str
+    format: Annotated[list[FormatChoice], Len(1)]
+    tta: list[TtaChoice]
+    sliding_window: Annotated[list[Annotated[int, Ge(1)]], Len(2, 2)] | None
+    overlap: Annotated[float, Ge(0), Lt(1)]
+    batch_size: Annotated[int, Ge(1)]
     overwrite: bool
 
 
@@ -236,7 +242,6 @@ _NOUNS = {
     "float_type": "a number",
     "bool_type": "true or false",
     "string_type": "text",
-    "list_type": "a list, such as [a,b]",
     "tuple_type": "a list, such as [a,b]",
     "dict_type": "settings (key: value)",
     "none_required": "null",
@@ -256,8 +261,21 @@ def _worded(detail: Mapping[str, Any], details: list, value: Any, expected: Any)
         return f"has to be a list of {at_least}{length} values. Received {context['actual_length']}."
     if kind in _RANGE_ERRORS:
         return detail["msg"].replace("Input should be", "has to be") + "."
-    nouns = list(dict.fromkeys(_NOUNS.get(item["type"]) or _choices(item) for item in details))
+    nouns = list(dict.fromkeys(_noun(item, expected) for item in details))
     return f"has to be {' or '.join(nouns)}. Received {type(value).__name__}."
+
+
+def _noun(detail: Mapping[str, Any], expected: Any) -> str:
+    if detail["type"] == "list_type":
+        example = next((value for value in _literals(expected)), "a,b")
+        return f"a list, such as [{example}]"
+    return _NOUNS.get(detail["type"]) or _choices(detail)
+
+
+def _literals(expected: Any) -> Iterator[Any]:
+    """Yields the values of the first choice that a type holds."""
+    for inner in get_args(expected):
+        yield from get_args(expected) if get_origin(expected) is Literal else _literals(inner)
 
 
 def _has_no_longest(expected: Any) -> bool:

@@ -337,8 +337,42 @@ def test_a_composed_config_runs_again(segtrain, asked, tmp_path, absolute):
 def test_a_path_means_what_is_typed(path):
     for key in ("dataset.root", "hydra.run.dir", "hydra.sweep.dir"):
         assert value_for_hydra(*given_to_hydra(f"{key}={path}")) == (key, path)
-    for key in ("run", "input", "output"):
+    # In brackets it is a list of inputs.
+    for key in ("run", "output") if path.startswith("[") else ("run", "input", "output"):
         assert value_for_hydra(*given_to_hydra("predict", f"{key}={path}")) == (key, path)
+
+
+@at_leisure
+@given(paths=strategies.lists(PATHS.filter(lambda path: not set(path) & set("[],")), min_size=1, max_size=4))
+@example(paths=["a b.png", "übung=1.jpg", "it's", "null"])
+@example(paths=["photos/**/*.jpg"])
+@example(paths=["tail\\", "b"])
+def test_a_list_of_inputs_means_what_is_typed(paths):
+    for comma in (",", ", "):
+        typed = f"input=[{comma.join(paths)}]"
+        assert value_for_hydra(*given_to_hydra("predict", typed)) == ("input", paths)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("['a,b.jpg',c.jpg]", ["a,b.jpg", "c.jpg"]),
+        ('["it\'s, c.jpg"]', ["it's, c.jpg"]),
+        ("[0-9]*.[jp][pn]g", "[0-9]*.[jp][pn]g"),
+        ("[0-9]*.[jp][pn][g]", "[0-9]*.[jp][pn][g]"),
+        ("[a].png", "[a].png"),
+        ("photo[12]", "photo[12]"),
+    ],
+)
+def test_brackets_are_a_list_around_all_of_it(typed, meant):
+    assert value_for_hydra(*given_to_hydra("predict", f"input={typed}")) == ("input", meant)
+
+
+def test_a_file_in_brackets_is_no_list(segtrain, asked, tmp_path):
+    (tmp_path / "[a,b]").touch()
+    assert segtrain("predict", "run=here", "input=[a,b]", "output=out").status == 0
+    assert segtrain("predict", "run=here", "input=[a,c]", "output=out").status == 0
+    assert [settings.input for _, settings in asked] == ["[a,b]", ["a", "c"]]
 
 
 @at_leisure
@@ -595,9 +629,9 @@ COMPLETIONS = {
     "segtrain inspect model=encoder": {f"model={model}" for model in MODELS if model.startswith("encoder")},
     "segtrain evaluate spl": {"split="},
     "segtrain evaluate run=x ba": {"batch_size="},
-    "segtrain predict run=x ov": {"overwrite="},
-    "segtrain predict x ov": {"overwrite="},
-    "segtrain predict my/run=x,y input=a ov": {"overwrite="},
+    "segtrain predict run=x overw": {"overwrite="},
+    "segtrain predict x overw": {"overwrite="},
+    "segtrain predict my/run=x,y input=a overw": {"overwrite="},
 }
 SCRIPT = """
 import contextlib, io, json, os, sys

@@ -321,6 +321,9 @@ def test_a_benchmark_of_xla_needs_a_size(refusal, measure, instead):
     assert f"Type {instead}, or image_size" in refusal(OWN_SIZES | {"measure": measure}, "benchmark")
 
 
+PREDICT = {"run": "a", "input": "b", "output": "c"}
+
+
 @pytest.mark.parametrize(
     ("name", "changes", "words"),
     [
@@ -332,6 +335,15 @@ def test_a_benchmark_of_xla_needs_a_size(refusal, measure, instead):
         ("predict", {"run": "a"}, "input is required. Type input=VALUE."),
         ("predict", {"run": "a", "input": "b"}, "output is required. Type output=VALUE."),
         ("predict", {"run": "a", "input": "b", "output": "c", "overwrite": 1}, "overwrite=1: has to be true or false."),
+        ("predict", PREDICT | {"tta": "flip"}, "tta=flip: has to be a list, such as [flip]."),
+        ("predict", PREDICT | {"tta": ["flop"]}, "tta=[\"flop\"]: has to be flip or scales. Did you mean 'flip'?"),
+        ("predict", PREDICT | {"format": "png"}, "format=png: has to be a list, such as [palette]."),
+        ("predict", PREDICT | {"format": []}, "format=[]: has to be a list of at least 1 values."),
+        ("predict", PREDICT | {"sliding_window": [64]}, "sliding_window=[64]: has to be a list of 2 values."),
+        ("predict", PREDICT | {"sliding_window": [64, 0]}, "has to be greater than or equal to 1."),
+        ("predict", PREDICT | {"overlap": 1}, "overlap=1: has to be less than 1."),
+        ("predict", PREDICT | {"batch_size": 0}, "batch_size=0: has to be greater than or equal to 1."),
+        ("predict", PREDICT | {"input": 3}, "input=3: has to be text or a list, such as [a,b]."),
         ("compare", {}, "run is required. Type run=VALUE."),
         ("compare", {"run": "a", "model": {}}, "model: there is no such setting."),
     ],
@@ -344,7 +356,21 @@ def test_the_other_verbs_are_checked_too(refusal, name, changes, words):
     ("name", "changes", "expected"),
     [
         ("evaluate", {"run": "a"}, EvaluateSettings(run="a", split="val", batch_size=None)),
-        ("predict", {"run": "a", "input": "b", "output": "c"}, PredictSettings("a", "b", "c", overwrite=False)),
+        (
+            "predict",
+            {"run": "a", "input": "b", "output": "c"},
+            PredictSettings(
+                "a",
+                "b",
+                "c",
+                format=["palette", "overlay"],
+                tta=[],
+                sliding_window=None,
+                overlap=0.5,
+                batch_size=8,
+                overwrite=False,
+            ),
+        ),
         ("compare", {"run": "a"}, CompareSettings(run="a")),
     ],
 )
