@@ -3,6 +3,7 @@
 Whatever can be wrong without TensorFlow (the data, the augmentation) is built first, so that it is said at once.
 """
 
+import dataclasses
 import functools
 import time
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress
+from rich.progress import MofNCompleteColumn, Progress, track
 
 from segtrain.datasets.dataset import SegmentationDataset
 from segtrain.instantiate import build
@@ -134,12 +135,14 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
     )
 
     # Its plots would keep the first step waiting.
+    from segtrain.evaluation.predictions import NetworkPredictions
     from segtrain.reports.run_report import print_scores, write_report
 
     # The score is that of the file the run leaves behind, taken the way `segtrain evaluate` takes it.
     if checkpoints:
         model.load_weights(folder.best_model)
-    scores = evaluator.run().scores
+    predictions = NetworkPredictions(trainer, model, validation, settings.batch_size)
+    scores, of_images = _score(predictions, facts["metric_contract"]["convention"], folder, console)
     results = {
         "status": "completed",
         "best_epoch": checkpoints[0].best_epoch if checkpoints else len(history.epochs),
@@ -152,50 +155,85 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
         "seed": settings.seed,
         "warnings": alarm.warnings,
         **facts,
+        "images": of_images,
         "environment": describe_environment(trainer.strategy),
         "command": invocation.command,
     }
     folder.write_results(results)
-    write_report(folder, results, history.epochs)
-    print_scores(console, results["val"], title=f"{model.name} on {dataset.name}, validation")
-    console.print(f"best validation mIoU {scores.mean_iou:.4f} (epoch {results['best_epoch']})", highlight=False)
+    write_report(folder, results, history.epochs, scores, predictions)
+    title = f"{model.name} on {dataset.name}, validation"
+    print_scores(console, results["val"], title=title, contract=facts["metric_contract"])
+    console.print(f"best validation mIoU {scores.scores.mean_iou:.4f} (epoch {results['best_epoch']})", highlight=False)
     print_line(console, f"report {folder.report}")
-    return scores.mean_iou
+    return scores.scores.mean_iou
 
 
 def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
-    """Scores a run's best checkpoint on a split, and writes the scores into a folder of its own.
+    """Scores a run's best checkpoint on a split, and writes scores and report into a folder of its own.
 
     Raises:
         ValueError: `run` is no finished run, its data is gone or has other classes now, or there is no such split.
     """
-    run, console = RunFolder.of_run(settings.run), Console()
-    run_settings = read_settings_of_run(run.config)
-    batch_size = settings.batch_size or run_settings.batch_size
-    if run_settings.image_size is None and batch_size != 1:
+    run, folder, console = RunFolder.of_run(settings.run), invocation.folder, Console()
+    if folder.config.exists():
         raise ValueError(
-            f"batch_size={batch_size}: the run's images keep their own sizes (image_size=null), which make no batch. "
-            "Leave batch_size out."
+            f"There is a run in {folder.path}, whose results would be replaced. Type another hydra.run.dir."
         )
-    dataset = build(run_settings.dataset)
+    run_settings = read_settings_of_run(run.config)
+    _require_fitting(settings, run_settings)
+    dataset = dataclasses.replace(build(run_settings.dataset), cache="none")  # each image is read once
     dataset.check([settings.split])
-    trainer = _start_tensorflow(run_settings, invocation.folder)
+    trainer = _start_tensorflow(run_settings, folder)
 
+    from segtrain.evaluation.predictions import ImagePredictions, NetworkPredictions
+    from segtrain.prediction.predictor import Predictor, load_best
+    from segtrain.reports.environment import describe_environment
+    from segtrain.reports.evaluation_page import write_evaluation_page
     from segtrain.reports.run_report import print_scores
-    from segtrain.training.trainer import Evaluator
 
+    start = time.perf_counter()
+    samples = Samples(
+        dataset,
+        settings.split,
+        image_size=None if settings.scale == "original" else run_settings.image_size,
+        max_samples=run_settings.max_samples,
+    )
     with trainer.scope():
-        model = _load_model(run, dataset)
-    samples = Samples(dataset, settings.split, image_size=run_settings.image_size, max_samples=run_settings.max_samples)
-    scores = Evaluator(trainer, model, None, samples, batch_size).run().scores
+        model = load_best(run)
+    _require_classes(run, model, dataset)
+    if settings.sees_images_one_by_one:
+        predictor = Predictor(run, tta=settings.tta, sliding_window=settings.sliding_window, overlap=settings.overlap)
+        predictions = ImagePredictions(predictor.predict, samples)
+    else:
+        batch_size = settings.batch_size or run_settings.batch_size
+        predictions = NetworkPredictions(trainer, model, samples, batch_size)
+    contract = metric_contract(
+        dataset,
+        run_settings.image_size,
+        settings.metric_convention or getattr(run_settings, "metric_convention", "segtrain"),
+        scale=settings.scale,
+        tta=settings.tta,
+        sliding_window=settings.sliding_window,
+        overlap=settings.overlap if settings.sliding_window else None,
+    )
+    scores, of_images = _score(predictions, contract["convention"], folder, console)
     results = {
         settings.split: scores.as_dict(dataset.class_names),
         "run": str(run.path.resolve()),
-        "metric_contract": metric_contract(dataset, run_settings.image_size),
+        "model": model.name,
+        "dataset": {"name": dataset.name, **dataset.facts()},
+        "metric_contract": contract,
+        "images": of_images,
+        "seconds": time.perf_counter() - start,
+        "environment": describe_environment(trainer.strategy),
+        "command": invocation.command,
     }
-    invocation.folder.write_results(results)
-    print_scores(console, results[settings.split], title=f"{model.name} on {dataset.name}, {settings.split}")
-    print_line(console, f"results {invocation.folder.results}")
+    folder.write_results(results)
+    write_evaluation_page(folder, results, settings.split, scores, predictions)
+    title = f"{model.name} on {dataset.name}, {settings.split}"
+    print_scores(console, results[settings.split], title=title, contract=contract)
+    print_line(console, f"results {folder.results}")
+    print_line(console, f"report {folder.report}")
 
 
 def predict(settings: PredictSettings, invocation: Invocation) -> None:
@@ -374,14 +412,51 @@ def _build_loss(settings: TrainSettings, training: Samples) -> Any:
     )
 
 
-def _load_model(run: RunFolder, dataset: SegmentationDataset) -> Any:
-    from segtrain.prediction.predictor import load_best
+def _score(predictions: Any, convention: str, folder: RunFolder, console: Console) -> tuple[Any, dict[str, Any]]:
+    """Returns a split's scores, and which images to look at; writes those of each image and the confusion matrix."""
+    from segtrain.evaluation.split_scores import evaluate_split
+    from segtrain.reports.confusion_matrix import save_confusion_picture, write_confusion_csv
 
-    model = load_best(run)
+    follow = functools.partial(
+        track,
+        description="scoring",
+        total=len(predictions.samples),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    scores = evaluate_split(predictions, convention, folder.per_image_scores, follow)
+    class_names = predictions.samples.dataset.class_names
+    write_confusion_csv(folder.confusion_csv, scores.confusion_matrix, class_names)
+    save_confusion_picture(folder.confusion_picture, scores.confusion_matrix, class_names)
+    return scores, scores.extremes.as_dict(class_names)
+
+
+def _require_fitting(settings: EvaluateSettings, run_settings: TrainSettings) -> None:
+    """Refuses settings that would do nothing, or that the run's images do not go with."""
+    if settings.overlap != 0.5 and settings.sliding_window is None:
+        raise ValueError(
+            f"overlap={settings.overlap} is that of windows, and there are none. Type sliding_window=[HEIGHT,WIDTH] "
+            "with it, or leave it out."
+        )
+    if settings.batch_size is None:
+        return
+    if settings.sees_images_one_by_one:
+        raise ValueError(
+            f"batch_size={settings.batch_size}: scale=original, tta and sliding_window take images one by one. "
+            "Leave batch_size out."
+        )
+    if run_settings.image_size is None and settings.batch_size != 1:
+        raise ValueError(
+            f"batch_size={settings.batch_size}: the run's images keep their own sizes (image_size=null), which make no "
+            "batch. Leave batch_size out."
+        )
+
+
+def _require_classes(run: RunFolder, model: Any, dataset: SegmentationDataset) -> None:
     if model.output_shape[-1] != dataset.num_classes:
         raise ValueError(
             f"{run.best_model} tells {model.output_shape[-1]} classes apart; the dataset has "
             f"{dataset.num_classes} now: {', '.join(dataset.class_names)}. Put the data of that run "
             "back, or train again."
         )
-    return model

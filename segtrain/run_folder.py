@@ -74,6 +74,18 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def per_image_scores(self) -> Path:
+        return self.path / "per_image.csv"
+
+    @property
+    def confusion_csv(self) -> Path:
+        return self.path / "confusion_matrix.csv"
+
+    @property
+    def confusion_picture(self) -> Path:
+        return self.path / "confusion_matrix.png"
+
+    @property
     def best_model(self) -> Path:
         return self.path / "checkpoints" / "best.keras"
 

@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from segtrain.prediction.choices import FormatChoice, TtaChoice
 from segtrain.signatures import Signature, read_signature
 from segtrain.training.epoch_log import EPOCH_COLUMNS
+from segtrain.training.scores import MetricConvention
 
 Option = dict[str, Any]
 
@@ -70,7 +71,17 @@ class EvaluateSettings:
 
     run: str
     split: Literal["train", "val", "test"]
+    scale: Literal["native", "original"]
+    tta: list[TtaChoice]
+    sliding_window: Annotated[list[Annotated[int, Ge(1)]], Len(2, 2)] | None
+    overlap: Annotated[float, Ge(0), Lt(1)]
+    metric_convention: MetricConvention | None
     batch_size: Annotated[int, Ge(1)] | None
+
+    @property
+    def sees_images_one_by_one(self) -> bool:
+        """Whether images go through the network as `predict` gives them, and not in training's batches."""
+        return self.scale == "original" or bool(self.tta) or self.sliding_window is not None
 
 
 @dataclass(frozen=True)

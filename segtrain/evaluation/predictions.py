@@ -6,7 +6,7 @@ from typing import Protocol
 import keras
 import numpy as np
 
-from segtrain.evaluation.in_threads import map_in_threads
+from segtrain.in_threads import map_in_threads
 from segtrain.pipeline.samples import Samples
 from segtrain.training.trainer import Trainer, predict_samples
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from segtrain.evaluation.extremes import Extremes
 from segtrain.evaluation.image_scores import ImageScores, score_image
-from segtrain.evaluation.in_threads import map_in_threads
 from segtrain.evaluation.per_image_csv import per_image_csv
 from segtrain.evaluation.predictions import Predictions
+from segtrain.in_threads import map_in_threads
 from segtrain.machine import usable_cores
 from segtrain.training.scores import MeanOverImages, MetricConvention, Scores, plain_number, scores_of
 
