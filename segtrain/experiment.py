@@ -85,7 +85,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
         "image_size": settings.image_size,
         "resize": settings.image_size and dataset.resize,
         "dataset": {"name": dataset.name, **dataset.facts()},
-        "metric_contract": metric_contract(dataset, settings.image_size),
+        "metric_contract": metric_contract(dataset, settings.image_size, settings.metric_convention),
     }
     # From here on a run that is interrupted has all that is needed to use its best checkpoint.
     folder.write_results(folder.read_results() | facts)
@@ -321,7 +321,7 @@ def _build_run(settings: TrainSettings, folder: RunFolder, trainer: Any, trainin
         )
         optimizer = build(settings.optimizer, learning_rate=learning_rate)
     loss = build(settings.loss, ignore_label=dataset.ignore_label)
-    evaluator = Evaluator(trainer, model, loss, validation, batch_size)
+    evaluator = Evaluator(trainer, model, loss, validation, batch_size, settings.metric_convention)
     callbacks = [build(option, folder=folder, validation=validation) for option in settings.callbacks.values()]
     return Run(trainer, model, optimizer, loss, training, evaluator, batch_size, callbacks)
 
