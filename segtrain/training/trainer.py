@@ -15,7 +15,7 @@ from segtrain.pipeline.batches import batch_spec, evaluation_batches, training_b
 from segtrain.pipeline.samples import Samples
 from segtrain.training.confusion import ConfusionMatrix
 from segtrain.training.convention import MetricConvention
-from segtrain.training.image_scores import ImageScores
+from segtrain.training.image_score_sums import ImageScoreSums
 from segtrain.training.replicas import StrategyChoice, choose_strategy, pays_to_compile, sum_over_replicas
 from segtrain.training.scores import Scores, mean_of_sums, scores_of
 
@@ -339,7 +339,7 @@ class Tally:
     def __init__(self, num_classes: int, ignore_label: int, convention: MetricConvention = "segtrain"):
         self._ignore_label = ignore_label
         self._convention = convention
-        self._of_images = ImageScores(num_classes) if convention == "per_image" else None
+        self._of_images = ImageScoreSums(num_classes) if convention == "per_image" else None
         self._confusion = ConfusionMatrix(num_classes, ignore_label)
         self._loss_sum, self._weight = (
             tf.Variable(

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 
-class ImageScores:
+class ImageScoreSums:
     """Adds up the scores of each image, over batches and replicas, and of how many images each has a value.
 
     The scores are those of `scores_of`, in the order of `mean_of_sums`; memory does not grow with the number of
