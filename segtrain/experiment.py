@@ -88,7 +88,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
         "image_size": settings.image_size,
         "resize": settings.image_size and dataset.resize,
         "dataset": {"name": dataset.name, **dataset.facts()},
-        "metric_contract": metric_contract(dataset, settings.image_size),
+        "metric_contract": metric_contract(dataset, settings.image_size, settings.metric_convention),
     }
     # From here on a run that is interrupted has all that is needed to use its best checkpoint.
     folder.write_results(folder.read_results() | facts)
@@ -210,7 +210,7 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
     contract = metric_contract(
         dataset,
         run_settings.image_size,
-        settings.metric_convention or getattr(run_settings, "metric_convention", "segtrain"),
+        settings.metric_convention or run_settings.metric_convention,
         scale=settings.scale,
         tta=settings.tta,
         sliding_window=settings.sliding_window,
@@ -379,7 +379,7 @@ def _build_run(settings: TrainSettings, folder: RunFolder, trainer: Any, trainin
             epochs=settings.epochs,
         )
         optimizer = build(settings.optimizer, learning_rate=learning_rate)
-    evaluator = Evaluator(trainer, model, loss, validation, batch_size)
+    evaluator = Evaluator(trainer, model, loss, validation, batch_size, settings.metric_convention)
     callbacks = [
         build(option, folder=folder, validation=validation, evaluator=evaluator)
         for option in settings.callbacks.values()

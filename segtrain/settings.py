@@ -21,8 +21,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from segtrain.prediction.choices import FormatChoice, TtaChoice
 from segtrain.signatures import Signature, read_signature
+from segtrain.training.convention import MetricConvention
 from segtrain.training.epoch_log import EPOCH_COLUMNS
-from segtrain.training.scores import MetricConvention
 
 Option = dict[str, Any]
 
@@ -63,6 +63,7 @@ class TrainSettings:
     epochs: Annotated[int, Ge(1)]
     seed: Annotated[int, Ge(0), Le(2**32 - 1)]
     max_samples: Annotated[int, Ge(2)] | None
+    metric_convention: MetricConvention
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,8 @@ def read_settings_of_run(path: Path) -> TrainSettings:
         config = OmegaConf.load(path)
         if not isinstance(config, DictConfig):
             raise ValueError("it holds no settings")
+        if "metric_convention" not in config:
+            config.metric_convention = "segtrain"  # a run older than the setting was scored so
         return read_settings(config, TrainSettings)
     except (ValueError, OSError, yaml.YAMLError) as error:
         raise ValueError(f"{path} is not the config of a run: {str(error).splitlines()[0]}") from error

@@ -32,23 +32,33 @@ class ConfusionMatrix:
         )
 
     def update(self, labels: Any, logits: Any) -> None:
-        """Counts a batch.
+        """Counts a batch; see `update_by_image` for the arguments."""
+        size = self._num_classes * self._num_classes
+        # Void is counted in one place more, which is then dropped: cheaper than selecting the valid pixels first.
+        counts = _count(self._places(labels, logits), size + 1)
+        self._counts.assign_add(tf.cast(counts[:size], tf.int64))
+
+    def update_by_image(self, labels: Any, logits: Any) -> Any:
+        """Counts a batch, and returns the counts of each image, int32 `(batch, classes, classes)`.
 
         Args:
             labels: integer `(batch, height, width)`.
             logits: float `(batch, height, width, classes)`.
         """
+        places, size = self._places(labels, logits), self._num_classes * self._num_classes
+        num_images = tf.shape(places, out_type=tf.int64)[0]
+        first = tf.range(num_images)[:, None, None] * (size + 1)
+        counts = tf.reshape(_count(places + first, num_images * (size + 1)), (num_images, size + 1))[:, :size]
+        self._counts.assign_add(tf.reduce_sum(tf.cast(counts, tf.int64), 0))
+        return tf.reshape(counts, (num_images, self._num_classes, self._num_classes))
+
+    def _places(self, labels, logits):
+        """Returns the place of each pixel in the flattened matrix, int64 `(batch, height, width)`; void's is behind."""
         truth = tf.cast(labels, tf.int64)
         # For images of many sizes it would be compiled for each.
         predicted = self._highest(logits) if truth.shape.is_fully_defined() else _highest(logits)
         size = self._num_classes * self._num_classes
-        # Void is counted in one place more, which is then dropped: cheaper than selecting the valid pixels first.
-        place = tf.where(
-            truth == self._ignore_label, tf.constant(size, tf.int64), truth * self._num_classes + predicted
-        )
-        # A GPU counts in 32 bits, which is enough for a batch.
-        counts = tf.math.bincount(place, minlength=size + 1, maxlength=size + 1, dtype=tf.int32)
-        self._counts.assign_add(tf.cast(counts[:size], tf.int64))
+        return tf.where(truth == self._ignore_label, tf.constant(size, tf.int64), truth * self._num_classes + predicted)
 
     def reset(self) -> None:
         """Sets all counts to zero."""
@@ -57,6 +67,11 @@ class ConfusionMatrix:
     def result(self) -> np.ndarray:
         """Returns the counts of all replicas, int64 `(classes, classes)`: true class by row, predicted by column."""
         return self._counts.read_value().numpy().reshape(self._num_classes, self._num_classes)
+
+
+def _count(places, length):
+    # A GPU counts in 32 bits, which is enough for a batch.
+    return tf.math.bincount(places, minlength=length, maxlength=length, dtype=tf.int32)
 
 
 def _highest(logits):

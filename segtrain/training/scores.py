@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from segtrain.datasets.dataset import SegmentationDataset
-
-MetricConvention = Literal["segtrain", "absent_as_one", "absent_as_zero", "per_image"]
+from segtrain.training.convention import MetricConvention
 
 # What a class scores that a mean over classes has nothing to say about; NaN is left out of means.
 _SCORE_OF_ABSENT = {"segtrain": np.nan, "per_image": np.nan, "absent_as_one": 1.0, "absent_as_zero": 0.0}
@@ -100,9 +99,20 @@ class MeanOverImages:
 
     def result(self) -> Scores:
         """Returns the averages; a class is absent where it is so in every image."""
-        averages = _ratio(self._sum, self._count)
-        means = dict(zip(_MEANS, averages[: len(_MEANS)].tolist(), strict=True))
-        return Scores(**means, per_class_iou=averages[len(_MEANS) :], is_absent=self._is_absent.copy())
+        return mean_of_sums(self._sum, self._count, self._is_absent.copy())
+
+
+def mean_of_sums(sums: np.ndarray, counts: np.ndarray, is_absent: np.ndarray) -> Scores:
+    """Returns the averages of scores that were added up over images.
+
+    Args:
+        sums: float64 `(5 + classes,)`: the means in the order of `Scores`, then the IoU of each class.
+        counts: `(5 + classes,)`, in how many images each has a value.
+        is_absent: bool `(classes,)`, classes that are in no image.
+    """
+    averages = _ratio(sums, counts)
+    means = dict(zip(_MEANS, averages[: len(_MEANS)].tolist(), strict=True))
+    return Scores(**means, per_class_iou=averages[len(_MEANS) :], is_absent=is_absent)
 
 
 # What `dataset.resize` makes of the images that are scored.

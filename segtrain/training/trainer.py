@@ -14,8 +14,10 @@ import tensorflow as tf
 from segtrain.pipeline.batches import batch_spec, evaluation_batches, training_batches
 from segtrain.pipeline.samples import Samples
 from segtrain.training.confusion import ConfusionMatrix
+from segtrain.training.convention import MetricConvention
+from segtrain.training.image_score_sums import ImageScoreSums
 from segtrain.training.replicas import StrategyChoice, choose_strategy, pays_to_compile, sum_over_replicas
-from segtrain.training.scores import Scores, scores_of
+from segtrain.training.scores import Scores, mean_of_sums, scores_of
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class Trainer:
             optimizer: its learning rate may be a schedule over steps.
             loss: see `segtrain.training.losses`.
             training: the training samples.
-            evaluator: scores the model on the validation samples after each epoch.
+            evaluator: scores the model on the validation samples after each epoch; its convention is training's too.
             batch_size: images of a step, over all replicas.
             epochs: epochs to train; a callback may set `model.stop_training`.
             callbacks: any Keras callbacks.
@@ -117,7 +119,7 @@ class Trainer:
                 # Small gradients are zero in float16 unless the loss is scaled up first.
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
             optimizer.build(model.trainable_variables)
-            tally = Tally(training.dataset.num_classes, training.dataset.ignore_label)
+            tally = Tally(training.dataset.num_classes, training.dataset.ignore_label, evaluator.convention)
         step = training_step(model, optimizer, loss, self.num_replicas)
         train_step = self.compile(step, tally, spec=batch_spec(training, batch_size))
         batches = self.batches(
@@ -262,6 +264,7 @@ class Evaluator:
         loss: the loss to report; None where there is none to report, and the evaluations' is NaN.
         samples: the samples.
         batch_size: images of a step, over all replicas.
+        convention: of the scores, see `scores_of`.
 
     Raises:
         ValueError: the batch cannot be divided among the replicas.
@@ -274,13 +277,15 @@ class Evaluator:
         loss: Callable[[Any, Any], Any] | None,
         samples: Samples,
         batch_size: int,
+        convention: MetricConvention = "segtrain",
     ):
         trainer.require_divisible(batch_size)
         self._trainer = trainer
         self._samples = samples
         self._batch_size = batch_size
+        self.convention = convention
         with trainer.scope():
-            self._tally = Tally(samples.dataset.num_classes, samples.dataset.ignore_label)
+            self._tally = Tally(samples.dataset.num_classes, samples.dataset.ignore_label, convention)
         spec = batch_spec(samples, batch_size)
         self._step = trainer.compile(_evaluation_step(model, loss), self._tally, spec=spec)
         self.latest: Evaluation | None = None
@@ -331,8 +336,10 @@ def evaluation_steps(trainer: Trainer, samples: Samples, batch_size: int) -> Ite
 class Tally:
     """What a split's steps add up to, on the device: the confusion matrix, and the loss weighed by valid pixels."""
 
-    def __init__(self, num_classes: int, ignore_label: int):
+    def __init__(self, num_classes: int, ignore_label: int, convention: MetricConvention = "segtrain"):
         self._ignore_label = ignore_label
+        self._convention = convention
+        self._of_images = ImageScoreSums(num_classes) if convention == "per_image" else None
         self._confusion = ConfusionMatrix(num_classes, ignore_label)
         self._loss_sum, self._weight = (
             tf.Variable(
@@ -346,7 +353,10 @@ class Tally:
         )
 
     def update(self, labels, logits, loss_share):
-        self._confusion.update(labels, logits)
+        if self._of_images is None:
+            self._confusion.update(labels, logits)
+        else:
+            self._of_images.update(self._confusion.update_by_image(labels, logits))
         valid = tf.not_equal(labels, tf.cast(self._ignore_label, labels.dtype))
         own_weight = tf.reduce_sum(tf.cast(valid, tf.float64))
         self._loss_sum.assign_add(tf.cast(loss_share, tf.float64) * sum_over_replicas(own_weight))
@@ -354,6 +364,8 @@ class Tally:
 
     def reset(self):
         self._confusion.reset()
+        if self._of_images is not None:
+            self._of_images.reset()
         self._loss_sum.assign(0.0)
         self._weight.assign(0.0)
 
@@ -361,7 +373,10 @@ class Tally:
         weight = float(self._weight.read_value())
         loss = float(self._loss_sum.read_value()) / weight if weight else float("nan")
         confusion_matrix = self._confusion.result()
-        return Evaluation(loss, scores_of(confusion_matrix), confusion_matrix)
+        scores = scores_of(confusion_matrix, self._convention)
+        if self._of_images is not None:
+            scores = mean_of_sums(*self._of_images.result(), scores.is_absent)
+        return Evaluation(loss, scores, confusion_matrix)
 
 
 def training_step(

@@ -6,6 +6,8 @@ import json
 import numpy as np
 import pytest
 import sklearn.metrics
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from segtrain.training.scores import MeanOverImages, metric_contract, scores_of
 
@@ -131,3 +133,70 @@ def test_contract_states_what_the_number_depends_on(shapes_dataset):
 def test_contract_states_at_what_size(shapes_dataset, size, resize, words):
     dataset = dataclasses.replace(shapes_dataset, resize=resize)
     assert metric_contract(dataset, size)["evaluated_at"].startswith(words)
+
+
+def plain_scores(truth, predicted, num_classes, of_absent):
+    """All scores of one image or split in plain loops; None is no score."""
+    valid = [(t, p) for t, p in zip(truth, predicted, strict=True) if t != 255]
+    ious, accuracies, dices, weighted = [], [], [], 0.0
+    for each in range(num_classes):
+        both = sum(t == each and p == each for t, p in valid)
+        of_truth, of_prediction = sum(t == each for t, _ in valid), sum(p == each for _, p in valid)
+        ious.append(both / (of_truth + of_prediction - both) if of_truth + of_prediction else of_absent)
+        dices.append(2 * both / (of_truth + of_prediction) if of_truth + of_prediction else of_absent)
+        accuracies.append(both / of_truth if of_truth else of_absent)
+        weighted += of_truth * (ious[-1] or 0)
+    return {
+        "mean_iou": mean_of(ious),
+        "pixel_accuracy": sum(t == p for t, p in valid) / len(valid) if valid else None,
+        "mean_class_accuracy": mean_of(accuracies),
+        "frequency_weighted_iou": weighted / len(valid) if valid else None,
+        "mean_dice": mean_of(dices),
+        "per_class_iou": dict(zip("abcd", ious, strict=True)),
+    }
+
+
+def mean_of(values):
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+IMAGES = st.lists(
+    st.lists(st.tuples(st.sampled_from([0, 1, 2, 3, 255]), st.integers(0, 3)), min_size=1, max_size=12),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(IMAGES, st.sampled_from(["segtrain", "absent_as_one", "absent_as_zero", "per_image"]))
+@example([[(255, 0), (255, 3)]], "segtrain")  # all void
+@example([[(255, 0)], [(1, 1)]], "per_image")  # one image all void
+@example([[(2, 2), (2, 2)]], "absent_as_one")  # one class
+@example([[(0, 3), (0, 0)]], "absent_as_zero")  # a class predicted, but absent
+def test_every_convention_equals_plain_loops(images, convention):
+    def matrix(pixels):
+        counts = np.zeros((4, 4), np.int64)
+        for truth, predicted in pixels:
+            if truth != 255:
+                counts[truth, predicted] += 1
+        return counts
+
+    of_absent = {"absent_as_one": 1.0, "absent_as_zero": 0.0}.get(convention)
+    if convention == "per_image":
+        mean = MeanOverImages(4)
+        for pixels in images:
+            mean.add(scores_of(matrix(pixels)))
+        scores = mean.result()
+        each = [plain_scores(*zip(*pixels, strict=True), 4, None) for pixels in images]
+        expected = {name: mean_of(one[name] for one in each) for name in each[0] if name != "per_class_iou"}
+        expected["per_class_iou"] = {name: mean_of(one["per_class_iou"][name] for one in each) for name in "abcd"}
+    else:
+        scores = scores_of(sum(map(matrix, images)), convention)
+        expected = plain_scores(*zip(*(pixel for pixels in images for pixel in pixels), strict=True), 4, of_absent)
+    plain = scores.as_dict("abcd")
+    seen = {each for pixels in images for pixel in pixels if pixel[0] != 255 for each in pixel}
+    assert plain.pop("absent_classes") == [name for number, name in enumerate("abcd") if number not in seen]
+    iou, expected_iou = plain.pop("per_class_iou"), expected.pop("per_class_iou")
+    assert plain == pytest.approx(expected)
+    assert iou == pytest.approx(expected_iou)

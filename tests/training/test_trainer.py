@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from types import SimpleNamespace
 
 import albumentations
@@ -18,6 +18,7 @@ from segtrain.pipeline.samples import Samples
 from segtrain.training.callbacks.history import History
 from segtrain.training.callbacks.terminate_on_nan import TerminateOnNaN
 from segtrain.training.losses.cross_entropy import build_cross_entropy
+from segtrain.training.scores import MeanOverImages, scores_of
 from segtrain.training.trainer import Evaluator, Trainer, predict_samples
 
 VOID = 255
@@ -543,6 +544,7 @@ from segtrain.benchmarks.device import peak_memory
 from segtrain.datasets.shapes import build_shapes
 from segtrain.pipeline.samples import Samples
 from segtrain.training.losses.cross_entropy import build_cross_entropy
+from segtrain.training.scores import MeanOverImages, scores_of
 from segtrain.training.trainer import Evaluator, Trainer, predict_samples
 
 dataset = build_shapes(num_train=1, num_val=2000, height=64, width=64, cache="none")
@@ -631,3 +633,80 @@ def test_predictions_of_samples_are_what_an_evaluator_counts(finished_run, shape
     valid = truth != VOID
     counted = sklearn.metrics.confusion_matrix(truth[valid], predicted[valid], labels=range(5))
     np.testing.assert_array_equal(evaluation.confusion_matrix, counted)
+
+
+# Scores image by image.
+
+
+@pytest.mark.parametrize(("strategy", "batch_size"), [("one", 4), ("mirrored", 4), ("mirrored", 16)])
+def test_per_image_scores_are_the_mean_over_each_images_own(finished_run, shapes_dataset, strategy, batch_size):
+    """Ten images, one of them nothing but void; what fills the last batch up has no score either."""
+    trainer = finished_run(strategy).trainer
+    splits = {**shapes_dataset.splits, "val": WithVoid(shapes_dataset.split("val"))}
+    samples = Samples(replace(shapes_dataset, splits=splits), "val", image_size=(32, 32))
+    with trainer.scope():
+        model = keras.saving.load_model(finished_run("one").folder.best_model)
+    loss = build_cross_entropy(ignore_label=VOID)
+    evaluator = Evaluator(trainer, model, loss, samples, batch_size, "per_image")
+    mean = MeanOverImages(5)
+    for truth, predicted in predict_samples(trainer, model, samples, batch_size):
+        valid = truth != VOID
+        if valid.any():
+            matrix = sklearn.metrics.confusion_matrix(truth[valid], predicted[valid], labels=range(5))
+            mean.add(scores_of(matrix))
+    expected = mean.result()
+    assert abs(scores_of(evaluator.run().confusion_matrix).mean_iou - expected.mean_iou) > 1e-3
+    scores = evaluator.run().scores  # as often as asked
+    for field in fields(expected):
+        np.testing.assert_allclose(getattr(scores, field.name), getattr(expected, field.name), rtol=1e-12)
+
+
+class WithVoid(BrokenSplit):
+    """The split it wraps, but one mask is nothing but void."""
+
+    def read(self, index):
+        image, labels = self._split.read(index)
+        return image, np.full_like(labels, VOID) if index == 7 else labels
+
+
+def test_per_image_scores_of_images_of_many_sizes(shapes_of_many_sizes, build_network):
+    keras.utils.set_random_seed(1)
+    trainer, model, samples = (
+        Trainer(strategy="one"),
+        build_network(),
+        Samples(shapes_of_many_sizes, "val", image_size=None),
+    )
+    evaluator = Evaluator(trainer, model, build_cross_entropy(ignore_label=VOID), samples, 1, "per_image")
+    ious = [
+        sklearn.metrics.jaccard_score(truth[truth != VOID], predicted[truth != VOID], average="macro", zero_division=0)
+        for truth, predicted in predict_samples(trainer, model, samples, 1)
+    ]
+    assert len(ious) == 5
+    assert evaluator.run().scores.mean_iou == pytest.approx(np.mean(ious), rel=1e-12)
+
+
+@pytest.mark.parametrize("image_size", [(32, 32), (24, 40)])
+def test_a_label_above_the_range_raises_where_keras_drops_it(build_network, shapes_dataset, image_size):
+    """Keras' own metric scores such pixels nowhere and says nothing."""
+
+    class OneWrong:
+        def __getattr__(self, name):
+            return getattr(shapes_dataset.split("val"), name)
+
+        def __len__(self):
+            return 10
+
+        def read(self, index):
+            image, labels = shapes_dataset.read("val", index)
+            return image, np.where(index == 6, np.uint8(99), labels)
+
+    metric = keras.metrics.MeanIoU(num_classes=5, ignore_class=VOID)
+    metric.update_state([0, 1, 99], [0, 1, 1])
+    assert float(metric.result()) == pytest.approx(1)
+    samples = Samples(replace(shapes_dataset, splits={"val": OneWrong()}), "val", image_size=image_size)
+    model, loss = build_network(), build_cross_entropy(ignore_label=VOID)
+    named = "generated val_00006: label 99 at row 0, column 0"
+    with pytest.raises(ValueError, match=named):
+        Evaluator(Trainer(), model, loss, samples, batch_size=4).run()
+    with pytest.raises(ValueError, match=named):
+        list(predict_samples(Trainer(), model, samples, batch_size=4))
