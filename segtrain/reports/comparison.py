@@ -105,6 +105,7 @@ def summarise(jobs: Sequence[Job]) -> dict[str, Any]:
     return {
         "constant": {key: jobs[0].overrides[key] for key in keys if len(seen[key]) == 1},
         "varying": varying,
+        "convention": _describe_conventions(jobs),
         "configurations": configurations,
         "jobs": [
             {
@@ -117,6 +118,18 @@ def summarise(jobs: Sequence[Job]) -> dict[str, Any]:
             for job in jobs
         ],
     }
+
+
+def _describe_conventions(jobs: Sequence[Job]) -> str:
+    """Returns the convention of all scores; where runs differ in it, that, since their scores do not compare."""
+    by_convention: dict[str, list[str]] = {}
+    for job in jobs:
+        if job.completed:
+            # A run older than the setting was scored by what is now its default.
+            convention = job.results.get("metric_contract", {}).get("convention", "segtrain")
+            by_convention.setdefault(convention, []).append(job.name)
+    told = [f"{name} (such as {runs[0]})" for name, runs in by_convention.items()]
+    return f"not comparable, scored under {' and '.join(told)}" if len(told) > 1 else "".join(by_convention)
 
 
 def _summarise_configuration(jobs: list[Job], varying: Sequence[str]) -> dict[str, Any]:
@@ -159,8 +172,8 @@ def _write_csv(path: Path, comparison: dict[str, Any]) -> None:
 
 def _print(console: Console, comparison: dict[str, Any]) -> None:
     # Narrow enough for 80 columns: what does not fit would be cut.
-    title = "mean ± standard deviation over seeds and folds, validation"
-    table = Table(title=title, box=rich.box.SIMPLE_HEAD, padding=0, pad_edge=False)
+    title = f"mean ± standard deviation over seeds and folds, validation; convention: {comparison['convention']}"
+    table = Table(title=escape(title), box=rich.box.SIMPLE_HEAD, padding=0, pad_edge=False)
     for name in comparison["varying"] or ["configuration"]:
         table.add_column(escape(name), overflow="fold")
     for name in ("runs", "mean IoU", "accuracy", "parameters", "images/s"):

@@ -132,6 +132,24 @@ def test_a_setting_varies_where_some_leave_it_out(tmp_path, write_job):
     assert {one["settings"]["loss"] for one in comparison["configurations"]} == {"(default)", "dice"}
 
 
+@pytest.mark.parametrize(
+    ("conventions", "told"),
+    [
+        (["segtrain", None], "segtrain"),  # a run older than the setting
+        (["per_image", "per_image"], "per_image"),
+        (["segtrain", "per_image"], "not comparable, scored under segtrain (such as a) and per_image (such as b)"),
+    ],
+)
+def test_runs_that_are_scored_differently_are_told(tmp_path, write_job, read_page, conventions, told):
+    for number, (name, convention) in enumerate(zip("ab", conventions, strict=True)):
+        contract = {"metric_contract": {"convention": convention}} if convention else {}
+        write_job(name, [f"model={name}"], make_results(number, **contract))
+    _, output, comparison = compare(tmp_path / "sweep")
+    assert comparison["convention"].startswith(told)
+    assert f"convention: {told}" in " ".join(output.split())
+    assert told in read_page(tmp_path / "sweep" / "comparison.html").text
+
+
 def test_seeds_alone_are_one_configuration(tmp_path, write_job, read_page):
     for seed in (1, 2, 3):
         write_job(f"seed-{seed}", [f"seed={seed}"], make_results(seed, seed=seed))
