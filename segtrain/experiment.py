@@ -177,7 +177,7 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
     run, folder, console = RunFolder.of_run(settings.run), invocation.folder, Console()
     if folder.config.exists():
         raise ValueError(
-            f"There is a run in {folder.path}, whose results would be replaced. Type another hydra.run.dir."
+            f"There is a run in {folder.path}, whose results would be replaced. Type another hydra.run.dir=FOLDER."
         )
     run_settings = read_settings_of_run(run.config)
     _require_fitting(settings, run_settings)

@@ -182,7 +182,7 @@ def value_for_hydra(argument: str) -> tuple[str, object]:
         ("trainer.precision=float16", "has to be float32, mixed_bfloat16 or mixed_float16."),
         ("evaluate here split=trian", "split=trian: has to be train, val or test. Did you mean 'train'?"),
         ("evaluate here splt=val", "splt: there is no such setting. Did you mean 'split'?"),
-        ("evaluate here epochs=3", "epochs: there is no such setting. Settings here: run, split, batch_size."),
+        ("evaluate here epochs=3", "epochs: there is no such setting. Settings here: run, split, scale, "),
         ("evaluate here model=segnet", "model: there is no such setting. Settings"),
         ("predict here input=a", "output is required."),
         ("predict here input=a output=b overwrit=true", "Did you mean 'overwrite'?"),

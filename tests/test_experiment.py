@@ -148,6 +148,9 @@ def test_a_run_leaves_what_the_design_says(run):
         "metrics.csv",
         "results.json",
         "report.html",
+        "per_image.csv",
+        "confusion_matrix.csv",
+        "confusion_matrix.png",
         "checkpoints/best.keras",
         "checkpoints/last/state.npz",
         "predictions/epoch_000.png",
@@ -229,7 +232,10 @@ def test_a_pipe_gets_plain_lines_and_no_chatter(run):
 def test_the_report_shows_the_score(run):
     report = (run.path / "report.html").read_text(encoding="utf-8")
     assert f"{run.results['val']['mean_iou']:.3f}" in report
-    assert report.count("data:image/png;base64,") == 3
+    assert report.count('class="grid"') == 3
+    places = [report.index(f"{image['name']} · IoU {image['iou']:.3f}") for image in run.results["images"]["worst"]]
+    assert len(places) == 8
+    assert places == sorted(places)
 
 
 def test_what_was_typed_is_kept(run):
@@ -283,8 +289,60 @@ def test_evaluating_gives_the_same_scores(run, tmp_path):
     assert results["val"] == run.results["val"]
     assert results["metric_contract"] == run.results["metric_contract"]
     assert Path(results["run"]) == run.path
-    assert finished.output.splitlines()[-1] == f"results {folder / 'results.json'}"
+    assert finished.output.splitlines()[-2:] == [
+        f"results {folder / 'results.json'}", f"report {folder / 'report.html'}",
+    ]  # fmt: skip
+    assert results["images"] == run.results["images"]
+    for name in ("per_image.csv", "confusion_matrix.csv"):
+        assert (folder / name).read_bytes() == (run.path / name).read_bytes()
     assert read_results(run.path) == run.results
+
+
+def test_images_are_scored_at_their_own_size(run, tmp_path):
+    """Against the network's answers, taken by hand; shapes come at 32x32, the network sees 32x48."""
+    import cv2
+    import keras
+    import sklearn.metrics
+    import tensorflow as tf
+
+    finished = segtrain(tmp_path, "evaluate", run.path, "scale=original", "hydra.run.dir=out")
+    assert (finished.status, finished.errors) == (0, "")
+    results = read_results(tmp_path / "out")
+    assert results["metric_contract"]["scale"] == "original"
+    assert "each image's own size" in finished.output
+    with (tmp_path / "out" / "per_image.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    config = yaml.safe_load((run.path / "config.yaml").read_text(encoding="utf-8"))["dataset"]
+    dataset = build_shapes(**{name: value for name, value in config.items() if name != "_target_"})
+    model = keras.saving.load_model(run.path / "checkpoints" / "best.keras")
+    truth, guesses = [], []
+    assert len(rows) == results["val"]["num_images"] == 12
+    split = dataset.split("val")
+    places = {split.name(index): index for index in range(len(split))}
+    for row in rows:
+        image, labels = split.read(places[row["name"]])
+        assert (int(row["height"]), int(row["width"])) == labels.shape
+        seen = cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
+        logits = tf.image.resize(model(seen[None].astype("float32")), labels.shape, method="bilinear")
+        predicted = np.asarray(logits)[0].argmax(axis=-1)
+        truth.append(labels[labels != 255])
+        guesses.append(predicted[labels != 255])
+    expected = sklearn.metrics.accuracy_score(np.concatenate(truth), np.concatenate(guesses))
+    assert results["val"]["pixel_accuracy"] == pytest.approx(expected, abs=1e-4)
+    assert results["val"]["pixel_accuracy"] != run.results["val"]["pixel_accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["overlap=0.25"], ["overlap=0.25", "sliding_window=[HEIGHT,WIDTH]"]),
+        (["scale=original", "batch_size=2"], ["batch_size=2", "one by one"]),
+        (["hydra.run.dir=copied run"], ["There is a run in", "hydra.run.dir=FOLDER"]),
+    ],
+)
+def test_what_does_not_go_together_is_told(copied_run, tmp_path, settings, words):
+    assert_refused(segtrain(tmp_path, "evaluate", copied_run, *settings), *words)
+    assert read_results(copied_run)["status"] == "completed"
 
 
 def test_another_split_has_a_key_of_its_own(run, tmp_path):
@@ -832,6 +890,9 @@ def test_a_failed_job_is_told_and_the_others_are_done(tmp_path):
         "segtrain.log",
         "results.json",
         "report.html",
+        "per_image.csv",
+        "confusion_matrix.csv",
+        "confusion_matrix.png",
     }
     assert_refused(segtrain(tmp_path, "evaluate", f"sweep/{done['name']}"), done["name"], "callbacks=none")
 

@@ -355,7 +355,20 @@ def test_the_other_verbs_are_checked_too(refusal, name, changes, words):
 @pytest.mark.parametrize(
     ("name", "changes", "expected"),
     [
-        ("evaluate", {"run": "a"}, EvaluateSettings(run="a", split="val", batch_size=None)),
+        (
+            "evaluate",
+            {"run": "a"},
+            EvaluateSettings(
+                run="a",
+                split="val",
+                scale="native",
+                tta=[],
+                sliding_window=None,
+                overlap=0.5,
+                metric_convention=None,
+                batch_size=None,
+            ),
+        ),
         (
             "predict",
             {"run": "a", "input": "b", "output": "c"},

@@ -15,6 +15,16 @@ NAMES = (
 EPOCHS = [{"epoch": epoch, **dict.fromkeys(NAMES, 0.5 / epoch)} for epoch in (1, 2, 3)]
 
 
+MORE_SCORES = {
+    "boundary_f1": 0.3141,
+    "mean_image_accuracy": 0.9323,
+    "mean_dice": 0.6543,
+    "frequency_weighted_iou": 0.7654,
+    "absent_classes": [],
+    "num_images": 12,
+}
+
+
 def make_results(class_names=("sky", "road", "car"), **changes):
     per_class = {name: None if number == 2 else 0.9 - number / 10 for number, name in enumerate(class_names)}
     return {
@@ -26,6 +36,8 @@ def make_results(class_names=("sky", "road", "car"), **changes):
             "pixel_accuracy": 0.9423,
             "mean_class_accuracy": 0.8765,
             "per_class_iou": per_class,
+            "per_class_boundary_f1": dict.fromkeys(class_names, 0.25),
+            **MORE_SCORES,
         },
         "model": "segnet_small",
         "parameters": 1_234_567,
@@ -37,6 +49,7 @@ def make_results(class_names=("sky", "road", "car"), **changes):
             "evaluated_at": "32x48",
             "num_classes": 3,
             "ignore_label": 255,
+            "convention": "segtrain",
             "rule": "one matrix a split",
         },
         "dataset": {"name": "streets", "palette": [[number, 40, 80] for number in range(len(class_names))]},
@@ -133,7 +146,9 @@ def test_what_comes_from_outside_is_escaped(write):
 
 @pytest.mark.parametrize("epochs", [EPOCHS[:1], [EPOCHS[0] | {"loss": float("nan"), "val_mean_iou": float("nan")}]])
 def test_a_short_or_a_diverged_run_has_a_report(write, epochs):
-    scores = {"mean_iou": None, "pixel_accuracy": None, "mean_class_accuracy": None, "per_class_iou": {"a": None}}
+    names = ("mean_iou", "pixel_accuracy", "mean_class_accuracy")
+    scores = dict.fromkeys(names) | MORE_SCORES | {"boundary_f1": None}
+    scores |= {"per_class_iou": {"a": None}, "per_class_boundary_f1": {"a": None}}
     page = write(make_results(val=scores), epochs=epochs, pictures=())
     assert page.tables[0][1][:2] == ["a", "–"]
 
@@ -172,13 +187,23 @@ def test_the_report_fits_a_phone(write, width_on_a_phone, changes):
 @pytest.mark.parametrize("name", ["sky", "sky[blue]", "[/road]", "[bold]"])
 def test_the_terminal_shows_every_class(name):
     output = io.StringIO()
-    scores = {"mean_iou": 0.512, "pixel_accuracy": 0.734, "per_class_iou": {name: 0.256, "absent": None}}
-    print_scores(Console(file=output, width=100), scores, title="a title")
+    scores = MORE_SCORES | {"mean_iou": 0.512, "pixel_accuracy": 0.734, "mean_class_accuracy": 0.625}
+    scores |= {"per_class_iou": {name: 0.256, "absent": None}, "per_class_boundary_f1": {name: 0.128, "absent": None}}
+    contract = {"evaluated_at": "32x48", "convention": "per_image", "rule": "of each image"}
+    print_scores(Console(file=output, width=100), scores, title="a title", contract=contract)
     lines = output.getvalue().splitlines()
     found = {
-        words: [line for line in lines if words in line] for words in (name, "absent", "mean IoU", "pixel accuracy")
+        words: [line for line in lines if f"│ {words} " in line]
+        for words in (name, "absent", "mean IoU", "pixel accuracy  ", "boundary F1")
     }
-    for words, number in ((name, "0.256"), ("absent", "–"), ("mean IoU", "0.512"), ("pixel accuracy", "0.734")):
+    for words, number in (
+        (name, "0.256"),
+        ("absent", "–"),
+        ("mean IoU", "0.512"),
+        ("pixel accuracy  ", "0.734"),
+        ("boundary F1", "0.314"),
+    ):
         assert len(found[words]) == 1
         assert number in found[words][0]
     assert "a title" in output.getvalue()
+    assert lines[-1] == "12 images at 32x48; convention per_image: of each image"
