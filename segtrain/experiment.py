@@ -180,7 +180,12 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
             f"There is a run in {folder.path}, whose results would be replaced. Type another hydra.run.dir=FOLDER."
         )
     run_settings = read_settings_of_run(run.config)
-    _require_fitting(settings, run_settings)
+    batch_size = settings.batch_size or run_settings.batch_size
+    if run_settings.image_size is None and batch_size != 1:
+        raise ValueError(
+            f"batch_size={batch_size}: the run's images keep their own sizes (image_size=null), which make no batch. "
+            "Leave batch_size out."
+        )
     dataset = dataclasses.replace(build(run_settings.dataset), cache="none")  # each image is read once
     dataset.check([settings.split])
     trainer = _start_tensorflow(run_settings, folder)
@@ -205,7 +210,6 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
         predictor = Predictor(run, tta=settings.tta, sliding_window=settings.sliding_window, overlap=settings.overlap)
         predictions = ImagePredictions(predictor.predict, samples)
     else:
-        batch_size = settings.batch_size or run_settings.batch_size
         predictions = NetworkPredictions(trainer, model, samples, batch_size)
     contract = metric_contract(
         dataset,
@@ -430,27 +434,6 @@ def _score(predictions: Any, convention: str, folder: RunFolder, console: Consol
     write_confusion_csv(folder.confusion_csv, scores.confusion_matrix, class_names)
     save_confusion_picture(folder.confusion_picture, scores.confusion_matrix, class_names)
     return scores, scores.extremes.as_dict(class_names)
-
-
-def _require_fitting(settings: EvaluateSettings, run_settings: TrainSettings) -> None:
-    """Refuses settings that would do nothing, or that the run's images do not go with."""
-    if settings.overlap != 0.5 and settings.sliding_window is None:
-        raise ValueError(
-            f"overlap={settings.overlap} is that of windows, and there are none. Type sliding_window=[HEIGHT,WIDTH] "
-            "with it, or leave it out."
-        )
-    if settings.batch_size is None:
-        return
-    if settings.sees_images_one_by_one:
-        raise ValueError(
-            f"batch_size={settings.batch_size}: scale=original, tta and sliding_window take images one by one. "
-            "Leave batch_size out."
-        )
-    if run_settings.image_size is None and settings.batch_size != 1:
-        raise ValueError(
-            f"batch_size={settings.batch_size}: the run's images keep their own sizes (image_size=null), which make no "
-            "batch. Leave batch_size out."
-        )
 
 
 def _require_classes(run: RunFolder, model: Any, dataset: SegmentationDataset) -> None:

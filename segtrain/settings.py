@@ -144,7 +144,10 @@ def read_settings(config: DictConfig, schema: type) -> Any:
             _check_option(f"{key}.{name}".rstrip("."), option, GIVEN_BY_RUN[key])
     if issubclass(schema, TrainSettings):
         _check_together(values)
-    return schema(**{field.name: values[field.name] for field in fields(schema)})
+    settings = schema(**{field.name: values[field.name] for field in fields(schema)})
+    if isinstance(settings, EvaluateSettings):
+        _check_evaluation(settings)
+    return settings
 
 
 def read_settings_of_run(path: Path) -> TrainSettings:
@@ -328,6 +331,20 @@ def _check_together(values: Mapping[str, Any]) -> None:
         )
     if values["image_size"] is None:
         _check_own_sizes(values)
+
+
+def _check_evaluation(settings: EvaluateSettings) -> None:
+    """Refuses settings that would do nothing."""
+    if settings.overlap != 0.5 and settings.sliding_window is None:
+        raise ConfigError(
+            f"overlap={settings.overlap}: is that of windows, and there are none. Type sliding_window=[HEIGHT,WIDTH] "
+            "with it, or leave it out."
+        )
+    if settings.batch_size is not None and settings.sees_images_one_by_one:
+        raise ConfigError(
+            f"batch_size={settings.batch_size}: scale=original, tta and sliding_window take images one by one. "
+            "Leave batch_size out."
+        )
 
 
 def _check_own_sizes(values: Mapping[str, Any]) -> None:
