@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from segtrain.datasets.shapes import build_shapes
@@ -57,3 +58,26 @@ def shapes_of_many_sizes(shapes_dataset):
     val = [(17, 31), (40, 16), (32, 32), (16, 64), (25, 23)]
     splits = {"train": EachOfItsSize("train", train), "val": EachOfItsSize("val", val)}
     return dataclasses.replace(shapes_dataset, splits=splits)
+
+
+class OneWrongLabel:
+    """A split whose seventh mask holds a label that is no class. Implements `Split`."""
+
+    def __init__(self, split):
+        self.split = split
+
+    def __getattr__(self, name):
+        return getattr(self.split, name)
+
+    def __len__(self):
+        return len(self.split)
+
+    def read(self, index):
+        image, labels = self.split.read(index)
+        return image, np.where(index == 6, np.uint8(99), labels)
+
+
+@pytest.fixture(scope="session")
+def shapes_with_a_wrong_label(shapes_dataset):
+    """Ten validation images; `val_00006` is labelled 99 all over."""
+    return dataclasses.replace(shapes_dataset, splits={"val": OneWrongLabel(shapes_dataset.split("val"))})

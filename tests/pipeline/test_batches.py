@@ -117,19 +117,8 @@ def test_a_batch_of_images_at_their_own_sizes_is_an_error(shapes_of_many_sizes):
     assert str(samples.failure).endswith("Use batch_size=1.")
 
 
-def test_the_original_error_is_kept(shapes_dataset):
-    class Broken:
-        def __getattr__(self, name):
-            return getattr(shapes_dataset.split("val"), name)
-
-        def __len__(self):
-            return 10
-
-        def read(self, index):
-            image, labels = shapes_dataset.read("val", index)
-            return image, np.where(index == 6, np.uint8(99), labels)
-
-    samples = Samples(dataclasses.replace(shapes_dataset, splits={"val": Broken()}), "val", image_size=SIZE)
+def test_the_original_error_is_kept(shapes_with_a_wrong_label):
+    samples = Samples(shapes_with_a_wrong_label, "val", image_size=SIZE)
     with pytest.raises(tf.errors.InvalidArgumentError):
         list(evaluation_batches(samples, batch_size=4, num_parts=1))
     assert type(samples.failure) is BadSampleError
