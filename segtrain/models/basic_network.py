@@ -109,6 +109,7 @@ def build_deconvolving_network(
             name=f"decoder{level}_deconv",
             **precision,
         )(x)
+        x = FusedBatchNormalization(momentum=batch_norm_momentum, name=f"decoder{level}_norm", **precision)(x)
         x = CropToReference2D(name=f"crop{level}", **precision)(x, features)
         if addition:
             added = score(features, maps, f"score{level}", **precision) if dimension_reduction else features

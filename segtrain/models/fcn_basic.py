@@ -19,8 +19,9 @@ def build_fcn_basic(
     """Builds SegNet-Basic's encoder, and four decoders that enlarge the scores and add those of the encoder's maps.
 
     Table 1's "FCN-Basic", 0.65 million parameters. Scoring reduces 64 maps to one a class; a transposed 8x8
-    convolution, bilinear at first, doubles them. The maps that are scored and added are those that the level's pooling
-    sees. Normalisation in the decoder is left open by the paper; here there is none, since its maps are scores.
+    convolution, bilinear at first, doubles them. The paper leaves open which maps are scored and added (here those that
+    the level's pooling sees), and where its FCNs normalise: here after each transposed convolution, as SegNet-Basic
+    after each convolution. Without, they diverge at the paper's learning rate.
 
     Args:
         num_classes: classes to tell apart, background included, void not.
