@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -44,7 +44,7 @@ class ConfigError(ValueError):
     """A config that cannot be run; the message says where, what was received and what would work."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainSettings:
     """A run. See conf/config.yaml."""
 
@@ -61,6 +61,7 @@ class TrainSettings:
     epochs: Annotated[int, Ge(1)]
     seed: Annotated[int, Ge(0), Le(2**32 - 1)]
     max_samples: Annotated[int, Ge(2)] | None
+    stand_in: Option | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class CompareSettings:
     run: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BenchmarkSettings(TrainSettings):
     """What to time. See conf/benchmark.yaml."""
 
@@ -132,6 +133,8 @@ def read_settings(config: DictConfig, schema: type) -> Any:
 def read_settings_of_run(path: Path) -> TrainSettings:
     """Returns the settings that a run left as `path`, checked as those of a new run are.
 
+    A setting that has a default may be missing: the run may be older than the setting.
+
     Raises:
         ValueError: it cannot be read, or is no config of a run.
     """
@@ -139,7 +142,8 @@ def read_settings_of_run(path: Path) -> TrainSettings:
         config = OmegaConf.load(path)
         if not isinstance(config, DictConfig):
             raise ValueError("it holds no settings")
-        return read_settings(config, TrainSettings)
+        newer = {field.name: field.default for field in fields(TrainSettings) if field.default is not MISSING}
+        return read_settings(OmegaConf.merge(newer, config), TrainSettings)
     except (ValueError, OSError, yaml.YAMLError) as error:
         raise ValueError(f"{path} is not the config of a run: {str(error).splitlines()[0]}") from error
 
