@@ -35,6 +35,7 @@ from segtrain.settings import (
     ConfigError,
     EvaluateSettings,
     PredictSettings,
+    SummarySettings,
     TrainSettings,
     read_settings,
     suggest,
@@ -46,6 +47,7 @@ SCHEMAS = {
     "predict": PredictSettings,
     "compare": CompareSettings,
     "inspect": TrainSettings,
+    "summary": SummarySettings,
     "benchmark": BenchmarkSettings,
 }
 CONFIG_NAMES = {verb: verb for verb in SCHEMAS} | {"train": "config"}

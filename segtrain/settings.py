@@ -4,6 +4,7 @@ Settings of a whole run have the dataclasses below. An option of a group (`conf/
 it lists what may be set, and the signature of its `_target_` says which values are right.
 """
 
+import copy
 import difflib
 import json
 import math
@@ -100,6 +101,14 @@ class BenchmarkSettings(TrainSettings):
     ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class SummarySettings(TrainSettings):
+    """A network to sum up, of which no data is read: the dataset's files need not be named. See conf/summary.yaml."""
+
+    num_classes: Annotated[int, Ge(2), Le(255)] | None
+    channels: Annotated[int, Ge(1)]
+
+
 Settings = TrainSettings | EvaluateSettings | PredictSettings | CompareSettings
 
 
@@ -114,6 +123,8 @@ def read_settings(config: DictConfig, schema: type) -> Any:
     try:
         if "image_size" in config and config.image_size is None:
             _refuse_references_to_image_size(config)
+        if schema is SummarySettings:
+            config = _without_missing_files(config)
         _require_all(config, types)
         values = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
@@ -173,6 +184,15 @@ def _require_all(config: DictConfig, keys: Iterable[str]) -> None:
     missing = OmegaConf.missing_keys(config)
     for name in (name for key in keys for name in sorted(missing) if name.partition(".")[0] == key):
         raise ConfigError(f"{name} is required{_purpose(config, name)}. Type {name}=VALUE.")
+
+
+def _without_missing_files(config: DictConfig) -> DictConfig:
+    """Returns the config without the dataset's settings that have no default: where its files are."""
+    config = copy.deepcopy(config)
+    OmegaConf.set_struct(config, False)
+    for key in [key for key in config.get("dataset") or () if OmegaConf.is_missing(config.dataset, key)]:
+        del config.dataset[key]
+    return config
 
 
 def _purpose(config: DictConfig, key: str) -> str:

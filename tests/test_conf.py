@@ -164,5 +164,5 @@ def test_twins_have_equal_settings(suffix):
 def test_a_verbs_config_has_its_settings(verb):
     config = hydra.compose(verb)
     assert set(config) == set(SCHEMAS[verb].__dataclass_fields__)
-    if verb not in ("inspect", "benchmark"):  # which need no run that is finished
+    if verb not in ("inspect", "summary", "benchmark"):  # which need no run that is finished
         assert OmegaConf.is_missing(config, "run")
