@@ -17,6 +17,7 @@ from rich.progress import track
 from segtrain.datasets.dataset import SegmentationDataset
 from segtrain.datasets.image_files import read_image
 from segtrain.instantiate import build
+from segtrain.pipeline.class_balance import count_classes
 from segtrain.pipeline.samples import Samples
 from segtrain.prediction.files import image_files, require_writable_names, write_prediction
 from segtrain.quiet_start import native_messages_to
@@ -94,6 +95,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
 
     from segtrain.reports.environment import describe_environment
     from segtrain.training.callbacks.checkpoint import Checkpoint
+    from segtrain.training.callbacks.collapse_alarm import CollapseAlarm
     from segtrain.training.callbacks.display import Display
     from segtrain.training.callbacks.history import History
 
@@ -103,6 +105,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
     # Checkpoints come last, since they keep the state that the others have after the epoch.
     callbacks = sorted(run.callbacks, key=lambda callback: isinstance(callback, Checkpoint))
     history = History()
+    alarm = CollapseAlarm(evaluator, dataset.class_names, functools.partial(print_line, console))
     checkpoints = [callback for callback in callbacks if isinstance(callback, Checkpoint)]
     for checkpoint in checkpoints:
         checkpoint.keep_state_of(callbacks)
@@ -127,7 +130,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
         evaluator=evaluator,
         batch_size=settings.batch_size,
         epochs=settings.epochs,
-        callbacks=[history, *callbacks, Display(console, settings.batch_size, training.cache_kind)],
+        callbacks=[history, *callbacks, Display(console, settings.batch_size, training.cache_kind), alarm],
     )
 
     # Its plots would keep the first step waiting.
@@ -147,6 +150,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
         "seconds": time.perf_counter() - start,
         "epochs": len(history.epochs),
         "seed": settings.seed,
+        "warnings": alarm.warnings,
         **facts,
         "environment": describe_environment(trainer.strategy),
         "command": invocation.command,
@@ -183,8 +187,7 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
     with trainer.scope():
         model = _load_model(run, dataset)
     samples = Samples(dataset, settings.split, image_size=run_settings.image_size, max_samples=run_settings.max_samples)
-    loss = build(run_settings.loss, ignore_label=dataset.ignore_label)
-    scores = Evaluator(trainer, model, loss, samples, batch_size).run().scores
+    scores = Evaluator(trainer, model, None, samples, batch_size).run().scores
     results = {
         settings.split: scores.as_dict(dataset.class_names),
         "run": str(run.path.resolve()),
@@ -348,6 +351,8 @@ def _build_run(settings: TrainSettings, folder: RunFolder, trainer: Any, trainin
     from segtrain.training.trainer import Evaluator
 
     dataset, batch_size = training.dataset, settings.batch_size
+    # Before the network, since the user's list of weights may not fit the classes.
+    loss = _build_loss(settings, training)
     keras.utils.set_random_seed(settings.seed)
     trainer.require_divisible(batch_size)
     with trainer.scope():
@@ -359,10 +364,37 @@ def _build_run(settings: TrainSettings, folder: RunFolder, trainer: Any, trainin
             epochs=settings.epochs,
         )
         optimizer = build(settings.optimizer, learning_rate=learning_rate)
-    loss = build(settings.loss, ignore_label=dataset.ignore_label)
     evaluator = Evaluator(trainer, model, loss, validation, batch_size)
-    callbacks = [build(option, folder=folder, validation=validation) for option in settings.callbacks.values()]
+    callbacks = [
+        build(option, folder=folder, validation=validation, evaluator=evaluator)
+        for option in settings.callbacks.values()
+    ]
     return Run(trainer, model, optimizer, loss, training, evaluator, batch_size, callbacks)
+
+
+def _build_loss(settings: TrainSettings, training: Samples) -> Any:
+    """Returns the loss. The training split is counted at most once, and only for a loss that asks for it."""
+    console = Console()
+
+    @functools.cache
+    def class_balance():
+        follow = functools.partial(
+            track,
+            description="counting classes",
+            total=len(training),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        return count_classes(training, follow)
+
+    return build(
+        settings.loss,
+        ignore_label=training.dataset.ignore_label,
+        class_names=training.dataset.class_names,
+        class_balance=class_balance,
+        tell=functools.partial(print_line, console),
+    )
 
 
 def _load_model(run: RunFolder, dataset: SegmentationDataset) -> Any:

@@ -33,8 +33,8 @@ GIVEN_BY_RUN = {
     "augmentation": {"ignore_label", "channels"},
     "optimizer": set(),
     "schedule": {"learning_rate", "steps_per_epoch", "epochs"},
-    "loss": {"ignore_label"},
-    "callbacks": {"folder", "validation"},
+    "loss": {"ignore_label", "class_names", "class_balance", "tell"},
+    "callbacks": {"folder", "validation", "evaluator"},
     "trainer": set(),
 }
 # Values under these keys are code to call or how to call it, never arguments of it.

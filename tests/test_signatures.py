@@ -15,7 +15,16 @@ from segtrain.signatures import read_signature
 
 CONF = Path(__file__).parents[1] / "conf"
 # Objects that the run hands over, and choices among another module's constants: only importing would tell their types.
-UNTOLD = {"folder", "validation", "tell", "interpolation", "mask_interpolation", "border_mode"}
+UNTOLD = {
+    "folder",
+    "validation",
+    "evaluator",
+    "tell",
+    "class_balance",
+    "interpolation",
+    "mask_interpolation",
+    "border_mode",
+}
 # An alias for classes of the library's own.
 UNTOLD_ALIASES = {"TransformsSeqType"}
 

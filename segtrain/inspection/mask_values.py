@@ -10,7 +10,7 @@ from segtrain.datasets.dataset import Split
 from segtrain.datasets.file_pairs import FilePairs
 from segtrain.datasets.mask_coding import Suggestion, ValueSummary, suggest_settings, summarise
 from segtrain.datasets.problems import ProblemKind
-from segtrain.inspection.counting import count_values
+from segtrain.pipeline.counting import count_values
 
 VALUES_TOLD = 100
 # Errors that other settings may mend.

@@ -5,10 +5,10 @@ from typing import Any
 
 from segtrain.datasets.dataset import SegmentationDataset
 from segtrain.datasets.mask_coding import ValueSummary
-from segtrain.inspection.class_balance import median_frequency_weights
 from segtrain.inspection.findings import Findings
 from segtrain.inspection.mask_values import may_be_misread, suggest_for, suggestion_as_dict, values_as_dict
 from segtrain.inspection.survey import SplitSurvey
+from segtrain.pipeline.class_balance import median_frequency_weights
 
 
 def summarise(

@@ -3,10 +3,8 @@
 import collections
 import functools
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -14,13 +12,10 @@ from segtrain.datasets.dataset import SegmentationDataset, Split, require_same_s
 from segtrain.datasets.mask_coding import ValueSummary
 from segtrain.datasets.problems import Problem, Tell
 from segtrain.inspection.broken_pairs import HasImageFiles, name_fault
-from segtrain.inspection.counting import count_values
 from segtrain.inspection.image_kinds import kind_as_read, kind_of_file
 from segtrain.inspection.mask_values import look_at_mask
-from segtrain.machine import usable_cores
-
-# Pairs that are read ahead of the counting: enough that one large photo does not keep the other threads waiting.
-READ_AHEAD = 64
+from segtrain.pipeline.counting import count_values
+from segtrain.pipeline.in_order import in_order
 
 
 class SplitSurvey:
@@ -177,28 +172,3 @@ def digest_of(image: np.ndarray) -> bytes:
     digest = hashlib.blake2b(str(image.shape).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(image))
     return digest.digest()
-
-
-def in_order(function: Callable[[Any], Any], items: Iterable, ahead: int = READ_AHEAD) -> Iterator[Any]:
-    """Yields `function(item)` of each item, in their order, called by several threads.
-
-    An executor's own `map` makes a task of every item at once.
-
-    Args:
-        function: what to call.
-        items: of any number.
-        ahead: how many calls may be under way or done before the next result is taken.
-    """
-    tasks: collections.deque = collections.deque()
-    # As many as there are cores, since each may hold an image of many megabytes.
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        try:
-            for item in items:
-                tasks.append(pool.submit(function, item))
-                if len(tasks) == ahead:
-                    yield tasks.popleft().result()
-            while tasks:
-                yield tasks.popleft().result()
-        finally:  # where it ends early, by Ctrl-C for one, what has not begun does not begin
-            for task in tasks:
-                task.cancel()

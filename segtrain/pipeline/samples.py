@@ -74,6 +74,10 @@ class Samples:
         """Returns the sample's name in the dataset."""
         return self._source.name(int(self._chosen[index]))
 
+    def own_size_labels(self, index: int) -> np.ndarray:
+        """Returns the labels as they are before any resizing, uint8 `(height, width)`; nothing of it is kept."""
+        return self.dataset.read(self.split, int(self._chosen[index]))[1]
+
     def steps_per_epoch(self, batch_size: int) -> int:
         """Returns the number of full batches.
 

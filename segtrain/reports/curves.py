@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # Readable on white and on black alike.
@@ -12,7 +13,7 @@ TRAINING, VALIDATION = "#42a5f5", "#ef6c00"
 
 
 def draw_curves(epochs: Sequence[dict[str, float]]) -> str:
-    """Draws loss, mean IoU and learning rate over the epochs.
+    """Draws loss, mean IoU, learning rate, and what the time went into, over the epochs.
 
     Args:
         epochs: logs of each epoch, as `segtrain.training.callbacks.history.History` keeps them.
@@ -22,18 +23,32 @@ def draw_curves(epochs: Sequence[dict[str, float]]) -> str:
     """
     with matplotlib.rc_context({"text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK,
                                 "ytick.color": INK, "font.size": 9, "svg.fonttype": "none"}):  # fmt: skip
-        figure = Figure(figsize=(11, 3), layout="constrained", facecolor="none")
-        loss, mean_iou, rate = figure.subplots(1, 3)
+        figure = Figure(figsize=(9, 7.5), layout="constrained", facecolor="none")
+        diagrams = figure.subplot_mosaic([["loss", "mean_iou"], ["learning_rate", "images_per_second"],
+                                          ["data_wait", "seconds"]])  # fmt: skip
         numbers = [epoch["epoch"] for epoch in epochs]
-        for axes, name in ((loss, "loss"), (mean_iou, "mean_iou")):
-            axes.plot(numbers, [epoch[name] for epoch in epochs], color=TRAINING, marker=".", label="training")
-            axes.plot(
-                numbers, [epoch["val_" + name] for epoch in epochs], color=VALIDATION, marker=".", label="validation"
-            )
+        for name in ("loss", "mean_iou"):
+            axes = diagrams[name]
+            _plot(axes, numbers, [epoch[name] for epoch in epochs], TRAINING, "training")
+            _plot(axes, numbers, [epoch["val_" + name] for epoch in epochs], VALIDATION, "validation")
             axes.legend(frameon=False)
-        mean_iou.set_ylim(0, 1)
-        rate.plot(numbers, [epoch["learning_rate"] for epoch in epochs], color=INK, marker=".")
-        for axes, title in ((loss, "loss"), (mean_iou, "mean IoU"), (rate, "learning rate")):
+        for name in ("learning_rate", "images_per_second", "seconds"):
+            _plot(diagrams[name], numbers, [epoch[name] for epoch in epochs], INK)
+        _plot(diagrams["data_wait"], numbers, [100 * epoch["data_wait"] for epoch in epochs], INK)
+        diagrams["mean_iou"].set_ylim(0, 1)
+        diagrams["data_wait"].set_ylim(0, 100)
+        for name in ("images_per_second", "seconds"):
+            diagrams[name].set_ylim(bottom=0)
+        titles = {
+            "loss": "loss",
+            "mean_iou": "mean IoU",
+            "learning_rate": "learning rate",
+            "images_per_second": "training, images/s",
+            "data_wait": "waiting for data, % of training time",
+            "seconds": "seconds of the epoch, validation included",
+        }
+        for name, title in titles.items():
+            axes = diagrams[name]
             axes.set(title=title, xlabel="epoch", facecolor="none")
             axes.grid(color=INK, alpha=0.25)
             axes.xaxis.get_major_locator().set_params(integer=True)
@@ -41,3 +56,7 @@ def draw_curves(epochs: Sequence[dict[str, float]]) -> str:
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     svg = buffer.getvalue()
     return svg[svg.index("<svg") :]
+
+
+def _plot(axes: Axes, numbers: Sequence[int], values: Sequence[float], colour: str, label: str | None = None) -> None:
+    axes.plot(numbers, values, color=colour, marker=".", label=label)

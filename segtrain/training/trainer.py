@@ -259,7 +259,7 @@ class Evaluator:
     Args:
         trainer: says on which devices.
         model: the model.
-        loss: the loss to report.
+        loss: the loss to report; None where there is none to report, and the evaluations' is NaN.
         samples: the samples.
         batch_size: images of a step, over all replicas.
 
@@ -271,7 +271,7 @@ class Evaluator:
         self,
         trainer: Trainer,
         model: keras.Model,
-        loss: Callable[[Any, Any], Any],
+        loss: Callable[[Any, Any], Any] | None,
         samples: Samples,
         batch_size: int,
     ):
@@ -391,7 +391,7 @@ def training_step(
 def _evaluation_step(model, loss):
     def step(images, labels):
         logits = tf.cast(model(tf.cast(images, tf.float32), training=False), tf.float32)
-        return loss(labels, logits), logits
+        return tf.constant(float("nan")) if loss is None else loss(labels, logits), logits
 
     return step
 

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import threading
 import tracemalloc
 from collections import Counter
 from pathlib import Path
@@ -15,7 +14,7 @@ from segtrain.datasets.camvid import build_camvid
 from segtrain.datasets.dataset import SegmentationDataset
 from segtrain.datasets.problems import BadSampleError
 from segtrain.datasets.shapes import build_shapes
-from segtrain.inspection.survey import digest_of, in_order, survey_split
+from segtrain.inspection.survey import digest_of, survey_split
 
 REAL = os.environ.get("SEGTRAIN_CAMVID")
 A = [[0, 0, 1], [0, 255, 1]]
@@ -167,41 +166,6 @@ def test_a_digest_is_of_pixels_and_shape():
     assert len(set(digests)) == 4
     assert {len(digest) for digest in digests} == {16}
     assert digest_of(np.asfortranarray(image)) == digest_of(image)
-
-
-def test_calls_stay_in_order_and_few_are_begun_ahead():
-    """The consumer takes nothing more while ten calls are waiting, however many items there are."""
-    begun = []
-
-    def function(item):
-        begun.append(item)
-        return -item
-
-    results = in_order(function, iter(range(1000)), ahead=10)
-    for number in range(1000):
-        assert next(results) == -number
-        assert len(begun) <= number + 10
-    assert next(results, None) is None
-    assert sorted(begun) == list(range(1000))
-
-
-def test_what_ends_early_begins_nothing_more():
-    """As when Ctrl-C comes: calls that wait for a thread are given up."""
-    begun, gate, others = [], threading.Event(), set(threading.enumerate())
-
-    def function(item):
-        begun.append(item)
-        if item > 0:
-            gate.wait(60)
-
-    results = in_order(function, range(1000), ahead=200)
-    next(results)
-    timer = threading.Timer(0.1, gate.set)
-    timer.start()
-    results.close()
-    timer.join()
-    assert len(begun) < 200
-    assert set(threading.enumerate()) <= others
 
 
 @pytest.mark.skipif(REAL is None, reason="SEGTRAIN_CAMVID names no CamVid folder")

@@ -9,7 +9,9 @@ from segtrain.reports.pictures import picture_path
 from segtrain.reports.run_report import print_scores, write_report
 from segtrain.run_folder import RunFolder
 
-NAMES = ("loss", "mean_iou", "val_loss", "val_mean_iou", "learning_rate")
+NAMES = (
+    "loss", "mean_iou", "val_loss", "val_mean_iou", "learning_rate", "images_per_second", "data_wait", "seconds",
+)  # fmt: skip
 EPOCHS = [{"epoch": epoch, **dict.fromkeys(NAMES, 0.5 / epoch)} for epoch in (1, 2, 3)]
 
 

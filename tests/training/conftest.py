@@ -9,6 +9,7 @@ from segtrain.run_folder import RunFolder
 IMAGE_SIZE = (32, 32)
 BATCH_SIZE = 4
 EPOCHS = 2
+CONFIG = "model:\n  width: 4\nnote: <b>Größe</b>\n"
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +55,7 @@ def train(build_network, shapes_dataset):
         strategy="one",
         *,
         callbacks=(),
+        make_callbacks=lambda evaluator: (),
         epochs=EPOCHS,
         learning_rate=0.1,
         dropout=0.0,
@@ -81,7 +83,7 @@ def train(build_network, shapes_dataset):
             evaluator=evaluator,
             batch_size=BATCH_SIZE,
             epochs=epochs,
-            callbacks=[history, *callbacks],
+            callbacks=[history, *callbacks, *make_callbacks(evaluator)],
         )
         return SimpleNamespace(
             trainer=trainer, model=model, optimizer=optimizer, evaluator=evaluator, history=history.epochs
@@ -105,31 +107,38 @@ def finished_run(train, shapes_dataset, tmp_path_factory):
     from segtrain.training.callbacks.terminate_on_nan import TerminateOnNaN
 
     class Witness(keras.callbacks.Callback):
-        """Keeps what each epoch's end found: the weights, and metrics.csv while it is being written."""
+        """Keeps what each epoch's end found: the weights, metrics.csv while it is being written, the evaluation."""
 
-        def __init__(self, folder):
+        def __init__(self, folder, evaluator):
             super().__init__()
-            self.folder, self.weights, self.csv = folder, [], []
+            self.folder, self.evaluator = folder, evaluator
+            self.weights, self.csv, self.evaluations = [], [], []
 
         def on_epoch_end(self, epoch, logs=None):
             self.weights.append(self.model.get_weights())
             self.csv.append(self.folder.metrics.read_text("utf-8"))
+            self.evaluations.append(self.evaluator.latest)
 
     @functools.cache
     def run(strategy):
         folder = RunFolder(tmp_path_factory.mktemp(strategy))
         validation = Samples(shapes_dataset, "val", image_size=IMAGE_SIZE)
-        screen, witness = io.StringIO(), Witness(folder)
-        callbacks = [
-            TerminateOnNaN(),
-            MetricsCsv(folder=folder),
-            Pictures(folder=folder, validation=validation, num_images=2),
-            TensorBoard(folder=folder),
-            Checkpoint(folder=folder),
-            Display(Console(file=screen, width=200), BATCH_SIZE, "memory"),
-            witness,
-        ]
-        trained = train(strategy, callbacks=callbacks)
-        return SimpleNamespace(folder=folder, screen=screen.getvalue(), witness=witness, **vars(trained))
+        folder.config.write_text(CONFIG, encoding="utf-8")
+        screen, witnesses = io.StringIO(), []
+
+        def make_callbacks(evaluator):
+            witnesses.append(Witness(folder, evaluator))
+            return [
+                TerminateOnNaN(),
+                MetricsCsv(folder=folder),
+                Pictures(folder=folder, validation=validation, num_images=2),
+                TensorBoard(folder=folder, validation=validation, evaluator=evaluator),
+                Checkpoint(folder=folder),
+                Display(Console(file=screen, width=200), BATCH_SIZE, "memory"),
+                *witnesses,
+            ]
+
+        trained = train(strategy, make_callbacks=make_callbacks)
+        return SimpleNamespace(folder=folder, screen=screen.getvalue(), witness=witnesses[0], **vars(trained))
 
     return run

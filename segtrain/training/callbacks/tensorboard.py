@@ -5,27 +5,38 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from segtrain.pipeline.samples import Samples
 from segtrain.reports.pictures import picture_path
 from segtrain.run_folder import RunFolder
+from segtrain.training.trainer import Evaluator
 
 
 class TensorBoard(keras.callbacks.Callback):
-    """Writes scalars and prediction pictures to tensorboard/, training and validation as two curves of one chart.
+    """Writes scalars, prediction pictures and the config to tensorboard/.
 
+    Training and validation are two curves of one chart; each class's IoU on the validation images has one of its own.
     Stands after `pictures` in the list of callbacks, whose picture of the epoch it shows.
 
     Args:
         folder: the run's folder.
+        validation: the validation samples, whose dataset names the classes.
+        evaluator: whose latest evaluation is that of the epoch.
     """
 
-    def __init__(self, *, folder: RunFolder):
+    def __init__(self, *, folder: RunFolder, validation: Samples, evaluator: Evaluator):
         super().__init__()
         self._folder = folder
+        self._class_names = validation.dataset.class_names
+        self._evaluator = evaluator
         self._training = self._validation = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._training = tf.summary.create_file_writer(str(self._folder.tensorboard / "train"))
         self._validation = tf.summary.create_file_writer(str(self._folder.tensorboard / "validation"))
+        if self._folder.config.is_file():  # a benchmark leaves none
+            config = self._folder.config.read_text(encoding="utf-8")
+            with self._training.as_default(step=0):
+                tf.summary.text("config", f"```\n{config}\n```")
         self._write_picture(0)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -33,6 +44,10 @@ class TensorBoard(keras.callbacks.Callback):
             writer = self._validation if name.startswith("val_") else self._training
             with writer.as_default(step=epoch + 1):
                 tf.summary.scalar(name.removeprefix("val_"), value)
+        with self._validation.as_default(step=epoch + 1):
+            for name, iou in zip(self._class_names, self._evaluator.latest.scores.per_class_iou, strict=True):
+                if not np.isnan(iou):
+                    tf.summary.scalar(f"iou/{name}", iou)
         self._write_picture(epoch + 1)
         self._training.flush()
         self._validation.flush()

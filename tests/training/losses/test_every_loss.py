@@ -8,18 +8,26 @@ from omegaconf import OmegaConf
 
 from segtrain.cli import config_folder
 from segtrain.instantiate import build
+from segtrain.pipeline.class_balance import ClassBalance
 from segtrain.training.replicas import choose_strategy
 
 NAMES = sorted(path.stem for path in (config_folder() / "loss").glob("*.yaml"))
 # These choose or sort pixels, which each replica does among its own.
 WITHIN_A_REPLICA = {"lovasz", "ohem"}
 NUM_CLASSES, VOID = 6, 255
+# Weights of 1 to 20.
+BALANCE = ClassBalance(np.array([900, 500, 300, 100, 80, 45]), np.full(6, 2400), 2400, 10)
 
 
 def build_loss(name, ignore_label=VOID):
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         config = hydra.compose("config", [f"loss={name}"])
-    return build(OmegaConf.to_container(config.loss, resolve=True), ignore_label=ignore_label)
+    return build(
+        OmegaConf.to_container(config.loss, resolve=True),
+        ignore_label=ignore_label,
+        class_names=[f"class {class_id}" for class_id in range(NUM_CLASSES)],
+        class_balance=lambda: BALANCE,
+    )
 
 
 def case(seed=0, shape=(2, 6, 8), share_of_void=0.3, void=VOID, scale=3.0):
@@ -38,7 +46,7 @@ def loss_and_gradient(loss, labels, logits):
 
 
 def test_all_options_are_looked_at():
-    assert len(NAMES) == 8
+    assert len(NAMES) == 9
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,7 +1,7 @@
 import numpy as np
 
-from segtrain.inspection import counting
-from segtrain.inspection.counting import count_values
+from segtrain.pipeline import counting
+from segtrain.pipeline.counting import count_values
 
 
 def test_every_value_is_counted_in_pieces_too(monkeypatch):

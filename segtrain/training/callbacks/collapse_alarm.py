@@ -1,0 +1,32 @@
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from segtrain.training.collapse import describe_collapse
+from segtrain.training.trainer import Evaluator
+
+
+class CollapseAlarm(keras.callbacks.Callback):
+    """Says when the network has come to answer one class only: once, until it has left that and comes back to it.
+
+    Args:
+        evaluator: whose latest evaluation is that of the epoch.
+        class_names: names by class id.
+        tell: takes the sentence.
+    """
+
+    def __init__(self, evaluator: Evaluator, class_names: Sequence[str], tell: Callable[[str], None]):
+        super().__init__()
+        self._evaluator = evaluator
+        self._class_names = class_names
+        self._tell = tell
+        self._is_collapsed = False
+        self.warnings: list[str] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        collapse = describe_collapse(self._evaluator.latest.confusion_matrix, self._class_names)
+        if collapse is not None and not self._is_collapsed:
+            self.warnings.append(f"after epoch {epoch + 1}: {collapse}")
+            self._tell(f"warning: {collapse}")
+        self._is_collapsed = collapse is not None
