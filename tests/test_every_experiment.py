@@ -97,6 +97,16 @@ def test_tiny_runs_it_on_its_stand_in(compose, runs, name):
     assert used["optimizer"] == OmegaConf.to_container(recipe.optimizer, resolve=True)
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("r1_segnet", 4_481_846), ("r1_encoder_decoder", 4_537_462), ("r2_unet", 5_460_163)],
+)
+def test_parameters_are_those_of_the_write_ups(runs, name, parameters):
+    """Which a tiny run has too, being tiny in its images alone."""
+    results = json.loads((runs[name] / "results.json").read_text(encoding="utf-8"))
+    assert results["parameters"] == parameters
+
+
 def test_all_of_them_ran(runs):
     assert sorted(runs) == NAMES
 
@@ -113,6 +123,7 @@ def test_table_1_is_a_sweep_over_its_networks(compose):
     for model in models:
         settings = read_settings(compose("experiment=camvid_table1", "dataset.root=.", f"model={model}"), TrainSettings)
         assert settings.model["_target_"].endswith(f"build_{model}")
+        assert settings.loss["weights"] == "median_frequency"
 
 
 @pytest.mark.long
