@@ -15,7 +15,7 @@ class Stage:
 
     Attributes:
         name: such as `down 1/4`: the way, and the resolution as a share of the image's.
-        output_size: `(height, width, channels)` that the last of its layers emits.
+        output_size: `(height, width, channels)` of the last map in it.
         layers: names, in the order in which they are called.
         parameters: of all its layers.
         flops: floating-point operations of its convolutions and dense layers for one image, a multiply-add counted as
@@ -65,12 +65,13 @@ def stage_costs(model: keras.Model, image_size: tuple[int, int]) -> list[Stage]:
         way = "bottom" if level == lowest else "up" if id(outputs[0]) in from_bottom else "down"
         stage = stages.setdefault(f"{way} 1/{2**level}", Stage(f"{way} 1/{2**level}"))
         stage.layers.append(layer.name)
-        if not places[id(outputs[0])].is_global:
+        # A rim that is added for the next stage's convolution is not what the stage is about.
+        if not places[id(outputs[0])].is_global and "ZeroPadding" not in type(layer).__name__:
             stage.output_size = tuple(outputs[0].shape[1:])
         stage.flops += _flops(layer, inputs[0], outputs[0])
-        stage.activation_bytes += sum(_size(each) * tf.as_dtype(each.dtype).size for each in outputs)
+        stage.activation_bytes += sum(_size(each.shape[1:]) * tf.as_dtype(each.dtype).size for each in outputs)
         if id(layer) not in counted:  # a layer that is called twice has its weights once
-            stage.parameters += layer.count_params()
+            stage.parameters += sum(_size(weight.shape) for weight in _weights(layer))
             counted.add(id(layer))
     return list(stages.values())
 
@@ -128,13 +129,18 @@ def _flops(layer: Any, taken: Any, emitted: Any) -> int:
     A transposed convolution applies its kernel to each position that it takes, any other layer for each that it emits.
     """
     positions = taken if "Transpose" in type(layer).__name__ else emitted
-    kernels = sum(int(np.prod(weight.shape)) for weight in layer.weights if weight.name.endswith("kernel"))
-    return 2 * kernels * math.prod(positions.shape[1:-1])
+    kernels = sum(_size(weight.shape) for weight in _weights(layer) if weight.name.endswith("kernel"))
+    return 2 * kernels * _size(positions.shape[1:-1])
+
+
+def _weights(layer: Any) -> list:
+    """Returns a layer's weights; an operation of `keras.ops` has none."""
+    return layer.weights if isinstance(layer, keras.Layer) else []
 
 
 def _area(tensor: Any) -> int:
     return tensor.shape[1] * tensor.shape[2]
 
 
-def _size(tensor: Any) -> int:
-    return math.prod(tensor.shape[1:])
+def _size(shape: tuple[int, ...]) -> int:
+    return math.prod(shape)

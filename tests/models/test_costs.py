@@ -129,6 +129,13 @@ def test_a_model_inside_the_model_counts_by_its_layers(rescaled):
     assert stages[-1].output_size == (4, 6, 9)
 
 
+def test_operations_have_a_place_too():
+    x = image()
+    stage = only_stage(keras.Model(x, layers.Conv2D(4, 1, name="conv")(keras.ops.flip(x * 2.0, axis=-1))))
+    assert (len(stage.layers), stage.layers[-1], stage.parameters) == (3, "conv", 16)
+    assert stage.activation_bytes == 4 * 8 * 12 * (3 + 3 + 4)
+
+
 def test_what_a_global_pooling_leaves_is_no_stage_of_its_own():
     """Squeeze and excitation, as MobileNet and EfficientNet have it, at the top of the network."""
     x = image(4)
@@ -141,6 +148,13 @@ def test_what_a_global_pooling_leaves_is_no_stage_of_its_own():
         ("bottom 1/2", (4, 6, 4)),
     ]
     assert stages[0].flops == 2 * 4 * 4
+
+
+def test_a_rim_for_the_next_stage_is_not_the_size_of_this_one():
+    x = image()
+    padded = layers.ZeroPadding2D(1)(layers.Conv2D(4, 3, padding="same")(x))
+    stages = stage_costs(keras.Model(x, layers.Conv2D(5, 3, strides=2)(padded)), (8, 12))
+    assert [stage.output_size for stage in stages] == [(8, 12, 4), (4, 6, 5)]
 
 
 def test_half_precision_takes_half_the_memory():
