@@ -19,7 +19,7 @@ def build_fcn_basic_no_dimension_reduction(
     """Builds `build_fcn_basic` without the reduction to one map a class: classes are scored at the end.
 
     Table 1's "FCN-Basic-NoDimReduction". Encoder and scores of 0.613 million parameters and four kernels of
-    8 * 8 * 64 * 64 make 1.661 million. The paper says 1.625, which is their sum where each of the five is rounded to a
+    8 * 8 * 64 * 64 make 1.66 million. The paper says 1.625, which is their sum where each of the five is rounded to a
     fortieth of a million first, as its other figures are.
 
     Args:

@@ -19,7 +19,8 @@ def build_segnet_basic(
     """Builds SegNet-Basic: four encoders, and four decoders that unpool and convolve.
 
     Table 1's "SegNet-Basic", 1.425 million parameters. The paper says "no biases": the 1x1 scoring of the classes,
-    which it does not describe, has them here, as nothing normalises it.
+    which it does not describe, has them here, as nothing normalises it. The authors' Caffe files differ from the paper
+    (biases, and a response normalisation across channels in place of local contrast); this is the paper's.
 
     Args:
         num_classes: classes to tell apart, background included, void not.
