@@ -3,7 +3,7 @@
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,6 +35,7 @@ def build_application(
     freeze: Freeze,
     preprocessing: Preprocessing,
     first_layer: str | None = None,
+    map_layers: Sequence[str] | None = None,
     **options: Any,
 ) -> Encoder:
     """Builds an encoder from a network of keras.applications.
@@ -47,6 +48,7 @@ def build_application(
         freeze: what training leaves as it is.
         preprocessing: how the images are scaled for the network.
         first_layer: where the network begins after a pre-processing of its own, which is left out.
+        map_layers: whose outputs the maps are, one for each stride from 2 on; by default the last before each halving.
         **options: further arguments of `application`.
 
     Raises:
@@ -69,7 +71,10 @@ def build_application(
         x = layers.Concatenate(dtype="float32", name="grey_to_rgb")([x, x, x])
     copy = copy_network(body, images, preprocess(x, preprocessing))
     copy.set_weights(body.get_weights())
-    maps = maps_by_stride(copy)
+    if map_layers is None:
+        maps = maps_by_stride(copy)
+    else:
+        maps = {2**place: copy.get_layer(layer).output for place, layer in enumerate(map_layers, 1)}
     model = keras.Model(images, list(maps.values()), name=name)
     encoder = Encoder(model, tuple(maps), tuple(each.shape[-1] for each in maps.values()))
     if weights is not None and Path(weights).suffix == ".keras":
