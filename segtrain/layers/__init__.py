@@ -1,9 +1,19 @@
 """Keras layers. Importing this package registers them, so that `keras.saving.load_model` finds them."""
 
+from segtrain.layers.bilinear_initializer import BilinearInitializer
+from segtrain.layers.bilinear_upsampling import BilinearUpSampling2D
 from segtrain.layers.crop_to_reference import CropToReference2D
 from segtrain.layers.fused_batch_normalization import FusedBatchNormalization
 from segtrain.layers.max_pool_with_indices import MaxPoolWithIndices2D
 from segtrain.layers.max_unpool import MaxUnpool2D
 from segtrain.layers.pad_to_multiple import PadToMultiple2D
 
-__all__ = ["CropToReference2D", "FusedBatchNormalization", "MaxPoolWithIndices2D", "MaxUnpool2D", "PadToMultiple2D"]
+__all__ = [
+    "BilinearInitializer",
+    "BilinearUpSampling2D",
+    "CropToReference2D",
+    "FusedBatchNormalization",
+    "MaxPoolWithIndices2D",
+    "MaxUnpool2D",
+    "PadToMultiple2D",
+]

@@ -1,31 +1,13 @@
 """What the three fully convolutional networks share: scores of some poolings, added up from coarse to fine."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import layers
 
-from segtrain.layers import CropToReference2D
+from segtrain.layers import BilinearInitializer, CropToReference2D
 from segtrain.models.encoders.encoder import Encoder
-
-
-@keras.saving.register_keras_serializable("segtrain")
-class BilinearInitializer(keras.initializers.Initializer):
-    """Has a transposed convolution begin as bilinear interpolation of each channel by itself.
-
-    For kernels `(size, size, classes, classes)`. See Long, Shelhamer, Darrell 2015, section 3.3,
-    https://arxiv.org/abs/1411.4038.
-    """
-
-    def __call__(self, shape, dtype=None):
-        size, _, outputs, inputs = shape
-        centre = (size - 1) / 2
-        ramp = 1 - np.abs(np.arange(size) - centre) / math.ceil(size / 2)
-        kernel = np.outer(ramp, ramp)[:, :, None, None] * np.eye(outputs, inputs)
-        return keras.ops.convert_to_tensor(kernel, dtype=dtype or "float32")
 
 
 def build_fcn(

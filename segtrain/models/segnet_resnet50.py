@@ -9,7 +9,7 @@ from keras import layers
 
 from segtrain.layers import FusedBatchNormalization
 from segtrain.models.encoders.encoder import Encoder
-from segtrain.models.unet_decoder import logits_of_image
+from segtrain.models.logits_of_image import logits_of_image
 
 WIDTHS = (512, 256, 128, 64)
 

@@ -11,8 +11,8 @@ from keras import layers
 from segtrain.layers import MaxPoolWithIndices2D, MaxUnpool2D
 from segtrain.models.encoders.applications import step_of
 from segtrain.models.encoders.encoder import Encoder
+from segtrain.models.logits_of_image import logits_of_image
 from segtrain.models.segnet_resnet50 import decode
-from segtrain.models.unet_decoder import logits_of_image
 
 # An unpooling puts values back to the channels they were pooled from: 512, 256 and, of the stem, 64.
 WIDTHS = (512, 256, 64, 64)

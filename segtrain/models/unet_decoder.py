@@ -1,13 +1,13 @@
-"""The U-Net decoder, on any encoder, and how logits of half the size become logits of the image."""
+"""The U-Net decoder, on any encoder."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 from keras import layers
 
-from segtrain.layers import CropToReference2D, FusedBatchNormalization
+from segtrain.layers import FusedBatchNormalization
 from segtrain.models.encoders.encoder import Encoder
+from segtrain.models.logits_of_image import logits_of_image
 
 
 def build_unet_with(
@@ -53,20 +53,3 @@ def build_unet_with(
             x = FusedBatchNormalization(momentum=batch_norm_momentum, name=f"decoder{stage}_norm{number}")(x)
     x = layers.Conv2D(num_classes, 3, padding="same", dtype="float32", name="classes")(x)
     return keras.Model(images, logits_of_image(x, images, times=encoder.strides[0]), name=name)
-
-
-def logits_of_image(logits: Any, images: Any, *, times: int) -> Any:
-    """Brings logits to the size of the image: `times` as large by bilinear interpolation, and cut.
-
-    All of it in float32 whatever the precision of the network: the softmax of a half-precision logit is too coarse.
-
-    Args:
-        logits: float32 `(batch, height', width', classes)`.
-        images: `(batch, height, width, channels)`, not larger than `times` the logits.
-        times: how often as large.
-
-    Returns:
-        Float32 `(batch, height, width, classes)`.
-    """
-    logits = layers.UpSampling2D(times, interpolation="bilinear", dtype="float32", name="enlarge")(logits)
-    return CropToReference2D(dtype="float32", name="logits")(logits, images)

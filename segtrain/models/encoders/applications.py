@@ -105,14 +105,7 @@ def maps_by_stride(model: keras.Model) -> dict[int, Any]:
 
     Found by the strides of layers, since some families number their layers on from model to model.
     """
-    strides = {id(model.inputs[0]): 1}
-    maps = {}
-    for operation in model.operations:
-        inputs = keras.tree.flatten(operation.input)
-        before = max((strides[id(each)] for each in inputs), default=1)
-        after = before * step_of(operation)
-        for output in keras.tree.flatten(operation.output):
-            strides[id(output)] = after
+    strides, maps = strides_of(model), {}
     made_by = {id(operation.output): (number, operation) for number, operation in enumerate(model.operations)}
     halved = [operation for operation in model.operations if step_of(operation) > 1]
     for source in [*(operation.input for operation in halved), model.outputs[0]]:
@@ -124,6 +117,16 @@ def maps_by_stride(model: keras.Model) -> dict[int, Any]:
         if stride > 1 and (stride not in maps or number > maps[stride][0]):
             maps[stride] = number, source
     return {stride: maps[stride][1] for stride in sorted(maps)}
+
+
+def strides_of(model: keras.Model) -> dict[int, int]:
+    """Returns how many pixels of the image a pixel of each tensor stands for, by the tensor's id."""
+    strides = {id(model.inputs[0]): 1}
+    for operation in model.operations:
+        before = max((strides[id(each)] for each in keras.tree.flatten(operation.input)), default=1)
+        for output in keras.tree.flatten(operation.output):
+            strides[id(output)] = before * step_of(operation)
+    return strides
 
 
 def step_of(operation: Any) -> int:
