@@ -55,7 +55,7 @@ CONFIG_NAMES = {verb: verb for verb in SCHEMAS} | {"train": "config"}
 # grammar knows `,`, `=` and brackets.
 PATH_KEYS = re.compile(
     r"\+{0,2}(run|input|output|hydra\.run\.dir|hydra\.sweep\.dir"
-    r"|[\w.]+\.(root|path|archive|\w+_folder|(\w+_)?(images|masks|annotations)|(train|val)_split))$"
+    r"|model\.encoder\.weights|[\w.]+\.(root|path|archive|\w+_folder|(\w+_)?(images|masks|annotations)|(train|val)_split))$"
 )
 # What is typed after a verb is a setting if it looks like this, and else the path of a run, which may hold a "=" too.
 SETTING = re.compile(r"[+~]*(hydra/)?[A-Za-z_][\w.@]*=")

@@ -160,11 +160,14 @@ def read_settings_of_run(path: Path) -> TrainSettings:
 
 
 def with_absolute_paths(config: DictConfig) -> DictConfig:
-    """Resolves interpolations, and a dataset's relative paths, so that the config runs from any folder."""
+    """Resolves interpolations, and relative paths of dataset and weights, so that the config runs from any folder."""
     resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
     for key in ("root", "archive", "manual_folder", "mask_folder"):
         if isinstance(resolved.dataset.get(key), str):
             resolved.dataset[key] = str(Path(resolved.dataset[key]).expanduser().resolve())
+    weights = OmegaConf.select(resolved, "model.encoder.weights")
+    if isinstance(weights, str) and weights != "imagenet":
+        resolved.model.encoder.weights = str(Path(weights).expanduser().resolve())
     return resolved
 
 
@@ -224,13 +227,17 @@ def _check_option(where: str, option: Any, given: set[str]) -> None:
         # Of a library's, the name is what to look up in its manual.
         owner = "here" if option["_target_"].startswith("segtrain.") else f"of {option['_target_']}"
         _refuse_unknown(arguments, settable, prefix=f"{where}.", owner=owner)
-    _check_arguments(where, arguments, signature)
+    _check_arguments(where, arguments, signature, given)
 
 
-def _check_arguments(where: str, arguments: Mapping[str, Any], signature: Signature) -> None:
+def _check_arguments(where: str, arguments: Mapping[str, Any], signature: Signature, given: set[str]) -> None:
     for key, value in arguments.items():
         expected = signature.parameters[key].type if key in signature.parameters else Any
         _check_value(f"{where}.{key}", value, expected)
+        if isinstance(value, Mapping) and "_target_" in value:
+            # What is told to the outer builder, it tells to this one: a model its encoder's channels, say.
+            _check_option(f"{where}.{key}", value, given)
+            continue
         # A parameter that is a mapping takes further options by names of the user's choice.
         takes_options = get_origin(expected) is Mapping
         named = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()

@@ -7,7 +7,7 @@ from segtrain.layers.fused_batch_normalization import FusedBatchNormalization
 from segtrain.layers.local_contrast_normalization import LocalContrastNormalization
 from segtrain.layers.max_pool_with_indices import MaxPoolWithIndices2D
 from segtrain.layers.max_unpool import MaxUnpool2D
-from segtrain.layers.pad_to_sizes import PadToSizes2D
+from segtrain.layers.pad_to_multiple import PadToMultiple2D
 
 __all__ = [
     "BilinearKernel",
@@ -17,5 +17,5 @@ __all__ = [
     "LocalContrastNormalization",
     "MaxPoolWithIndices2D",
     "MaxUnpool2D",
-    "PadToSizes2D",
+    "PadToMultiple2D",
 ]

@@ -6,7 +6,7 @@ import keras
 from annotated_types import Ge, Gt, Lt
 from keras import layers
 
-from segtrain.layers import CropToReference2D, FusedBatchNormalization, PadToSizes2D
+from segtrain.layers import CropToReference2D, FusedBatchNormalization, PadToMultiple2D
 
 
 def build_unet(
@@ -21,7 +21,7 @@ def build_unet(
 
     An unpadded 3x3 convolution takes a pixel from each side and an unpadded transposed one gives it back, so for
     images of 128 pixels the maps are 128, 124, 60, 26, 11, 26, 60, 124 and 128 pixels wide. Sizes that do not come out
-    even are padded with black below and on the right, to a multiple of 8 of at least 48, and the logits cropped.
+    even are padded below and on the right by repeating the border, to a multiple of 8 from 48 on; logits are cropped.
     5,460,163 parameters with 3 classes and 3 channels. After Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597.
 
     Args:
@@ -62,7 +62,7 @@ def build_unet(
     f = width
     images = keras.Input((None, None, channels), name="image")
     x = layers.Rescaling(1 / 255, name="rescale")(images)
-    x = PadToSizes2D(multiple=8, smallest=48, name="pad")(x)
+    x = PadToMultiple2D(8, smallest=48, name="pad")(x)
 
     # The middle stages have one padded convolution: that is what makes the sizes fit.
     skip1 = down(x, f, ("valid", "valid"), "encoder1")

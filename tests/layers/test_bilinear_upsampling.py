@@ -1,5 +1,6 @@
-"""Bilinear enlargement, for sizes that are known only when called too."""
+"""Bilinear enlarging at sizes that are not known beforehand."""
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -8,33 +9,21 @@ import tensorflow as tf
 from segtrain.layers import BilinearUpSampling2D
 
 
-def noise(*shape):
-    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
-
-
 @pytest.mark.parametrize("unknown_sizes", [False, True])
-@pytest.mark.parametrize("factor", [1, 2, 3, 16])
-def test_is_tensorflows_resize(factor, unknown_sizes):
-    images = noise(2, 4, 5, 3)
-    layer = enlarge = BilinearUpSampling2D(factor)
+@pytest.mark.parametrize("times", [2, 4])
+def test_equals_opencvs_resizing(times, unknown_sizes):
+    images = np.random.default_rng(0).normal(size=(2, 5, 7, 3)).astype(np.float32)
+    enlarge = BilinearUpSampling2D(times)
     if unknown_sizes:
-        enlarge = tf.function(layer, input_signature=[tf.TensorSpec((None, None, None, 3))])
-    expected = tf.image.resize(images, (4 * factor, 5 * factor), method="bilinear")
-    np.testing.assert_allclose(enlarge(images).numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
+        enlarge = tf.function(enlarge, input_signature=[tf.TensorSpec((None, None, None, 3))])
+    expected = [cv2.resize(image, (7 * times, 5 * times), interpolation=cv2.INTER_LINEAR) for image in images]
+    np.testing.assert_allclose(enlarge(images).numpy(), expected, atol=1e-5)
 
 
-def test_is_keras_layer_where_that_works():
-    images = noise(1, 3, 7, 2)
-    expected = keras.layers.UpSampling2D(4, interpolation="bilinear")(images)
-    np.testing.assert_allclose(BilinearUpSampling2D(4)(images), expected, rtol=1e-5, atol=1e-6)
+def test_keeps_the_dtype():
+    enlarged = BilinearUpSampling2D(2, dtype="bfloat16")(tf.ones((1, 2, 2, 1), tf.bfloat16))
+    assert enlarged.dtype == tf.bfloat16
 
 
-def test_a_single_pixel_becomes_a_square():
-    square = BilinearUpSampling2D(3)(np.full((1, 1, 1, 1), 2.5, np.float32))
-    np.testing.assert_array_equal(square, np.full((1, 3, 3, 1), 2.5))
-
-
-@pytest.mark.parametrize("size", [(5, 7), (None, None), (None, 7)])
-def test_shape_is_known_before_the_call(size):
-    enlarged = BilinearUpSampling2D(2)(keras.Input((*size, 3), dtype="float16"))
-    assert enlarged.shape == (None, *(each and 2 * each for each in size), 3)
+def test_shape_is_known_before_the_call():
+    assert BilinearUpSampling2D(4)(keras.Input((5, None, 2))).shape == (None, 20, None, 2)

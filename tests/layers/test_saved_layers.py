@@ -14,7 +14,7 @@ from segtrain.layers import (
     LocalContrastNormalization,
     MaxPoolWithIndices2D,
     MaxUnpool2D,
-    PadToSizes2D,
+    PadToMultiple2D,
 )
 
 LOAD_AND_CALL = """
@@ -54,13 +54,13 @@ def test_model_loads_in_a_fresh_process_with_safe_mode(model, tmp_path):
 @pytest.mark.parametrize(
     ("layer_class", "arguments"),
     [
-        (BilinearUpSampling2D, {"factor": 3}),
+        (BilinearUpSampling2D, {"times": 3}),
         (CropToReference2D, {}),
         (FusedBatchNormalization, {}),
         (LocalContrastNormalization, {"epsilon": 0.5}),
         (MaxPoolWithIndices2D, {}),
         (MaxUnpool2D, {}),
-        (PadToSizes2D, {"multiple": 3, "smallest": 6}),
+        (PadToMultiple2D, {"multiple": 3, "smallest": 6}),
     ],
 )
 def test_layer_comes_back_from_its_config(layer_class, arguments):
