@@ -250,6 +250,10 @@ def _worded(error: Exception, verb: str, overrides: list[str]) -> str:
     if wrong_group:
         known = [field.name for field in fields(SCHEMAS[verb])]
         key = wrong_group[1]
+        if key == "model/encoder":
+            models = (path for path in (config_folder() / "model").glob("*.yaml") if "- encoder:" in path.read_text())
+            typed = next(each for each in overrides if key in each)
+            return f"{typed}: this model has no encoder. Models with one: {', '.join(sorted(p.stem for p in models))}."
         return f"{key}: there is no such setting.{suggest(key, known)} Settings: {', '.join(known)}."
     if "Config group override must be a string" in str(error):
         return f"{_groups_without_option(overrides)}: has to name an option, such as model=segnet."

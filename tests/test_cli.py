@@ -117,6 +117,21 @@ def value_for_hydra(argument: str) -> tuple[str, object]:
     [
         # Options of a group.
         ("model=segnt", "model=segnt: there is no such option. Did you mean 'segnet'? Options: "),
+        (
+            "model=fcn8s model/encoder=vg16",
+            "model/encoder=vg16: there is no such option. Did you mean 'vgg16'? Options: ",
+        ),
+        (
+            "model=segnet model/encoder=vgg16",
+            "model/encoder=vgg16: this model has no encoder. Models with one: deep",
+        ),
+        (
+            "model=fcn8s model.encoder.freze=all",
+            "model.encoder.freze: there is no such setting. Did you mean 'freeze'",
+        ),
+        ("model=fcn8s model.encoder.freeze=6", "model.encoder.freeze=6: has to be"),
+        ("model=fcn8s model.encoder.freeze=some", "model.encoder.freeze=some: has to be"),
+        ("model=fcn8s +model.encoder.channels=3", "model.encoder.channels: is set by the run itself"),
         ("optimizer=sdg", "optimizer=sdg: there is no such option. Did you mean 'sgd'?"),
         ("size=tny", "Did you mean 'tiny'?"),
         ("experiment=nope", "experiment=nope: there is no such option."),
@@ -392,6 +407,7 @@ def test_a_path_arrives_as_typed(segtrain, asked, path):
         "dataset.mask_folder",
         "dataset.train_annotations",
         "dataset.train_split",
+        "model.encoder.weights",
     ],
 )
 @pytest.mark.parametrize("prefix", ["", "+", "++"])
