@@ -34,6 +34,7 @@ from segtrain.settings import (
     ConfigError,
     EvaluateSettings,
     PredictSettings,
+    SummarySettings,
     TrainSettings,
     read_settings,
     suggest,
@@ -45,6 +46,7 @@ SCHEMAS = {
     "predict": PredictSettings,
     "compare": CompareSettings,
     "inspect": TrainSettings,
+    "summary": SummarySettings,
     "benchmark": BenchmarkSettings,
 }
 CONFIG_NAMES = {verb: verb for verb in SCHEMAS} | {"train": "config"}
@@ -52,7 +54,7 @@ CONFIG_NAMES = {verb: verb for verb in SCHEMAS} | {"train": "config"}
 # grammar knows `,`, `=` and brackets.
 PATH_KEYS = re.compile(
     r"\+{0,2}(run|input|output|hydra\.run\.dir|hydra\.sweep\.dir"
-    r"|[\w.]+\.(root|path|archive|\w+_folder|(\w+_)?(images|masks|annotations)|(train|val)_split))$"
+    r"|model\.encoder\.weights|[\w.]+\.(root|path|archive|\w+_folder|(\w+_)?(images|masks|annotations)|(train|val)_split))$"
 )
 # `input=[a.jpg,my photo.jpg,"b,c.jpg"]` is a list of paths; a glob has brackets that hold others, or ends after them.
 QUOTES = "'\""
@@ -258,6 +260,10 @@ def _worded(error: Exception, verb: str, overrides: list[str]) -> str:
     if wrong_group:
         known = [field.name for field in fields(SCHEMAS[verb])]
         key = wrong_group[1]
+        if key == "model/encoder":
+            models = (path for path in (config_folder() / "model").glob("*.yaml") if "- encoder:" in path.read_text())
+            typed = next(each for each in overrides if key in each)
+            return f"{typed}: this model has no encoder. Models with one: {', '.join(sorted(p.stem for p in models))}."
         return f"{key}: there is no such setting.{suggest(key, known)} Settings: {', '.join(known)}."
     if "Config group override must be a string" in str(error):
         return f"{_groups_without_option(overrides)}: has to name an option, such as model=segnet."

@@ -62,6 +62,10 @@ class RunFolder:
         return self.path / "inspect.html"
 
     @property
+    def summary(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.csv"
 
@@ -112,6 +116,10 @@ class RunFolder:
     def write_inspection(self, inspection: dict[str, Any]) -> None:
         """Writes inspect.json; what is not a number becomes null."""
         _write_json(self.inspection, inspection)
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """Writes summary.json; what is not a number becomes null."""
+        _write_json(self.summary, summary)
 
     def read_results(self) -> dict[str, Any]:
         """Returns results.json.

@@ -4,12 +4,13 @@ Settings of a whole run have the dataclasses below. An option of a group (`conf/
 it lists what may be set, and the signature of its `_target_` says which values are right.
 """
 
+import copy
 import difflib
 import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -46,7 +47,7 @@ class ConfigError(ValueError):
     """A config that cannot be run; the message says where, what was received and what would work."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainSettings:
     """A run. See conf/config.yaml."""
 
@@ -63,7 +64,8 @@ class TrainSettings:
     epochs: Annotated[int, Ge(1)]
     seed: Annotated[int, Ge(0), Le(2**32 - 1)]
     max_samples: Annotated[int, Ge(2)] | None
-    metric_convention: MetricConvention
+    metric_convention: MetricConvention = "segtrain"
+    stand_in: Option | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class CompareSettings:
     run: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BenchmarkSettings(TrainSettings):
     """What to time. See conf/benchmark.yaml."""
 
@@ -115,6 +117,14 @@ class BenchmarkSettings(TrainSettings):
     measure: Annotated[
         list[Literal["run", "xla", "pooling_pair", "networks", "pipelines", "disk_cache", "start_up"]], Len(1)
     ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummarySettings(TrainSettings):
+    """A network to sum up, of which no data is read: the dataset's files need not be named. See conf/summary.yaml."""
+
+    num_classes: Annotated[int, Ge(2), Le(255)] | None
+    channels: Annotated[int, Ge(1)]
 
 
 Settings = TrainSettings | EvaluateSettings | PredictSettings | CompareSettings
@@ -131,6 +141,8 @@ def read_settings(config: DictConfig, schema: type) -> Any:
     try:
         if "image_size" in config and config.image_size is None:
             _refuse_references_to_image_size(config)
+        if schema is SummarySettings:
+            config = _without_missing_files(config)
         _require_all(config, types)
         values = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
@@ -153,6 +165,8 @@ def read_settings(config: DictConfig, schema: type) -> Any:
 def read_settings_of_run(path: Path) -> TrainSettings:
     """Returns the settings that a run left as `path`, checked as those of a new run are.
 
+    A setting that has a default may be missing: the run may be older than the setting.
+
     Raises:
         ValueError: it cannot be read, or is no config of a run.
     """
@@ -160,19 +174,21 @@ def read_settings_of_run(path: Path) -> TrainSettings:
         config = OmegaConf.load(path)
         if not isinstance(config, DictConfig):
             raise ValueError("it holds no settings")
-        if "metric_convention" not in config:
-            config.metric_convention = "segtrain"  # a run older than the setting was scored so
-        return read_settings(config, TrainSettings)
+        newer = {field.name: field.default for field in fields(TrainSettings) if field.default is not MISSING}
+        return read_settings(OmegaConf.merge(newer, config), TrainSettings)
     except (ValueError, OSError, yaml.YAMLError) as error:
         raise ValueError(f"{path} is not the config of a run: {str(error).splitlines()[0]}") from error
 
 
 def with_absolute_paths(config: DictConfig) -> DictConfig:
-    """Resolves interpolations, and a dataset's relative paths, so that the config runs from any folder."""
+    """Resolves interpolations, and relative paths of dataset and weights, so that the config runs from any folder."""
     resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
     for key in ("root", "archive", "manual_folder", "mask_folder"):
         if isinstance(resolved.dataset.get(key), str):
             resolved.dataset[key] = str(Path(resolved.dataset[key]).expanduser().resolve())
+    weights = OmegaConf.select(resolved, "model.encoder.weights")
+    if isinstance(weights, str) and weights != "imagenet":
+        resolved.model.encoder.weights = str(Path(weights).expanduser().resolve())
     return resolved
 
 
@@ -192,6 +208,15 @@ def _require_all(config: DictConfig, keys: Iterable[str]) -> None:
     missing = OmegaConf.missing_keys(config)
     for name in (name for key in keys for name in sorted(missing) if name.partition(".")[0] == key):
         raise ConfigError(f"{name} is required{_purpose(config, name)}. Type {name}=VALUE.")
+
+
+def _without_missing_files(config: DictConfig) -> DictConfig:
+    """Returns the config without the dataset's settings that have no default: where its files are."""
+    config = copy.deepcopy(config)
+    OmegaConf.set_struct(config, False)
+    for key in [key for key in config.get("dataset") or () if OmegaConf.is_missing(config.dataset, key)]:
+        del config.dataset[key]
+    return config
 
 
 def _purpose(config: DictConfig, key: str) -> str:
@@ -223,13 +248,17 @@ def _check_option(where: str, option: Any, given: set[str]) -> None:
         # Of a library's, the name is what to look up in its manual.
         owner = "here" if option["_target_"].startswith("segtrain.") else f"of {option['_target_']}"
         _refuse_unknown(arguments, settable, prefix=f"{where}.", owner=owner)
-    _check_arguments(where, arguments, signature)
+    _check_arguments(where, arguments, signature, given)
 
 
-def _check_arguments(where: str, arguments: Mapping[str, Any], signature: Signature) -> None:
+def _check_arguments(where: str, arguments: Mapping[str, Any], signature: Signature, given: set[str]) -> None:
     for key, value in arguments.items():
         expected = signature.parameters[key].type if key in signature.parameters else Any
         _check_value(f"{where}.{key}", value, expected)
+        if isinstance(value, Mapping) and "_target_" in value:
+            # What is told to the outer builder, it tells to this one: a model its encoder's channels, say.
+            _check_option(f"{where}.{key}", value, given)
+            continue
         # A parameter that is a mapping takes further options by names of the user's choice.
         takes_options = get_origin(expected) is Mapping
         named = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()

@@ -116,7 +116,22 @@ def value_for_hydra(argument: str) -> tuple[str, object]:
     ("line", "words"),
     [
         # Options of a group.
-        ("model=segnt", "model=segnt: there is no such option. Did you mean 'segnet'? Options: encoder_decoder, "),
+        ("model=segnt", "model=segnt: there is no such option. Did you mean 'segnet'? Options: "),
+        (
+            "model=fcn8s model/encoder=vg16",
+            "model/encoder=vg16: there is no such option. Did you mean 'vgg16'? Options: ",
+        ),
+        (
+            "model=segnet model/encoder=vgg16",
+            "model/encoder=vgg16: this model has no encoder. Models with one: deep",
+        ),
+        (
+            "model=fcn8s model.encoder.freze=all",
+            "model.encoder.freze: there is no such setting. Did you mean 'freeze'",
+        ),
+        ("model=fcn8s model.encoder.freeze=6", "model.encoder.freeze=6: has to be"),
+        ("model=fcn8s model.encoder.freeze=some", "model.encoder.freeze=some: has to be"),
+        ("model=fcn8s +model.encoder.channels=3", "model.encoder.channels: is set by the run itself"),
         ("optimizer=sdg", "optimizer=sdg: there is no such option. Did you mean 'sgd'?"),
         ("size=tny", "Did you mean 'tiny'?"),
         ("experiment=nope", "experiment=nope: there is no such option."),
@@ -165,6 +180,9 @@ def value_for_hydra(argument: str) -> tuple[str, object]:
         ("frobnicate", "frobnicate: there is no such verb. Verbs: train, evaluate, predict, compare, inspect, "),
         ("evaluat outputs/x", "evaluat: there is no such verb. Did you mean 'evaluate'?"),
         ("evaluate", "run is required."),
+        ("summary outputs/x", "outputs/x: summary takes settings (key=value), no run."),
+        ("summary num_classes=1", "num_classes=1: has to be greater than or equal to 2."),
+        ("summary dataset=camvid dataset.cache=ram", "dataset.cache=ram: has to be auto, memory, disk or none."),
         ("benchmark outputs/x", "outputs/x: benchmark takes settings (key=value), no run."),
         ("inspect outputs/x", "outputs/x: inspect takes settings (key=value), no run. Type segtrain inspect --help."),
         ("inspect dataset=folder", "dataset.root is required: the folder."),
@@ -269,6 +287,11 @@ def test_a_folder_without_permission_is_told_at_once(segtrain, asked, tmp_path):
             "inspect dataset=folder dataset.root=my,data augmentation=photometric image_size=[96,128]",
             "inspect",
             {"dataset.root": "my,data", "augmentation.reads": "native", "image_size": [96, 128]},
+        ),
+        (
+            "summary dataset=camvid num_classes=11",
+            "summary",
+            {"num_classes": 11, "channels": 3, "image_size": [360, 480]},
         ),
         ("benchmark", "benchmark", {"rounds": 7, "image_size": [32, 32]}),
         ("benchmark rounds=1 measure=[run] size=tiny", "benchmark", {"rounds": 1, "measure": ["run"], "batch_size": 4}),
@@ -418,6 +441,7 @@ def test_a_path_arrives_as_typed(segtrain, asked, path):
         "dataset.mask_folder",
         "dataset.train_annotations",
         "dataset.train_split",
+        "model.encoder.weights",
     ],
 )
 @pytest.mark.parametrize("prefix", ["", "+", "++"])
@@ -445,7 +469,7 @@ def test_what_is_no_path_is_left_alone(argument):
     assert given_to_hydra(argument) == [argument]
 
 
-@pytest.mark.parametrize("verb", ["inspect", "benchmark"])
+@pytest.mark.parametrize("verb", ["inspect", "summary", "benchmark"])
 def test_a_setting_is_taken_away_after_a_verb_that_takes_no_run(verb):
     assert given_to_hydra(verb, "~callbacks.plots") == ["~callbacks.plots"]
 
@@ -737,7 +761,8 @@ def test_completion_begins_with_verbs_and_settings(segtrain, monkeypatch):
     monkeypatch.setenv("COMP_LINE", "segtrain ")
     monkeypatch.setenv("COMP_POINT", "9")
     offered = set(segtrain("-sc", "query=bash").output.split())
-    assert offered >= {*cli.SCHEMAS, "model=", "dataset=", "epochs=", "seed="}
+    # A group that has a group in it is offered bare, since either may follow: `=` or `/`.
+    assert offered >= {*cli.SCHEMAS, "model", "dataset=", "epochs=", "seed="}
 
 
 BASH = """

@@ -23,19 +23,33 @@ FEWEST = {
     "augmentation": 4,
     "callbacks": 9,
     "dataset": 3,
+    "experiment": 5,
     "hydra/help": 1,
     "hydra/job_logging": 1,
     "loss": 1,
-    "model": 4,
+    "model": 12,
+    "model/encoder": 11,
     "optimizer": 3,
     "schedule": 3,
     "size": 2,
     "trainer": 1,
 }
+
+
+def group_of(name: str) -> str:
+    return "" if name == "." else name
+
+
 FILES = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.yaml"))
-OPTIONS = [(path.parent.as_posix(), path.name) for path in FILES if path.parts[0] != "hydra" and len(path.parts) > 1]
+# Taken by what an experiment says, never by name.
+NO_GROUPS = ("", "hydra/help", "hydra/job_logging", "size/of_experiment")
+OPTIONS = [(path.parent.as_posix(), path.name) for path in FILES if group_of(path.parent.as_posix()) not in NO_GROUPS]
 # What an option cannot do without.
 COMPANIONS = {("callbacks", "reduce_on_plateau"): ["schedule=constant"]}
+# An encoder is part of a model that reads one.
+COMPANIONS |= {
+    ("model/encoder", path.stem): ["model=unet_on_encoder"] for path in (CONF / "model" / "encoder").glob("*.yaml")
+}
 # Options that call none of our builders.
 WITHOUT_BUILDER = {
     ("size", "full"),
@@ -60,13 +74,14 @@ def compose():
         yield compose
 
 
-def group_of(name: str) -> str:
-    return "" if name == "." else name
+def dotted(group: str) -> str:
+    """Returns where in the config a group's option stands."""
+    return group.replace("/", ".")
 
 
 def own_calls(config: DictConfig, group: str) -> dict[str, DictConfig]:
     """Returns the calls of our own builders in a group's part of the config, by where they stand."""
-    parts = config[group].items() if group == "callbacks" else [(group, config.get(group))]
+    parts = config[group].items() if group == "callbacks" else [(group, OmegaConf.select(config, dotted(group)))]
     return {key: part for key, part in parts if part and str(part.get("_target_")).startswith("segtrain.")}
 
 
@@ -74,7 +89,9 @@ def builder(call: DictConfig, group: str) -> dict[str, inspect.Parameter]:
     """Returns the parameters of a call's target that are for the config to set, by name."""
     module_name, _, name = call["_target_"].rpartition(".")
     parameters = inspect.signature(getattr(importlib.import_module(module_name), name)).parameters
-    return {name: parameter for name, parameter in parameters.items() if name not in GIVEN_BY_RUN[group]}
+    return {
+        name: parameter for name, parameter in parameters.items() if name not in GIVEN_BY_RUN[group.partition("/")[0]]
+    }
 
 
 def plain(value):
@@ -105,15 +122,18 @@ def test_an_option_composes_into_valid_settings(compose, group, option):
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_an_option_lists_what_its_builder_takes(compose, group, option):
-    calls = own_calls(compose(f"{group}={option}"), group)
-    assert bool(calls) != ((group, option) in WITHOUT_BUILDER)
+    calls = own_calls(compose(f"{group}={option}", *COMPANIONS.get((group, option), [])), group)
+    assert bool(calls) != (group == "experiment" or (group, option) in WITHOUT_BUILDER)
     for call in calls.values():
-        assert set(call) - {"_target_"} == set(builder(call, group))
+        assert set(call) - {"_target_", "_partial_"} == set(builder(call, group))
 
 
-@pytest.mark.parametrize(("group", "option"), [pair for pair in OPTIONS if pair[0] != "augmentation"])
+@pytest.mark.parametrize(
+    ("group", "option"), [pair for pair in OPTIONS if pair[0] not in ("augmentation", "experiment")]
+)
 def test_an_option_has_its_builders_defaults(compose, group, option):
-    for call in own_calls(compose(f"{group}={option}"), group).values():
+    config = compose(f"{group}={option}", *COMPANIONS.get((group, option), []))
+    for call in own_calls(config, group).values():
         defaults = {name: p.default for name, p in builder(call, group).items() if p.default is not p.empty}
         assert {name: plain(call[name]) for name in defaults} == {name: plain(d) for name, d in defaults.items()}
 
@@ -157,5 +177,5 @@ def test_twins_have_equal_settings(suffix):
 def test_a_verbs_config_has_its_settings(verb):
     config = hydra.compose(verb)
     assert set(config) == set(SCHEMAS[verb].__dataclass_fields__)
-    if verb not in ("inspect", "benchmark"):  # which need no run that is finished
+    if verb not in ("inspect", "summary", "benchmark"):  # which need no run that is finished
         assert OmegaConf.is_missing(config, "run")

@@ -15,6 +15,7 @@ from segtrain.settings import (
     PredictSettings,
     TrainSettings,
     read_settings,
+    read_settings_of_run,
     suggest,
 )
 
@@ -231,7 +232,7 @@ def test_what_is_wrong_is_told(refusal, key, value, words):
 def test_settings_are_listed_in_the_builders_order(refusal):
     """And so the same way each time."""
     message = refusal({"model.widht": 4})
-    assert message.endswith("Settings here: width, dropout, batch_norm_momentum, upsampling.")
+    assert message.endswith("Settings here: width, dropout, batch_norm_momentum, upsampling, wide_third_decoder.")
 
 
 @pytest.mark.parametrize("key", [field.name for field in fields(TrainSettings)])
@@ -240,6 +241,19 @@ def test_nothing_may_be_left_out(composed, key):
     del config[key]
     with pytest.raises(ConfigError, match=f"^{key} is required"):
         read_settings(config, TrainSettings)
+
+
+def test_a_run_may_be_older_than_a_setting_with_a_default(composed, tmp_path):
+    config = copy.deepcopy(composed["config"])
+    del config["stand_in"]
+    OmegaConf.save(config, tmp_path / "config.yaml")
+    settings = read_settings_of_run(tmp_path / "config.yaml")
+    assert settings.stand_in is None
+    assert settings.epochs == composed["config"].epochs
+    del config["epochs"]
+    OmegaConf.save(config, tmp_path / "config.yaml")
+    with pytest.raises(ValueError, match="epochs is required"):
+        read_settings_of_run(tmp_path / "config.yaml")
 
 
 @pytest.mark.parametrize("key", ["model", "dataset", "callbacks", "loss", "trainer"])

@@ -5,17 +5,15 @@ from typing import Annotated
 
 import cv2
 import numpy as np
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from segtrain.datasets.dataset import CacheChoice, ResizeChoice, SegmentationDataset
+from segtrain.datasets.palette import voc_palette
 
 CLASS_NAMES = ("ground", "disc", "ring", "triangle", "cross")
 GROUND, DISC, RING, TRIANGLE, CROSS = range(5)
 VOID = 255
 PALETTE = ((38, 50, 56), (239, 83, 80), (255, 202, 40), (66, 165, 245), (102, 187, 106))
-# Each class has two opposite hues (in turns of the colour circle), so no straight cut through RGB tells one from the
-# rest, and the ground may have any of them, paler.
-HUES = {DISC: (0.0, 0.5), RING: (0.125, 0.625), TRIANGLE: (0.25, 0.75), CROSS: (0.375, 0.875)}
 # Validation images come from a stream of their own, whatever the number of training images.
 STREAM_OF_SPLIT = {"train": 0, "val": 1, "test": 2}
 
@@ -26,6 +24,8 @@ def build_shapes(
     num_val: Annotated[int, Ge(1)] = 200,
     height: Annotated[int, Ge(16)] = 32,
     width: Annotated[int, Ge(16)] = 32,
+    num_classes: Annotated[int, Ge(2), Le(255)] = len(CLASS_NAMES),
+    void: bool = True,
     seed: Annotated[int, Ge(0)] = 0,
     cache: CacheChoice = "auto",
     resize: ResizeChoice = "stretch",
@@ -37,6 +37,8 @@ def build_shapes(
         num_val: validation images; there are as many test images.
         height: of the images.
         width: of the images.
+        num_classes: the ground, and shapes that differ in form and colour, from the fifth shape on in colour alone.
+        void: shapes have a rim without a class; else the rim is ground.
         seed: of the images; the run's own seed does not change them.
         cache: where the generated pixels are kept.
         resize: how images reach the network's size, see `SegmentationDataset`.
@@ -45,12 +47,12 @@ def build_shapes(
     return SegmentationDataset(
         name="shapes",
         splits={
-            name: _GeneratedSplit(name, count, (height, width), (seed, STREAM_OF_SPLIT[name]))
+            name: _GeneratedSplit(name, count, (height, width), num_classes, void, (seed, STREAM_OF_SPLIT[name]))
             for name, count in counts.items()
         },
-        class_names=CLASS_NAMES,
+        class_names=tuple(_class_name(class_id) for class_id in range(num_classes)),
         ignore_label=VOID,
-        palette=PALETTE,
+        palette=PALETTE[:num_classes] if num_classes <= len(PALETTE) else voc_palette(num_classes),
         cache=cache,
         resize=resize,
     )
@@ -59,10 +61,14 @@ def build_shapes(
 class _GeneratedSplit:
     """Draws each sample when it is read, from a random stream of its own. Implements `Split`."""
 
-    def __init__(self, name: str, count: int, size: tuple[int, int], seed: tuple[int, int]):
+    def __init__(
+        self, name: str, count: int, size: tuple[int, int], num_classes: int, void: bool, seed: tuple[int, int]
+    ):
         self._name = name
         self._count = count
         self._size = size
+        self._num_classes = num_classes
+        self._void = void
         self._seed = seed
 
     def __len__(self) -> int:
@@ -78,10 +84,11 @@ class _GeneratedSplit:
         return self._size, self._size
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        return draw_scene(np.random.default_rng((*self._seed, index)), *self._size)
+        image, labels = draw_scene(np.random.default_rng((*self._seed, index)), *self._size, self._num_classes)
+        return image, labels if self._void else np.where(labels == VOID, GROUND, labels).astype(np.uint8)
 
 
-def draw_scene(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+def draw_scene(rng: np.random.Generator, height: int, width: int, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Draws one to three shapes that do not touch.
 
     Returns:
@@ -90,11 +97,11 @@ def draw_scene(rng: np.random.Generator, height: int, width: int) -> tuple[np.nd
     image = _draw_ground(rng, height, width)
     labels = np.full((height, width), GROUND, np.uint8)
     for _ in range(rng.integers(1, 4)):
-        class_id = int(rng.integers(DISC, CROSS + 1))
-        hue = HUES[class_id][rng.integers(2)] + rng.uniform(-0.04, 0.04)
+        class_id = int(rng.integers(1, num_classes))
+        hue = _hues(class_id, num_classes)[rng.integers(2)] + rng.uniform(-0.16, 0.16) / (num_classes - 1)
         colour = _rgb(hue, rng.uniform(0.55, 1.0), rng.uniform(0.4, 1.0))
         for _ in range(10):  # places to try before the scene counts as full
-            shape = _draw_shape(rng, class_id, height, width)
+            shape = _draw_shape(rng, _form(class_id), height, width)
             rim = cv2.dilate(shape, np.ones((3, 3), np.uint8)) > 0
             if not labels[rim].any():
                 labels[rim] = VOID
@@ -103,6 +110,24 @@ def draw_scene(rng: np.random.Generator, height: int, width: int) -> tuple[np.nd
                 break
     image += rng.normal(0, 6, image.shape)
     return np.clip(image, 0, 255).astype(np.uint8), labels
+
+
+def _form(class_id):
+    return (class_id - 1) % CROSS + 1
+
+
+def _class_name(class_id):
+    form = CLASS_NAMES[_form(class_id)] if class_id else CLASS_NAMES[GROUND]
+    return form if class_id <= CROSS else f"{form} {(class_id - 1) // CROSS + 1}"
+
+
+def _hues(class_id, num_classes):
+    """Returns two opposite hues, in turns of the colour circle.
+
+    So no straight cut through RGB tells a class from the rest, and the ground may have any of them, paler.
+    """
+    hue = 0.5 * (class_id - 1) / (num_classes - 1)
+    return hue, hue + 0.5
 
 
 def _draw_ground(rng, height, width):
@@ -115,19 +140,19 @@ def _draw_ground(rng, height, width):
     return colour + cv2.resize(patches, (width, height), interpolation=cv2.INTER_CUBIC) + stripes[..., None]
 
 
-def _draw_shape(rng, class_id, height, width):
-    """Returns a uint8 mask, 1 on a body of the class and on its tail."""
+def _draw_shape(rng, form, height, width):
+    """Returns a uint8 mask, 1 on a body of the form and on its tail."""
     mask = np.zeros((height, width), np.uint8)
     size = min(height, width)
     radius = rng.uniform(0.22, 0.36) * size
     centre = np.array([rng.uniform(radius, width - radius), rng.uniform(radius, height - radius)])
     turn = rng.uniform(0, 2 * np.pi)
     stroke = max(2, int(0.45 * radius))
-    if class_id == DISC:
+    if form == DISC:
         cv2.circle(mask, _point(centre), int(radius), 1, -1)
-    elif class_id == RING:
+    elif form == RING:
         cv2.circle(mask, _point(centre), int(0.8 * radius), 1, max(2, int(0.4 * radius)))
-    elif class_id == TRIANGLE:
+    elif form == TRIANGLE:
         corners = [_point(centre + 1.15 * radius * _direction(turn + 2 * np.pi * k / 3)) for k in range(3)]
         cv2.fillPoly(mask, [np.array(corners, np.int32)], 1)
     else:

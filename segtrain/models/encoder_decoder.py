@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import keras
 from annotated_types import Ge, Gt, Lt
 
+from segtrain.layers import BilinearUpSampling2D
 from segtrain.models.mirrored_network import build_mirrored_network, vgg16_stages
 
 
@@ -53,6 +54,8 @@ def plain_upsampling(interpolation: str) -> Callable[[Any, None, str], Any]:
     """Returns the function that doubles a map by `interpolation`."""
 
     def upsample(features: Any, memory: None, name: str) -> Any:
-        return keras.layers.UpSampling2D(2, interpolation=interpolation, name=name)(features)
+        if interpolation == "bilinear":
+            return BilinearUpSampling2D(2, name=name)(features)
+        return keras.layers.UpSampling2D(2, name=name)(features)
 
     return upsample

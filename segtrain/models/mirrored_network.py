@@ -40,13 +40,18 @@ def vgg16_stages(width: int) -> Stages:
     )
 
 
-def small_stages(width: int) -> Stages:
-    """Four poolings and a bottom of three convolutions: the scale used for 64x64 images in public comparisons."""
+def small_stages(width: int, *, wide_third_decoder: bool = False) -> Stages:
+    """Four poolings and a bottom of three convolutions: the scale used for 64x64 images in public comparisons.
+
+    Unpooling sets the width that each decoder stage ends in, plain up-sampling does not: with `wide_third_decoder` the
+    third stage has twice the width it needs, as the plain network of such a comparison does.
+    """
     f = width
+    third = 2 * f if wide_third_decoder else f
     return Stages(
         encoder=[(f,) * 2, (2 * f,) * 2, (4 * f,) * 3, (8 * f,) * 3],
         bottom=(8 * f,) * 3,
-        decoder=[(4 * f,) * 3, (2 * f,) * 3, (f,) * 2, (f,) * 2],
+        decoder=[(4 * f,) * 3, (2 * f,) * 3, (third,) * 2, (f,) * 2],
     )
 
 

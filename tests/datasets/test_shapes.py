@@ -116,3 +116,22 @@ def test_images_have_the_size_asked_for(height, width):
         assert image.shape == (height, width, 3)
         assert labels.shape == (height, width)
         assert split.sizes(index) == ((height, width), (height, width))
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 11, 22])
+def test_any_number_of_classes(num_classes):
+    dataset = build_shapes(num_train=120, num_val=1, num_classes=num_classes)
+    assert dataset.num_classes == len(set(dataset.palette)) == num_classes
+    assert dataset.class_names[:3] == ("ground", "disc", "ring")[:num_classes]
+    labels = [dataset.read("train", index)[1] for index in range(120)]
+    assert set(np.unique(labels)) == {*range(num_classes), VOID}
+
+
+def test_without_void_the_rim_is_ground(scenes):
+    dataset = build_shapes(num_train=20, num_val=1, void=False)
+    for index in range(20):
+        image, labels = dataset.read("train", index)
+        np.testing.assert_array_equal(image, scenes["train"][0][index])
+        with_void = scenes["train"][1][index]
+        assert labels.dtype == np.uint8
+        np.testing.assert_array_equal(labels, np.where(with_void == VOID, 0, with_void))

@@ -7,7 +7,15 @@ import keras
 import numpy as np
 import pytest
 
-from segtrain.layers import CropToReference2D, FusedBatchNormalization, MaxPoolWithIndices2D, MaxUnpool2D
+from segtrain.layers import (
+    BilinearUpSampling2D,
+    CropToReference2D,
+    FusedBatchNormalization,
+    LocalContrastNormalization,
+    MaxPoolWithIndices2D,
+    MaxUnpool2D,
+    PadToMultiple2D,
+)
 
 LOAD_AND_CALL = """
 import sys
@@ -43,11 +51,23 @@ def test_model_loads_in_a_fresh_process_with_safe_mode(model, tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "loaded.npy"), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("layer_class", [CropToReference2D, FusedBatchNormalization, MaxPoolWithIndices2D, MaxUnpool2D])
-def test_layer_comes_back_from_its_config(layer_class):
-    layer = layer_class(name="some_name", dtype="float16")
+@pytest.mark.parametrize(
+    ("layer_class", "arguments"),
+    [
+        (BilinearUpSampling2D, {"times": 3}),
+        (CropToReference2D, {}),
+        (FusedBatchNormalization, {}),
+        (LocalContrastNormalization, {"epsilon": 0.5}),
+        (MaxPoolWithIndices2D, {}),
+        (MaxUnpool2D, {}),
+        (PadToMultiple2D, {"multiple": 3, "smallest": 6}),
+    ],
+)
+def test_layer_comes_back_from_its_config(layer_class, arguments):
+    layer = layer_class(name="some_name", dtype="float16", **arguments)
     config = keras.saving.serialize_keras_object(layer)
     assert config["registered_name"] == f"segtrain>{layer_class.__name__}"
     again = keras.saving.deserialize_keras_object(config)
     assert type(again) is layer_class
     assert again.get_config() == layer.get_config()
+    assert {name: getattr(again, name) for name in arguments} == arguments

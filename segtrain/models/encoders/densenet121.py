@@ -1,0 +1,37 @@
+"""DenseNet of 121 layers."""
+
+from typing import Annotated
+
+import keras
+from annotated_types import Ge
+
+from segtrain.models.encoders.applications import Freeze, build_application
+from segtrain.models.encoders.encoder import Encoder
+
+
+def build_densenet121(
+    *, channels: Annotated[int, Ge(1)], weights: str | None = None, freeze: Freeze = "none"
+) -> Encoder:
+    """Builds the encoder from `keras.applications.DenseNet121`.
+
+    See Huang et al. 2016, https://arxiv.org/abs/1608.06993.
+
+    Args:
+        channels: channels of the image.
+        weights: imagenet, null (random), or a file; see `segtrain.models.encoders.applications`.
+        freeze: what training leaves as it is: none, all, batch_norm, or a number of stages from the image.
+
+    Returns:
+        Maps of strides 2 to 32 with 64, 128, 256, 512 and 1024 channels.
+
+    Raises:
+        ValueError: the weights cannot be had or are of another network.
+    """
+    return build_application(
+        "densenet121",
+        keras.applications.DenseNet121,
+        channels=channels,
+        weights=weights,
+        freeze=freeze,
+        preprocessing="torch",
+    )

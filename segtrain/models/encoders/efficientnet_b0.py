@@ -1,0 +1,39 @@
+"""EfficientNet-B0."""
+
+from typing import Annotated
+
+import keras
+from annotated_types import Ge
+
+from segtrain.models.encoders.applications import Freeze, build_application
+from segtrain.models.encoders.encoder import Encoder
+
+
+def build_efficientnet_b0(
+    *, channels: Annotated[int, Ge(1)], weights: str | None = None, freeze: Freeze = "none"
+) -> Encoder:
+    """Builds the encoder from `keras.applications.EfficientNetB0`.
+
+    See Tan, Le 2019, https://arxiv.org/abs/1905.11946.
+
+    Args:
+        channels: channels of the image.
+        weights: imagenet, null (random), or a file; see `segtrain.models.encoders.applications`.
+        freeze: what training leaves as it is: none, all, batch_norm, or a number of stages from the image.
+
+    Returns:
+        Maps of strides 2 to 32; all but the last are the wide inner maps of the blocks that halve.
+
+    Raises:
+        ValueError: the weights cannot be had or are of another network.
+    """
+    return build_application(
+        "efficientnet_b0",
+        keras.applications.EfficientNetB0,
+        channels=channels,
+        weights=weights,
+        freeze=freeze,
+        preprocessing="torch",
+        # Keras leaves half of the pre-processing out unless the weights are to be downloaded.
+        first_layer="stem_conv_pad",
+    )

@@ -1,0 +1,38 @@
+"""EfficientNetV2-B0."""
+
+from typing import Annotated
+
+import keras
+from annotated_types import Ge
+
+from segtrain.models.encoders.applications import Freeze, build_application
+from segtrain.models.encoders.encoder import Encoder
+
+
+def build_efficientnet_v2_b0(
+    *, channels: Annotated[int, Ge(1)], weights: str | None = None, freeze: Freeze = "none"
+) -> Encoder:
+    """Builds the encoder from `keras.applications.EfficientNetV2B0`.
+
+    See Tan, Le 2021, https://arxiv.org/abs/2104.00298.
+
+    Args:
+        channels: channels of the image.
+        weights: imagenet, null (random), or a file; see `segtrain.models.encoders.applications`.
+        freeze: what training leaves as it is: none, all, batch_norm, or a number of stages from the image.
+
+    Returns:
+        Maps of strides 2 to 32; those of strides 8 and 16 are the wide inner maps of the blocks that halve.
+
+    Raises:
+        ValueError: the weights cannot be had or are of another network.
+    """
+    return build_application(
+        "efficientnet_v2_b0",
+        keras.applications.EfficientNetV2B0,
+        channels=channels,
+        weights=weights,
+        freeze=freeze,
+        preprocessing="torch",
+        include_preprocessing=False,
+    )

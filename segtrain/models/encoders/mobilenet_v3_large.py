@@ -1,0 +1,38 @@
+"""MobileNetV3, the large one."""
+
+from typing import Annotated
+
+import keras
+from annotated_types import Ge
+
+from segtrain.models.encoders.applications import Freeze, build_application
+from segtrain.models.encoders.encoder import Encoder
+
+
+def build_mobilenet_v3_large(
+    *, channels: Annotated[int, Ge(1)], weights: str | None = None, freeze: Freeze = "none"
+) -> Encoder:
+    """Builds the encoder from `keras.applications.MobileNetV3Large`.
+
+    See Howard et al. 2019, https://arxiv.org/abs/1905.02244.
+
+    Args:
+        channels: channels of the image.
+        weights: imagenet, null (random), or a file; see `segtrain.models.encoders.applications`.
+        freeze: what training leaves as it is: none, all, batch_norm, or a number of stages from the image.
+
+    Returns:
+        Maps of strides 2 to 32; all but the last are the wide inner maps of the blocks that halve.
+
+    Raises:
+        ValueError: the weights cannot be had or are of another network.
+    """
+    return build_application(
+        "mobilenet_v3_large",
+        keras.applications.MobileNetV3Large,
+        channels=channels,
+        weights=weights,
+        freeze=freeze,
+        preprocessing="tf",
+        include_preprocessing=False,
+    )

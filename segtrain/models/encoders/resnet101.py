@@ -1,0 +1,35 @@
+"""ResNet of 101 layers."""
+
+from typing import Annotated
+
+import keras
+from annotated_types import Ge
+
+from segtrain.models.encoders.applications import Freeze, build_application
+from segtrain.models.encoders.encoder import Encoder
+
+
+def build_resnet101(*, channels: Annotated[int, Ge(1)], weights: str | None = None, freeze: Freeze = "none") -> Encoder:
+    """Builds the encoder from `keras.applications.ResNet101`.
+
+    See He et al. 2015, https://arxiv.org/abs/1512.03385.
+
+    Args:
+        channels: channels of the image.
+        weights: imagenet, null (random), or a file; see `segtrain.models.encoders.applications`.
+        freeze: what training leaves as it is: none, all, batch_norm, or a number of stages from the image.
+
+    Returns:
+        Maps of strides 2 to 32 with 64, 256, 512, 1024 and 2048 channels: the stem and the four stages.
+
+    Raises:
+        ValueError: the weights cannot be had or are of another network.
+    """
+    return build_application(
+        "resnet101",
+        keras.applications.ResNet101,
+        channels=channels,
+        weights=weights,
+        freeze=freeze,
+        preprocessing="caffe",
+    )

@@ -1,0 +1,38 @@
+"""ResNet of 50 layers, normalised before each convolution."""
+
+from typing import Annotated
+
+import keras
+from annotated_types import Ge
+
+from segtrain.models.encoders.applications import Freeze, build_application
+from segtrain.models.encoders.encoder import Encoder
+
+
+def build_resnet50_v2(
+    *, channels: Annotated[int, Ge(1)], weights: str | None = None, freeze: Freeze = "none"
+) -> Encoder:
+    """Builds the encoder from `keras.applications.ResNet50V2`.
+
+    See He et al. 2016, https://arxiv.org/abs/1603.05027.
+
+    Args:
+        channels: channels of the image.
+        weights: imagenet, null (random), or a file; see `segtrain.models.encoders.applications`.
+        freeze: what training leaves as it is: none, all, batch_norm, or a number of stages from the image.
+
+    Returns:
+        Maps of strides 2 to 32 with 64, 64, 128, 256 and 2048 channels: the inner map of the block that halves, and
+        the last of all.
+
+    Raises:
+        ValueError: the weights cannot be had or are of another network.
+    """
+    return build_application(
+        "resnet50_v2",
+        keras.applications.ResNet50V2,
+        channels=channels,
+        weights=weights,
+        freeze=freeze,
+        preprocessing="tf",
+    )

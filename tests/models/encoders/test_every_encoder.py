@@ -1,0 +1,159 @@
+"""What every encoder keeps to: the promises of `Encoder`, and that it is the network of keras.applications."""
+
+import functools
+import importlib
+import re
+import urllib.error
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import applications
+
+import segtrain.models.encoders
+
+FOLDER = Path(segtrain.models.encoders.__file__).parent
+CONFIGS = Path(__file__).parents[3] / "conf" / "model" / "encoder"
+# The network without its top, and the module whose `preprocess_input` its weights expect.
+NETWORKS = {
+    "vgg16": (applications.VGG16, applications.vgg16),
+    "vgg16_pools": (applications.VGG16, applications.vgg16),
+    "resnet50": (applications.ResNet50, applications.resnet),
+    "resnet101": (applications.ResNet101, applications.resnet),
+    "resnet50_v2": (applications.ResNet50V2, applications.resnet_v2),
+    "mobilenet_v2": (applications.MobileNetV2, applications.mobilenet_v2),
+    "mobilenet_v3_large": (applications.MobileNetV3Large, applications.mobilenet_v3),
+    "efficientnet_b0": (applications.EfficientNetB0, applications.efficientnet),
+    "efficientnet_v2_b0": (applications.EfficientNetV2B0, applications.efficientnet_v2),
+    "densenet121": (applications.DenseNet121, applications.densenet),
+    "convnext_tiny": (applications.ConvNeXtTiny, applications.convnext),
+}
+# As the papers have them; where a block widens before it halves, what it widens to.
+WIDTHS = {
+    "vgg16": (128, 256, 512, 512, 512),
+    "vgg16_pools": (64, 128, 256, 512, 512),
+    "resnet50": (64, 256, 512, 1024, 2048),
+    "resnet101": (64, 256, 512, 1024, 2048),
+    "resnet50_v2": (64, 64, 128, 256, 2048),
+    "mobilenet_v2": (6 * 16, 6 * 24, 6 * 32, 6 * 96, 1280),
+    "mobilenet_v3_large": (64, 72, 240, 672, 960),
+    "efficientnet_b0": (6 * 16, 6 * 24, 6 * 40, 6 * 112, 1280),
+    "efficientnet_v2_b0": (16, 32, 4 * 48, 6 * 112, 1280),
+    "densenet121": (64, 128, 256, 512, 1024),
+    "convnext_tiny": (96, 192, 384, 768),
+}
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
+# The others go the same ways through code of these.
+FIRST = ("vgg16", "resnet50", "mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0")
+every_encoder = pytest.mark.parametrize(
+    "name", [name if name in FIRST else pytest.param(name, marks=pytest.mark.long) for name in sorted(NETWORKS)]
+)
+
+
+def build(name, **options):
+    keras.utils.set_random_seed(0)
+    module = importlib.import_module(f"segtrain.models.encoders.{name}")
+    return getattr(module, f"build_{name}")(**{"channels": 3} | options)
+
+
+@functools.cache
+def built(name):
+    """Returns an encoder that no test changes."""
+    return build(name)
+
+
+def images_of(*size, channels=3):
+    return np.random.default_rng(0).uniform(0, 255, (1, *size, channels)).astype(np.float32)
+
+
+def test_every_encoder_is_an_option_and_tested_here():
+    own = {path.stem for path in FOLDER.glob("*.py")} - {"__init__", "encoder", "applications"}
+    assert own == {path.stem for path in CONFIGS.glob("*.yaml")} == set(NETWORKS) == set(WIDTHS)
+    assert len(own) == 11
+
+
+@every_encoder
+def test_maps_have_the_sizes_and_widths_that_it_says(name):
+    """Any size of image; strides double from map to map."""
+    encoder = built(name)
+    assert encoder.strides == ((4, 8, 16, 32) if name == "convnext_tiny" else (2, 4, 8, 16, 32))
+    assert encoder.widths == WIDTHS[name]
+    maps = encoder.model(images_of(33, 64))
+    expected = [
+        (1, 64 // stride, 64 // stride, width) for stride, width in zip(encoder.strides, WIDTHS[name], strict=True)
+    ]
+    assert [tuple(each.shape) for each in maps] == expected
+
+
+@every_encoder
+def test_the_last_map_is_that_of_the_network_on_preprocessed_images(name, tmp_path):
+    """Of the weights that are loaded by path, too: those of the network, as keras saves them."""
+    make, family = NETWORKS[name]
+    keras.utils.set_random_seed(1)
+    network = make(include_top=False, weights=None, input_shape=(None, None, 3))
+    if name == "efficientnet_b0":
+        # Its file holds what to normalise by; random weights come without.
+        normalization = network.get_layer("normalization")
+        normalization.set_weights([np.array(MEAN), np.square(DEVIATION), np.array(0)])
+        normalization.finalize_state()
+    path = tmp_path / "network.weights.h5"
+    network.save_weights(path)
+    encoder = build(name, weights=str(path))
+    images = images_of(64, 96)
+    # Of families that scale the images in the network, this changes nothing.
+    expected = network(family.preprocess_input(images.copy()), training=False).numpy()
+    found = encoder.model(images, training=False)[-1].numpy()
+    assert expected.std() > 0
+    np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+
+
+@every_encoder
+def test_built_twice_in_a_process_it_is_the_same(name):
+    first, second = built(name), build(name)
+    assert (first.strides, first.widths) == (second.strides, second.widths)
+    images = images_of(32, 32)
+    for one, other in zip(first.model(images), second.model(images), strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+@every_encoder
+def test_without_a_network_it_says_what_to_fetch_and_where_to_put_it(name, monkeypatch):
+    """The address is keras' own. Some files are named by size, or by version."""
+    asked = []
+
+    def unreachable(address, *_):
+        asked.append(address)
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", unreachable)
+    # Else a file that is there already would be loaded.
+    monkeypatch.setattr("keras.src.utils.file_utils.os.path.exists", lambda path: False)
+    with pytest.raises(ValueError, match="model.encoder.weights=imagenet") as caught:
+        build(name, weights="imagenet")
+    assert len(asked) == 1
+    assert re.match(r"https://storage\.googleapis\.com/(tensorflow/)?keras-applications/", asked[0])
+    for words in (asked[0], ".keras/models", "no network", "model.encoder.weights=null"):
+        assert words in str(caught.value)
+    assert re.search(r"no_?top.*\.h5$", asked[0])
+
+
+def test_grey_images_are_seen_as_equal_channels():
+    grey, colour = images_of(32, 32, channels=1), built("mobilenet_v2")
+    expected = colour.model(np.repeat(grey, 3, axis=-1))[-1].numpy()
+    encoder = build("mobilenet_v2", channels=1)
+    encoder.model.set_weights(colour.model.get_weights())
+    np.testing.assert_allclose(encoder.model(grey)[-1].numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_other_channels_are_refused_imagenets_weights():
+    with pytest.raises(ValueError, match="ImageNet's images have 3 channels; the dataset's have 4"):
+        build("mobilenet_v2", channels=4, weights="imagenet")
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "efficientnet_b0"])
+def test_other_channels_are_scaled_and_seen(name):
+    """A change of the fourth channel alone changes the maps."""
+    encoder, images = build(name, channels=4), images_of(32, 32, channels=4)
+    changed = images * [1, 1, 1, 0]
+    assert np.abs(encoder.model(images)[-1] - encoder.model(changed)[-1]).max() > 0

@@ -1,0 +1,159 @@
+"""Every experiment: its recipe composes, and `size=tiny` runs it on generated data of the same kind."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import hydra
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from segtrain.cli import config_folder
+from segtrain.settings import TrainSettings, read_settings
+
+FILES = sorted((Path(__file__).parents[1] / "conf" / "experiment").glob("*.yaml"))
+NAMES = [path.stem for path in FILES]
+# Of the datasets that experiments take: published numbers, void apart.
+NUM_CLASSES = {"build_voc2012": 21, "build_voc2012_aug": 21, "build_oxford_iiit_pet": 3, "build_camvid": 11}
+TABLE_1 = [
+    "bilinear",
+    "segnet_basic",
+    "encoder_addition",
+    "single_channel_decoder",
+    "fcn_basic",
+    "fcn_basic_no_addition",
+    "fcn_basic_no_dimension_reduction",
+    "fcn_basic_no_addition_no_dimension_reduction",
+]
+
+every_experiment = pytest.mark.parametrize("name", NAMES)
+
+
+@pytest.fixture(scope="module")
+def compose():
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        yield lambda *overrides, **options: hydra.compose("config", list(overrides), **options)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The folder of each experiment's tiny run, by name: one process for all."""
+    home = tmp_path_factory.mktemp("experiments")
+    finished = subprocess.run(
+        [sys.executable, "-m", "segtrain", "-m", "experiment=glob(*)", "size=tiny", "callbacks=none"],
+        cwd=home, capture_output=True, encoding="utf-8", timeout=600,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    jobs = {path.parent for path in (home / "outputs").rglob("results.json")}
+    by_name = {job.name.partition("experiment-")[2].partition("_size-")[0]: job for job in jobs}
+    assert len(by_name) == len(jobs)
+    return by_name
+
+
+def test_there_are_as_many_as_there_were():
+    assert len(NAMES) >= 5
+    assert {"r1_segnet", "r1_encoder_decoder", "r2_unet", "r2_unet_batch_norm", "camvid_table1"} <= set(NAMES)
+
+
+@every_experiment
+def test_it_says_what_it_is(name):
+    """What it reproduces, the command, what was reported, where it departs and why."""
+    text = (config_folder() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
+    package, *comment = re.match(r"(?:#.*\n)+", text)[0].splitlines()
+    assert package == "# @package _global_"
+    assert re.search(rf"segtrain (-m )?experiment=\S*{name}\b", " ".join(comment))
+    assert re.search(r"\breports\b", " ".join(comment))
+    assert re.search(r"\bWe depart\b", " ".join(comment))
+
+
+@every_experiment
+def test_the_recipe_composes_and_its_stand_in_is_of_its_kind(compose, name):
+    config = compose(f"experiment={name}")
+    missing = [key for key in OmegaConf.missing_keys(config) if key.startswith("dataset.")]
+    settings = read_settings(compose(f"experiment={name}", *(f"{key}=." for key in missing)), TrainSettings)
+    dataset = settings.dataset
+    void_as_class = dataset.get("void_as_class", False)
+    num_classes = NUM_CLASSES[dataset["_target_"].rpartition(".")[2]] + void_as_class
+    assert settings.stand_in["num_classes"] == num_classes
+    no_void = void_as_class or dataset.get("border") == "class"
+    assert settings.stand_in.get("void", True) == (not no_void)
+
+
+@every_experiment
+def test_tiny_runs_it_on_its_stand_in(compose, runs, name):
+    results = json.loads((runs[name] / "results.json").read_text(encoding="utf-8"))
+    recipe = compose(f"experiment={name}")
+    assert results["status"] == "completed"
+    assert results["dataset"]["name"] == "shapes"
+    assert len(results["val"]["per_class_iou"]) == recipe.stand_in.num_classes
+    assert recipe.model._target_.endswith(f"build_{results['model']}")
+    used = yaml.safe_load((runs[name] / "config.yaml").read_text(encoding="utf-8"))
+    assert (used["image_size"], used["epochs"], used["max_samples"]) == ([32, 48], 2, 12)
+    assert used["model"] == OmegaConf.to_container(recipe.model, resolve=True)
+    assert used["optimizer"] == OmegaConf.to_container(recipe.optimizer, resolve=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("r1_segnet", 4_481_846), ("r1_encoder_decoder", 4_537_462), ("r2_unet", 5_460_163)],
+)
+def test_parameters_are_those_of_the_write_ups(runs, name, parameters):
+    """Which a tiny run has too, being tiny in its images alone."""
+    results = json.loads((runs[name] / "results.json").read_text(encoding="utf-8"))
+    assert results["parameters"] == parameters
+
+
+def test_all_of_them_ran(runs):
+    assert sorted(runs) == NAMES
+
+
+def test_a_tiny_run_of_ones_own_keeps_the_dataset_that_was_typed(compose):
+    config = compose("size=tiny", "model=segnet", "dataset=camvid", "dataset.root=CamVid")
+    assert config.dataset._target_.endswith("build_camvid")
+    assert config.dataset.root == "CamVid"
+
+
+def test_table_1_is_a_sweep_over_its_networks(compose):
+    models = compose("experiment=camvid_table1", return_hydra_config=True).hydra.sweeper.params.model.split(",")
+    assert [model.strip() for model in models] == TABLE_1
+    for model in models:
+        settings = read_settings(compose("experiment=camvid_table1", "dataset.root=.", f"model={model}"), TrainSettings)
+        assert settings.model["_target_"].endswith(f"build_{model}")
+        assert settings.loss["weights"] == "median_frequency"
+
+
+@pytest.mark.long
+def test_the_sweep_of_table_1_compares_them_all(tmp_path):
+    arguments = [sys.executable, "-m", "segtrain", "-m", "experiment=camvid_table1", "size=tiny"]
+    subprocess.run(arguments, cwd=tmp_path, check=True, capture_output=True, timeout=600)
+    (comparison,) = (tmp_path / "outputs").rglob("comparison.csv")
+    with comparison.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(TABLE_1)
+    assert {(row["count"], row["failed"]) for row in rows} == {("1", "0")}
+
+
+def test_r1_and_r2_are_their_authors_recipes(compose):
+    """Facts of the write-ups."""
+    segnet, plain = (compose(f"experiment={name}") for name in ("r1_segnet", "r1_encoder_decoder"))
+    for config in (segnet, plain):
+        assert (config.image_size, config.batch_size, config.epochs) == ([64, 64], 4, 100)
+        assert (config.dataset.split, config.dataset.void_as_class) == ("r1", True)
+        assert config.optimizer == {
+            "_target_": "segtrain.training.optimizers.build_adam",
+            "learning_rate": 0.001,
+            "beta_1": 0.9,
+            "beta_2": 0.999,
+            "epsilon": 1e-7,
+        }
+    assert (segnet.model.width, segnet.model.dropout) == (32, 0.5)
+    assert (plain.model.width, plain.model.dropout, plain.model.wide_third_decoder) == (32, 0.0, True)
+    without, with_norm = (compose(f"experiment={name}") for name in ("r2_unet", "r2_unet_batch_norm"))
+    assert (without.image_size, without.batch_size, without.dataset.val_share) == ([128, 128], 64, None)
+    assert (without.model.batch_norm, with_norm.model.batch_norm) == (False, True)
+    with_norm.model.batch_norm = False
+    assert without == with_norm

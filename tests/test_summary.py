@@ -1,0 +1,61 @@
+"""`segtrain summary`, as it is typed: where there is no data."""
+
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def summary(tmp_path_factory):
+    """Runs the verb in an empty folder: what it printed and what it wrote."""
+
+    def run(*arguments):
+        home = tmp_path_factory.mktemp("summary")
+        finished = subprocess.run(
+            [sys.executable, "-m", "segtrain", "summary", *arguments],
+            cwd=home, capture_output=True, encoding="utf-8", timeout=120,
+        )  # fmt: skip
+        assert finished.returncode == 0, finished.stderr
+        (path,) = (home / "outputs").rglob("summary.json")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return SimpleNamespace(home=home, path=path, output=finished.stdout, errors=finished.stderr, content=content)
+
+    return run
+
+
+def test_an_experiment_whose_data_is_not_there(summary):
+    """CamVid's recipe, whose root has to be named to train. SegNet-Basic's numbers by hand."""
+    ran = summary("experiment=camvid_table1")
+    convolution = 7 * 7 * 64 * 64
+    trainable = 7 * 7 * 3 * 64 + 7 * convolution + 8 * 2 * 64 + 64 * 11 + 11
+    content = ran.content
+    assert content["trainable_parameters"] == trainable
+    assert content["parameters"] == trainable + 8 * 2 * 64  # and BatchNorm's running statistics
+    assert (content["model"], content["num_classes"], content["image_size"]) == ("segnet_basic", 11, [360, 480])
+    pixels = [360 * 480, 180 * 240, 90 * 120, 45 * 60]
+    multiply_adds = 7 * 7 * 3 * 64 * pixels[0] + 64 * 11 * pixels[0]
+    multiply_adds += convolution * (sum(pixels[1:]) + sum(pixels))
+    assert content["flops_per_image"] == 2 * multiply_adds
+    assert sum(stage["flops"] for stage in content["stages"]) == content["flops_per_image"]
+    assert sum(stage["parameters"] for stage in content["stages"]) == content["parameters"]
+    assert sum(stage["activation_bytes"] for stage in content["stages"]) == content["activation_bytes_per_image"]
+    assert content["command"] == "segtrain summary experiment=camvid_table1"
+
+    # The same, for people.
+    rows = [line.split() for line in ran.output.splitlines()]
+    assert ["network", "34", "1,417,099", f"{2 * multiply_adds / 1e9:.3f}"] in [row[:4] for row in rows]
+    first = content["stages"][0]
+    assert ["down", "1/1", "360x480x64", "4", f"{first['parameters']:,}"] in [row[:5] for row in rows]
+    assert f"{trainable:,} of the parameters are trained" in " ".join(ran.output.split())
+    assert "11 classes: the experiment's" in ran.output
+    assert f"summary {ran.path}" in ran.output
+    assert ran.errors == ""
+
+
+def test_classes_channels_and_size_as_typed(summary):
+    ran = summary("model=unet", "model.width=4", "num_classes=7", "channels=1", "image_size=[40,56]", "dataset=camvid")
+    assert (ran.content["num_classes"], ran.content["channels"], ran.content["image_size"]) == (7, 1, [40, 56])
+    assert ran.content["stages"][-1]["output_size"] == [40, 56, 7]
