@@ -1,6 +1,7 @@
 import copy
 import re
 from dataclasses import fields
+from pathlib import Path
 
 import hydra
 import pytest
@@ -17,6 +18,7 @@ from segtrain.settings import (
     read_settings,
     read_settings_of_run,
     suggest,
+    with_absolute_paths,
 )
 
 # One composition that has something of every kind: a Literal, an optional list, nested transforms, Keras callbacks.
@@ -423,3 +425,10 @@ def test_what_a_callback_monitors_is_measured(refusal):
     told = refusal({"callbacks.checkpoint.monitor": "val_miou"})
     assert "callbacks.checkpoint.monitor=val_miou" in told
     assert "Did you mean 'val_mean_iou'?" in told
+
+
+@pytest.mark.parametrize(("weights", "kept"), [("a/best.keras", False), ("imagenet", True), (None, True)])
+def test_the_file_of_an_encoders_weights_is_found_from_any_folder(weights, kept):
+    config = OmegaConf.create({"model": {"encoder": {"weights": weights}}, "dataset": {}})
+    found = with_absolute_paths(config).model.encoder.weights
+    assert found == (weights if kept else str(Path("a/best.keras").resolve()))

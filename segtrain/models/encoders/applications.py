@@ -188,11 +188,13 @@ def _load(name: str, application: Callable[..., keras.Model], weights: str | Non
 
 def _how_to_fetch(network: str, error: Exception) -> str:
     folder = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "models"
-    address = re.search(r"https?://\S+", str(error))
+    # Keras' words are "URL fetch failure on ADDRESS: None -- REASON".
+    address = re.search(r"https?://\S+\w", str(error))
     fetch = f"Put {address[0]} into {folder}" if address else f"Put keras' file for it into {folder}"
     return (
-        f"model.encoder.weights=imagenet: the weights of {network} could not be downloaded ({_first_line(error)}). "
-        f"{fetch}, or type model.encoder.weights=null to start from random ones."
+        f"model.encoder.weights=imagenet: the weights of {network} could not be downloaded: "
+        f"{_first_line(error).rpartition(' -- ')[2]} {fetch}, "
+        "or type model.encoder.weights=null to start from random ones."
     )
 
 
