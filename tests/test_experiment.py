@@ -586,6 +586,27 @@ def test_a_run_on_own_data_is_scored_again(tmp_path):
     assert read_results(tmp_path / "again")["val"] == read_results(tmp_path / "out")["val"]
 
 
+def test_names_that_are_no_utf8_go_through_a_whole_run(tmp_path):
+    write_pairs(tmp_path / "data", 12)
+    for folder in ("images", "masks"):
+        for path in (tmp_path / "data" / folder).iterdir():
+            os.rename(os.fsencode(path), os.fsencode(path.parent) + b"/caf\xe9_" + os.fsencode(path.name))
+    for split in ("train.txt", "val.txt"):
+        listed = (tmp_path / "data" / split).read_bytes()
+        (tmp_path / "data" / split).write_bytes(listed.replace(b"photo", b"caf\xe9_photo"))
+    finished = segtrain(tmp_path, *own_data())
+    assert (finished.status, finished.errors) == (0, "")
+    assert segtrain(tmp_path, "evaluate", "out", "hydra.run.dir=again").status == 0
+    for folder in (tmp_path / "out", tmp_path / "again"):
+        worst = read_results(folder)["images"]["worst"]
+        with (folder / "per_image.csv").open(encoding="utf-8", newline="") as file:
+            names = {row["name"] for row in csv.DictReader(file)}
+        assert worst
+        assert {image["name"] for image in worst} <= names
+        assert all(name.startswith("caf\\xe9_") for name in names)
+        assert all(image["name"] in (folder / "report.html").read_text(encoding="utf-8") for image in worst)
+
+
 def assert_failed(folder: Path, finished: SimpleNamespace, *words: str) -> None:
     """The run is told to have failed, in the terminal as in its folder, and holds nothing half-written."""
     assert_refused(finished, *words)
