@@ -136,6 +136,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
         epochs=settings.epochs,
         steps_per_epoch=training.steps_per_epoch(settings.batch_size),
         folder=folder.path,
+        convention=settings.metric_convention,
     )
     start = time.perf_counter()
     trainer.fit(

@@ -800,6 +800,10 @@ def test_images_at_their_own_sizes_go_through_a_whole_run(photos_of_many_sizes, 
     assert (finished.status, finished.errors) == (0, "")
     again = read_results(tmp_path / "again")
     assert (again["val"], again["metric_contract"]) == (results["val"], results["metric_contract"])
+    # At their own sizes they are scored already; one by one they are answered the same.
+    finished = segtrain(tmp_path, "evaluate", "out", "scale=original", "hydra.run.dir=one by one")
+    assert (finished.status, finished.errors) == (0, "")
+    assert read_results(tmp_path / "one by one")["val"]["mean_iou"] == pytest.approx(expected, abs=1e-4)
     assert_refused(segtrain(tmp_path, "evaluate", "out", "batch_size=2"), "image_size=null", "Leave batch_size out.")
 
     finished = segtrain(tmp_path, "predict", "out", "input=data/images", "output=masks")
