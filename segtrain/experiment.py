@@ -5,6 +5,7 @@ Whatever can be wrong without TensorFlow (the data, the augmentation) is built f
 
 import dataclasses
 import functools
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ from segtrain.settings import (
     with_absolute_paths,
 )
 from segtrain.training.scores import metric_contract
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,19 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
     # Checkpoints come last, since they keep the state that the others have after the epoch.
     callbacks = sorted(run.callbacks, key=lambda callback: isinstance(callback, Checkpoint))
     history = History()
-    alarm = CollapseAlarm(evaluator, dataset.class_names, functools.partial(print_line, console))
+
+    def keep_warnings(warnings: list[str]) -> None:
+        # At once, since the run may be interrupted.
+        _log.warning(warnings[-1])
+        folder.write_results(folder.read_results() | {"warnings": warnings})
+
+    alarm = CollapseAlarm(
+        evaluator,
+        dataset.class_names,
+        functools.partial(print_line, console),
+        weighs_classes="weighted_cross_entropy" in settings.loss["_target_"],
+        keep=keep_warnings,
+    )
     checkpoints = [callback for callback in callbacks if isinstance(callback, Checkpoint)]
     for checkpoint in checkpoints:
         checkpoint.keep_state_of(callbacks)
@@ -122,6 +137,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
         epochs=settings.epochs,
         steps_per_epoch=training.steps_per_epoch(settings.batch_size),
         folder=folder.path,
+        convention=settings.metric_convention,
     )
     start = time.perf_counter()
     trainer.fit(
@@ -164,7 +180,10 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
     write_report(folder, results, history.epochs, scores, predictions)
     title = f"{model.name} on {dataset.name}, validation"
     print_scores(console, results["val"], title=title, contract=facts["metric_contract"])
-    console.print(f"best validation mIoU {scores.scores.mean_iou:.4f} (epoch {results['best_epoch']})", highlight=False)
+    convention = facts["metric_contract"]["convention"]
+    under = "" if convention == "segtrain" else f", convention {convention}"
+    best = f"best validation mIoU {scores.scores.mean_iou:.4f} (epoch {results['best_epoch']}{under})"
+    console.print(best, highlight=False)
     print_line(console, f"report {folder.report}")
     return scores.scores.mean_iou
 
@@ -204,13 +223,15 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
         image_size=None if settings.scale == "original" else run_settings.image_size,
         max_samples=run_settings.max_samples,
     )
-    with trainer.scope():
-        model = load_best(run)
-    _require_classes(run, model, dataset)
     if settings.sees_images_one_by_one:
         predictor = Predictor(run, tta=settings.tta, sliding_window=settings.sliding_window, overlap=settings.overlap)
+        model = predictor.model
+        _require_classes(run, model, dataset)
         predictions = ImagePredictions(predictor.predict, samples)
     else:
+        with trainer.scope():
+            model = load_best(run)
+        _require_classes(run, model, dataset)
         predictions = NetworkPredictions(trainer, model, samples, batch_size)
     contract = metric_contract(
         dataset,
@@ -409,10 +430,11 @@ def _build_run(settings: TrainSettings, folder: RunFolder, trainer: Any, trainin
     from segtrain.training.trainer import Evaluator
 
     dataset, batch_size = training.dataset, settings.batch_size
+    # Before the training split is counted, which takes long.
+    trainer.require_divisible(batch_size)
     # Before the network, since the user's list of weights may not fit the classes.
     loss = _build_loss(settings, training)
     keras.utils.set_random_seed(settings.seed)
-    trainer.require_divisible(batch_size)
     with trainer.scope():
         model = build(settings.model, num_classes=dataset.num_classes, channels=dataset.channels)
         learning_rate = build(
@@ -436,15 +458,7 @@ def _build_loss(settings: TrainSettings, training: Samples) -> Any:
 
     @functools.cache
     def class_balance():
-        follow = functools.partial(
-            track,
-            description="counting classes",
-            total=len(training),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        return count_classes(training, follow)
+        return count_classes(training, _followed("counting classes", len(training), console))
 
     return build(
         settings.loss,
@@ -460,19 +474,24 @@ def _score(predictions: Any, convention: str, folder: RunFolder, console: Consol
     from segtrain.evaluation.split_scores import evaluate_split
     from segtrain.reports.confusion_matrix import save_confusion_picture, write_confusion_csv
 
-    follow = functools.partial(
-        track,
-        description="scoring",
-        total=len(predictions.samples),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+    follow = _followed("scoring", len(predictions.samples), console)
     scores = evaluate_split(predictions, convention, folder.per_image_scores, follow)
     class_names = predictions.samples.dataset.class_names
     write_confusion_csv(folder.confusion_csv, scores.confusion_matrix, class_names)
     save_confusion_picture(folder.confusion_picture, scores.confusion_matrix, class_names)
     return scores, scores.extremes.as_dict(class_names)
+
+
+def _followed(description: str, total: int, console: Console) -> Any:
+    """Returns what shows on a terminal how far an iterable of `total` items is."""
+    return functools.partial(
+        track,
+        description=description,
+        total=total,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
 
 
 def _require_classes(run: RunFolder, model: Any, dataset: SegmentationDataset) -> None:

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+# Pairs that are read ahead of a count of theirs: one large photo keeps no other thread waiting then.
+READ_AHEAD = 64
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

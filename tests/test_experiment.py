@@ -586,6 +586,83 @@ def test_a_run_on_own_data_is_scored_again(tmp_path):
     assert read_results(tmp_path / "again")["val"] == read_results(tmp_path / "out")["val"]
 
 
+def test_names_that_are_no_utf8_go_through_a_whole_run(tmp_path):
+    write_pairs(tmp_path / "data", 12)
+    for folder in ("images", "masks"):
+        for path in (tmp_path / "data" / folder).iterdir():
+            os.rename(os.fsencode(path), os.fsencode(path.parent) + b"/caf\xe9_" + os.fsencode(path.name))
+    for split in ("train.txt", "val.txt"):
+        listed = (tmp_path / "data" / split).read_bytes()
+        (tmp_path / "data" / split).write_bytes(listed.replace(b"photo", b"caf\xe9_photo"))
+    finished = segtrain(tmp_path, *own_data())
+    assert (finished.status, finished.errors) == (0, "")
+    assert segtrain(tmp_path, "evaluate", "out", "hydra.run.dir=again").status == 0
+    for folder in (tmp_path / "out", tmp_path / "again"):
+        worst = read_results(folder)["images"]["worst"]
+        with (folder / "per_image.csv").open(encoding="utf-8", newline="") as file:
+            names = {row["name"] for row in csv.DictReader(file)}
+        assert worst
+        assert {image["name"] for image in worst} <= names
+        assert all(name.startswith("caf\\xe9_") for name in names)
+        assert all(image["name"] in (folder / "report.html").read_text(encoding="utf-8") for image in worst)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_network_that_answers_one_class_is_told_of(tmp_path, monkeypatch, fails):
+    def raise_error(*_):
+        raise ValueError("no scores today")
+
+    if fails:
+        monkeypatch.setattr("segtrain.evaluation.split_scores.evaluate_split", raise_error)
+    finished = segtrain(tmp_path, "--config-name", "smoke", "model.width=4", "hydra.run.dir=out")
+    results = read_results(tmp_path / "out")
+    assert results["status"] == ("failed" if fails else "completed")
+    assert len(results["warnings"]) == 1
+    epoch, _, collapse = results["warnings"][0].partition(": ")
+    assert re.fullmatch(r"after epoch \d", epoch)
+    assert "the network answers one class nearly everywhere: " in collapse
+    assert f"warning: {collapse}" in finished.output.splitlines()
+    assert results["warnings"][0] in (tmp_path / "out" / "segtrain.log").read_text(encoding="utf-8")
+
+
+def test_evaluate_averages_and_tiles(run, tmp_path):
+    """One window as large as the image is the image; averages over views are other answers."""
+
+    def evaluated(*arguments):
+        out = f"hydra.run.dir=out{len(list(tmp_path.iterdir()))}"
+        finished = segtrain(tmp_path, "evaluate", run.path, *arguments, out)
+        assert (finished.status, finished.errors) == (0, "")
+        return read_results(tmp_path / out.removeprefix("hydra.run.dir="))
+
+    tiled = evaluated(f"sliding_window=[{HEIGHT},{WIDTH}]")
+    assert tiled["val"]["mean_iou"] == pytest.approx(run.results["val"]["mean_iou"], abs=1e-4)
+    assert tiled["metric_contract"]["sliding_window"] == [HEIGHT, WIDTH]
+    mirrored = evaluated("tta=[flip]")
+    assert mirrored["metric_contract"]["evaluated_at"].endswith("averaged over the image and its mirror image")
+    assert mirrored["val"]["mean_iou"] != run.results["val"]["mean_iou"]
+    assert evaluated("tta=[flip,flip]")["val"] == mirrored["val"]
+
+
+@pytest.mark.parametrize("convention", ["per_image", "absent_as_one", "absent_as_zero"])
+def test_evaluate_scores_under_the_convention_asked_for(run, tmp_path, convention):
+    finished = segtrain(tmp_path, "evaluate", run.path, f"metric_convention={convention}", "hydra.run.dir=out")
+    assert (finished.status, finished.errors) == (0, "")
+    results = read_results(tmp_path / "out")
+    assert results["metric_contract"]["convention"] == convention
+    assert f"convention {convention}: " in finished.output
+    if convention == "per_image":
+        with (tmp_path / "out" / "per_image.csv").open(encoding="utf-8", newline="") as file:
+            expected = statistics.fmean(float(row["mean_iou"]) for row in csv.DictReader(file))
+    else:
+        with (tmp_path / "out" / "confusion_matrix.csv").open(encoding="utf-8", newline="") as file:
+            matrix = np.array([row[1:] for row in list(csv.reader(file))[1:]], dtype=np.int64)
+        assert matrix.shape == (5, 5)
+        of_absent = 1.0 if convention == "absent_as_one" else 0.0
+        unions = [matrix[k].sum() + matrix[:, k].sum() - matrix[k, k] for k in range(5)]
+        expected = np.mean([matrix[k, k] / union if union else of_absent for k, union in enumerate(unions)])
+    assert results["val"]["mean_iou"] == pytest.approx(expected)
+
+
 def assert_failed(folder: Path, finished: SimpleNamespace, *words: str) -> None:
     """The run is told to have failed, in the terminal as in its folder, and holds nothing half-written."""
     assert_refused(finished, *words)
@@ -723,6 +800,10 @@ def test_images_at_their_own_sizes_go_through_a_whole_run(photos_of_many_sizes, 
     assert (finished.status, finished.errors) == (0, "")
     again = read_results(tmp_path / "again")
     assert (again["val"], again["metric_contract"]) == (results["val"], results["metric_contract"])
+    # At their own sizes they are scored already; one by one they are answered the same.
+    finished = segtrain(tmp_path, "evaluate", "out", "scale=original", "hydra.run.dir=one by one")
+    assert (finished.status, finished.errors) == (0, "")
+    assert read_results(tmp_path / "one by one")["val"]["mean_iou"] == pytest.approx(expected, abs=1e-4)
     assert_refused(segtrain(tmp_path, "evaluate", "out", "batch_size=2"), "image_size=null", "Leave batch_size out.")
 
     finished = segtrain(tmp_path, "predict", "out", "input=data/images", "output=masks")

@@ -47,3 +47,22 @@ def test_an_error_is_raised_where_the_results_are_taken():
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(OSError, match="disk full"):
         next(results)
+
+
+def test_what_ends_early_begins_nothing_more():
+    """As when Ctrl-C comes: calls that wait for a thread are given up."""
+    begun, gate, others = [], threading.Event(), set(threading.enumerate())
+
+    def function(item):
+        begun.append(item)
+        if item > 0:
+            gate.wait(60)
+
+    results = map_in_threads(function, range(1000), num_threads=2, most_waiting=200)
+    next(results)
+    timer = threading.Timer(0.1, gate.set)
+    timer.start()
+    results.close()
+    timer.join()
+    assert len(begun) < 200
+    assert set(threading.enumerate()) <= others

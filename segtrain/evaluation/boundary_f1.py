@@ -47,10 +47,15 @@ def boundary_f1(
         raise ValueError(f"Truth and prediction have to have one shape. Received: {truth.shape}, {predicted.shape}.")
     radius = max(1.0, tolerance * math.hypot(*truth.shape))
     truth, predicted = _bridge_void(truth, predicted, ignore_label, _REACH * radius)
-    true_edges, found_edges = _edges(truth, ignore_label), _edges(predicted, ignore_label)
+    # Places, since many classes in a large image would take many masks of all of it.
+    true_edges, found_edges = (np.array(np.nonzero(_edges(labels, ignore_label))) for labels in (truth, predicted))
+    true_classes, found_classes = truth[tuple(true_edges)], predicted[tuple(found_edges)]
     scores = np.full(num_classes, np.nan)
-    for class_id in np.unique(truth[true_edges]):
-        true_boundary, found_boundary = true_edges & (truth == class_id), found_edges & (predicted == class_id)
+    for class_id in np.unique(true_classes):
+        true_boundary, found_boundary = (
+            true_edges[:, true_classes == class_id],
+            found_edges[:, found_classes == class_id],
+        )
         precision = _share_within(found_boundary, true_boundary, radius)
         recall = _share_within(true_boundary, found_boundary, radius)
         scores[class_id] = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
@@ -87,10 +92,18 @@ def _edges(labels: np.ndarray, ignore_label: int) -> np.ndarray:
 
 
 def _share_within(boundary: np.ndarray, target: np.ndarray, radius: float) -> float:
-    """Returns the share of `boundary` no further than `radius` from `target`; zero where either has no pixel."""
-    if not boundary.any() or not target.any():
+    """Returns the share of `boundary` no further than `radius` from `target`; zero where either has no pixel.
+
+    Args:
+        boundary: rows and columns, int64 `(2, pixels)`.
+        target: the same.
+        radius: in pixels.
+    """
+    if not boundary.size or not target.size:
         return 0.0
-    left, top, width, height = cv2.boundingRect((boundary | target).view(np.uint8))
-    part = np.s_[top : top + height, left : left + width]
-    distance = cv2.distanceTransform((~target[part]).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return float((distance[boundary[part]] <= radius + 1e-4).mean())
+    both = np.concatenate([boundary, target], axis=1)
+    corner = both.min(axis=1, keepdims=True)
+    away = np.ones((both.max(axis=1, keepdims=True) - corner + 1).ravel(), np.uint8)
+    away[tuple(target - corner)] = 0
+    distance = cv2.distanceTransform(away, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return float((distance[tuple(boundary - corner)] <= radius + 1e-4).mean())

@@ -1,7 +1,7 @@
 """Which images are predicted worst and best, of as many as there may be."""
 
 import heapq
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,19 +12,19 @@ OF_ALL = 8
 OF_CLASS = 3
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class RankedImage:
     """An image and the score it is ranked by.
 
     Attributes:
         score: IoU, 0..1.
         index: place in the split.
-        name: in the dataset.
+        name: in the dataset, as UTF-8.
     """
 
     score: float
-    index: int = field(compare=False)
-    name: str = field(compare=False)
+    index: int
+    name: str
 
     def as_dict(self) -> dict[str, Any]:
         return {"name": self.name, "iou": self.score}
@@ -87,7 +87,9 @@ class Extremes:
             return
         image = RankedImage(score, index, name)
         worst.add((-score, pixels, -index), image)
-        best.add((score, pixels, -index), image)
+        # What is nowhere found has no best image.
+        if score > 0:
+            best.add((score, pixels, -index), image)
 
 
 class _Largest:

@@ -29,8 +29,6 @@ def per_image_csv(path: Path, class_names: Sequence[str]) -> Iterator[Callable[[
             height, width = image.size
             scores = [image.scores.pixel_accuracy, image.scores.mean_iou, image.mean_boundary_f1]
             numbers = ["" if np.isnan(value) else float(value) for value in (*scores, *image.scores.per_class_iou)]
-            # Names of files may hold bytes that are no UTF-8.
-            shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            writer.writerow([shown, width, height, image.valid_pixels, *numbers])
+            writer.writerow([name, width, height, image.valid_pixels, *numbers])
 
         yield write_row

@@ -79,10 +79,15 @@ def evaluate_split(
     )
     with per_image_csv(csv_path, dataset.class_names) as write_row:
         for index, image in enumerate(track(scored)):
-            name = samples.name(index)
+            name = _readable(samples.name(index))
             write_row(name, image)
             sums.add(index, name, image)
     return sums.result()
+
+
+def _readable(name: str) -> str:
+    """Returns a name for files in UTF-8, which names of files need not be: other bytes of it as `\\xe9`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 class _Sums:

@@ -9,6 +9,7 @@ from segtrain.inspection.findings import Findings
 from segtrain.inspection.mask_values import may_be_misread, suggest_for, suggestion_as_dict, values_as_dict
 from segtrain.inspection.survey import SplitSurvey
 from segtrain.pipeline.class_balance import median_frequency_weights
+from segtrain.training.scores import plain_number
 
 
 def summarise(
@@ -25,7 +26,8 @@ def summarise(
     by_split = {survey.name: survey for survey in surveys}
     weights = [None] * dataset.num_classes
     if "train" in by_split:
-        weights = median_frequency_weights(by_split["train"].class_pixels, by_split["train"].pixels_of_images)
+        train = by_split["train"]
+        weights = list(map(plain_number, median_frequency_weights(train.class_pixels, train.pixels_of_images)))
     values = sum((survey.values for survey in surveys), ValueSummary())
     suggestion = suggest_for(values, option, dataset.ignore_label)
     is_told = suggestion and suggestion.settings and may_be_misread(findings.counts("error"), option)

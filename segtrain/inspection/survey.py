@@ -11,11 +11,12 @@ import numpy as np
 from segtrain.datasets.dataset import SegmentationDataset, Split, require_same_size
 from segtrain.datasets.mask_coding import ValueSummary
 from segtrain.datasets.problems import Problem, Tell
+from segtrain.in_threads import READ_AHEAD, map_in_threads
 from segtrain.inspection.broken_pairs import HasImageFiles, name_fault
 from segtrain.inspection.image_kinds import kind_as_read, kind_of_file
 from segtrain.inspection.mask_values import look_at_mask
+from segtrain.machine import usable_cores
 from segtrain.pipeline.counting import count_values
-from segtrain.pipeline.in_order import in_order
 
 
 class SplitSurvey:
@@ -121,7 +122,12 @@ def survey_split(
         track: follows an iterable of as many items as the split has pairs, to show how far it is.
     """
     survey = SplitSurvey(dataset, name)
-    readings = in_order(functools.partial(read_pair, dataset, name), range(survey.count))
+    readings = map_in_threads(
+        functools.partial(read_pair, dataset, name),
+        range(survey.count),
+        num_threads=usable_cores(),
+        most_waiting=READ_AHEAD,
+    )
     for index, reading in enumerate(track(readings)):
         for problem in reading.problems:
             tell(problem)

@@ -6,8 +6,9 @@ from typing import Literal
 
 import numpy as np
 
+from segtrain.in_threads import READ_AHEAD, map_in_threads
+from segtrain.machine import usable_cores
 from segtrain.pipeline.counting import count_values
-from segtrain.pipeline.in_order import in_order
 from segtrain.pipeline.samples import Samples
 
 WeightRule = Literal["median_frequency", "inverse", "effective_number"]
@@ -48,7 +49,13 @@ def count_classes(samples: Samples, track: Callable[[Iterable], Iterable] = iter
     """
     class_pixels, pixels_of_images = np.zeros((2, samples.dataset.num_classes), np.int64)
     pixels = 0
-    for counts in track(in_order(lambda index: count_values(samples.own_size_labels(index)), range(len(samples)))):
+    read = map_in_threads(
+        lambda index: count_values(samples.own_size_labels(index)),
+        range(len(samples)),
+        num_threads=usable_cores(),
+        most_waiting=READ_AHEAD,
+    )
+    for counts in track(read):
         of_classes = counts[: len(class_pixels)]
         class_pixels += of_classes
         pixels_of_images[of_classes > 0] += counts.sum()
@@ -83,11 +90,7 @@ def weights_by_rule(rule: WeightRule, balance: ClassBalance, *, beta: float = 0.
     if not present.any():
         return weights
     if rule == "median_frequency":
-        weights[present] = [
-            weight
-            for weight in median_frequency_weights(balance.class_pixels, balance.pixels_of_images)
-            if weight is not None
-        ]
+        weights[present] = median_frequency_weights(balance.class_pixels, balance.pixels_of_images)[present]
     elif rule == "inverse":
         weights[present] = class_pixels.mean() / class_pixels
     else:
@@ -121,7 +124,7 @@ def describe_weights(class_names: Sequence[str], weights: np.ndarray) -> str:
     return ", ".join(f"{name} {weight:.3g}" for name, weight in zip(class_names, weights, strict=True))
 
 
-def median_frequency_weights(class_pixels: np.ndarray, pixels_of_images: np.ndarray) -> list[float | None]:
+def median_frequency_weights(class_pixels: np.ndarray, pixels_of_images: np.ndarray) -> np.ndarray:
     """Returns the median of the classes' frequencies over each class's own frequency.
 
     A class's frequency is its pixels over all pixels of the images that have it, void ones included: "the total number
@@ -135,9 +138,11 @@ def median_frequency_weights(class_pixels: np.ndarray, pixels_of_images: np.ndar
         pixels_of_images: int64 `(classes,)`, all pixels of the images that have at least one pixel of the class.
 
     Returns:
-        Weights by class id; None for a class that no image has.
+        Weights by class id, float64 `(classes,)`; NaN for a class that no image has.
     """
     present = class_pixels > 0
-    frequencies = class_pixels[present] / pixels_of_images[present]
-    weights = iter((np.median(frequencies) / frequencies).tolist() if present.any() else ())
-    return [next(weights) if there else None for there in present]
+    weights = np.full(len(class_pixels), np.nan)
+    if present.any():
+        frequencies = class_pixels[present] / pixels_of_images[present]
+        weights[present] = np.median(frequencies) / frequencies
+    return weights

@@ -49,6 +49,7 @@ class Predictor:
         class_names: the classes' names by class id.
         num_classes: their number.
         channels: channels of the images that `predict` takes.
+        model: the checkpoint.
         white: the value that becomes 255 in files of more than 8 bits; see `read_image`.
 
     Raises:
@@ -74,11 +75,11 @@ class Predictor:
         self.channels, self.white = results["dataset"].get("channels", 3), results["dataset"].get("white")
         self._image_size = results["image_size"] and tuple(results["image_size"])
         self._resize = results.get("resize") or "stretch"
-        self._model = load_best(run)
+        self.model = load_best(run)
         # Images have many sizes; a compiled function for each would take longer than it saves.
         self._logits = tf.function(
-            lambda images: self._model(images, training=False),
-            input_signature=[tf.TensorSpec((None, None, None, self._model.input_shape[-1]), tf.float32)],
+            lambda images: self.model(images, training=False),
+            input_signature=[tf.TensorSpec((None, None, None, self.model.input_shape[-1]), tf.float32)],
         )
 
     def predict(self, image: np.ndarray) -> np.ndarray:

@@ -51,7 +51,8 @@ def print_scores(console: Console, scores: dict[str, Any], *, title: str, contra
         print_line(console, f"in neither truth nor prediction: {', '.join(scores['absent_classes'])}")
     print_line(
         console,
-        f"{scores['num_images']} images at {contract['evaluated_at']}; convention {contract['convention']}: "
+        f"{scores['num_images']} images at {contract['evaluated_at']}; {contract['num_classes']} classes, void label "
+        f"{contract['ignore_label']}; convention {contract['convention']}: "
         f"{contract['rule']}",
     )
 

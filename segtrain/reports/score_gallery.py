@@ -84,9 +84,9 @@ def draw_gallery(predictions: Predictions, extremes: Extremes, per_class_iou: np
 
 
 def _ends(extremes: Extremes, class_id: int) -> list[RankedImage]:
-    """Returns the image where a class is predicted worst and the one where it is best, if these are two."""
-    worst, best = extremes.worst_of(class_id)[0], extremes.best_of(class_id)[0]
-    return [worst] if worst.index == best.index else [worst, best]
+    """Returns the image where a class is predicted worst, and the one where it is best if it is found in another."""
+    worst = extremes.worst_of(class_id)[0]
+    return [worst, *(best for best in extremes.best_of(class_id)[:1] if best.index != worst.index)]
 
 
 def _shrunk(image, truth, predicted, widest):

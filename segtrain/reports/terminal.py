@@ -23,12 +23,15 @@ def announce_run(
     epochs: int,
     steps_per_epoch: int,
     folder: Path,
+    convention: str = "segtrain",
 ) -> None:
     """Prints in a line what is about to be trained, on what, and where that goes."""
     dataset = training.dataset
+    scored = "" if convention == "segtrain" else f"scored under {convention}, "
     size = describe_size(training.image_size, dataset.resize)
     print_line(
         console,
         f"{model_name} ({num_parameters:,} parameters) on {dataset.name}: {len(training)} train, {len(validation)} "
-        f"val, {dataset.num_classes} classes, {size}, {epochs} epochs of {steps_per_epoch} steps. Run folder: {folder}",
+        f"val, {dataset.num_classes} classes, {size}, {scored}{epochs} epochs of {steps_per_epoch} "
+        f"steps. Run folder: {folder}",
     )

@@ -13,7 +13,9 @@ NEARNESS = 0.05
 FOUND_IOU = 0.2
 
 
-def describe_collapse(confusion_matrix: np.ndarray, class_names: Sequence[str]) -> str | None:
+def describe_collapse(
+    confusion_matrix: np.ndarray, class_names: Sequence[str], *, weighs_classes: bool = False
+) -> str | None:
     """Returns what to say where the predictions of a split are as good as one class only, and None elsewhere.
 
     They are where one class takes over 99 % of them. They are also where nearly all of the mean IoU is that class's,
@@ -23,6 +25,7 @@ def describe_collapse(confusion_matrix: np.ndarray, class_names: Sequence[str]) 
     Args:
         confusion_matrix: int64 `(classes, classes)`; pixels of true class `row` predicted as `column`.
         class_names: names by class id.
+        weighs_classes: the loss weighs classes already, so that other advice is given.
     """
     truth, predicted = confusion_matrix.sum(axis=1), confusion_matrix.sum(axis=0)
     num_present = np.count_nonzero(truth)
@@ -43,5 +46,5 @@ def describe_collapse(confusion_matrix: np.ndarray, class_names: Sequence[str]) 
     return (
         f"the network answers one class nearly everywhere: {class_names[top]} is {share_of_predictions:.1%} of the "
         f"validation predictions and {share_of_truth:.1%} of the truth. If it stays so, try "
-        "loss=weighted_cross_entropy, or a lower optimizer.learning_rate."
+        f"{'loss=ce_dice' if weighs_classes else 'loss=weighted_cross_entropy'}, or a lower optimizer.learning_rate."
     )

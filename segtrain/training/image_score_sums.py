@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from segtrain.training.scores import NUM_MEANS
+
 
 class ImageScoreSums:
     """Adds up the scores of each image, over batches and replicas, and of how many images each has a value.
@@ -19,7 +21,7 @@ class ImageScoreSums:
     def __init__(self, num_classes: int):
         self._sum, self._count = (
             tf.Variable(
-                tf.zeros(5 + num_classes, tf.float64),
+                tf.zeros(NUM_MEANS + num_classes, tf.float64),
                 trainable=False,
                 synchronization=tf.VariableSynchronization.ON_READ,
                 aggregation=tf.VariableAggregation.SUM,

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from segtrain.datasets.dataset import SegmentationDataset
+from segtrain.prediction.test_time_augmentation import SCALES
 from segtrain.training.convention import MetricConvention
 
 # What a class scores that a mean over classes has nothing to say about; NaN is left out of means.
@@ -57,6 +58,7 @@ class Scores:
         }
 
 
+# In this order wherever scores are added up over images.
 _MEANS = [field.name for field in fields(Scores) if field.type in (float, "float")]
 
 
@@ -80,6 +82,9 @@ def scores_of(confusion_matrix: np.ndarray, convention: MetricConvention = "segt
         per_class_iou=per_class_iou,
         is_absent=truth + predicted == 0,
     )
+
+
+NUM_MEANS = len(_MEANS)
 
 
 class MeanOverImages:
@@ -115,6 +120,12 @@ def mean_of_sums(sums: np.ndarray, counts: np.ndarray, is_absent: np.ndarray) ->
     return Scores(**means, per_class_iou=averages[len(_MEANS) :], is_absent=is_absent)
 
 
+BOUNDARY_RULE = (
+    "boundary F1 with a tolerance of 0.75 % of the diagonal of the image as it is scored, at least a pixel; void "
+    "counts as what lies nearest to it, two tolerances deep; classes without a boundary in an image's truth "
+    "are left out"
+)
+
 # What `dataset.resize` makes of the images that are scored.
 _RESIZED = {
     "stretch": "images stretched",
@@ -149,31 +160,41 @@ def metric_contract(
         height, width = sliding_window
         evaluated_at += f"; seen in windows of {height}x{width} that overlap by {overlap:.0%}"
     if tta:
-        evaluated_at += f"; averaged over {' and '.join(_AVERAGED_OVER[name] for name in tta)}"
+        evaluated_at += f"; averaged over {' at '.join(_AVERAGED_OVER[name] for name in _AVERAGED_OVER if name in tta)}"
     return {
         "evaluated_at": evaluated_at,
         "num_classes": dataset.num_classes,
         "ignore_label": dataset.ignore_label,
         "convention": convention,
         "rule": _RULES[convention],
+        "boundary": BOUNDARY_RULE,
         "scale": scale,
-        "tta": list(tta),
+        "tta": list(dict.fromkeys(tta)),
         "sliding_window": sliding_window and list(sliding_window),
         "overlap": overlap,
     }
 
 
-_AVERAGED_OVER = {"flip": "mirrored images", "scales": "images at several scales"}
+# In the order in which they are said: "the image and its mirror image at scales 0.75, 1 and 1.25".
+_AVERAGED_OVER = {
+    "flip": "the image and its mirror image",
+    "scales": f"scales {', '.join(f'{scale:g}' for scale in SCALES[:-1])} and {SCALES[-1]:g}",
+}
+# At what size the network sees images that are scored at their own, where not in windows.
+_SEEN_WHOLE = {
+    "stretch": "from logits at {size}, the network's size",
+    "letterbox": "from logits of the image fitted into {size}, the network's size",
+    "crop_square": "from logits of the whole image, scaled as its largest part of that aspect ratio is to {size}",
+}
 
 
 def _describe_scale(dataset, image_size, scale, is_tiled):
     if image_size is None:
         return "each image's own size"
-    height, width = image_size
+    size = "{}x{} (height x width)".format(*image_size)
     if scale == "original":
-        seen = "" if is_tiled else f", from logits at {height}x{width} (height x width), the network's size"
-        return f"each image's own size{seen}"
-    return f"{height}x{width} (height x width), the network's size; {_RESIZED[dataset.resize]}"
+        return "each image's own size" + ("" if is_tiled else ", " + _SEEN_WHOLE[dataset.resize].format(size=size))
+    return f"{size}, the network's size; {_RESIZED[dataset.resize]}"
 
 
 def plain_number(value: float) -> float | None:

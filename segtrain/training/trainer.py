@@ -25,7 +25,8 @@ class Evaluation:
     """Loss and scores of a whole split.
 
     Attributes:
-        loss: mean over the valid pixels.
+        loss: mean of the steps' losses, each weighed by its valid pixels. It is the mean over all valid pixels where a
+            loss is that of its step; with weighted_cross_entropy it is not, whose pixels weigh unlike.
         scores: under the metric contract.
         confusion_matrix: int64 `(classes, classes)`; pixels of true class `row` predicted as `column`.
     """
@@ -261,7 +262,7 @@ class Evaluator:
     Args:
         trainer: says on which devices.
         model: the model.
-        loss: the loss to report; None where there is none to report, and the evaluations' is NaN.
+        loss: the loss to report.
         samples: the samples.
         batch_size: images of a step, over all replicas.
         convention: of the scores, see `scores_of`.
@@ -274,7 +275,7 @@ class Evaluator:
         self,
         trainer: Trainer,
         model: keras.Model,
-        loss: Callable[[Any, Any], Any] | None,
+        loss: Callable[[Any, Any], Any],
         samples: Samples,
         batch_size: int,
         convention: MetricConvention = "segtrain",
@@ -406,7 +407,7 @@ def training_step(
 def _evaluation_step(model, loss):
     def step(images, labels):
         logits = tf.cast(model(tf.cast(images, tf.float32), training=False), tf.float32)
-        return tf.constant(float("nan")) if loss is None else loss(labels, logits), logits
+        return loss(labels, logits), logits
 
     return step
 

@@ -55,6 +55,17 @@ def test_of_equal_scores_the_larger_mistake_comes_first():
     assert [image.name for image in extremes.worst_of(1)] == ["1", "2", "0"]
 
 
+def test_what_is_never_found_has_no_best_image():
+    extremes = Extremes(2)
+    for index, found in enumerate([0, 3]):
+        truth, predicted = np.ones((4, 4), np.uint8), np.zeros((4, 4), np.uint8)
+        predicted.flat[:found] = 1
+        extremes.add(index, str(index), score_image(truth, predicted, num_classes=2, ignore_label=255))
+    assert [image.name for image in extremes.best_of(1)] == [image.name for image in extremes.best] == ["1"]
+    assert [image.name for image in extremes.worst_of(1)] == [image.name for image in extremes.worst] == ["0", "1"]
+    assert (len(extremes.worst_of(0)), extremes.best_of(0)) == (2, [])
+
+
 def test_an_image_of_void_is_not_ranked():
     extremes = Extremes(2)
     void = np.full((3, 3), 255, np.uint8)

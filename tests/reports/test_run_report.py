@@ -190,6 +190,7 @@ def test_the_terminal_shows_every_class(name):
     scores = MORE_SCORES | {"mean_iou": 0.512, "pixel_accuracy": 0.734, "mean_class_accuracy": 0.625}
     scores |= {"per_class_iou": {name: 0.256, "absent": None}, "per_class_boundary_f1": {name: 0.128, "absent": None}}
     contract = {"evaluated_at": "32x48", "convention": "per_image", "rule": "of each image"}
+    contract |= {"num_classes": 2, "ignore_label": 254}
     print_scores(Console(file=output, width=100), scores, title="a title", contract=contract)
     lines = output.getvalue().splitlines()
     found = {
@@ -206,4 +207,4 @@ def test_the_terminal_shows_every_class(name):
         assert len(found[words]) == 1
         assert number in found[words][0]
     assert "a title" in output.getvalue()
-    assert lines[-1] == "12 images at 32x48; convention per_image: of each image"
+    assert lines[-1] == "12 images at 32x48; 2 classes, void label 254; convention per_image: of each image"

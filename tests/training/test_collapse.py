@@ -45,3 +45,11 @@ def test_answering_one_class_is_said(confusion_matrix, expected):
 )
 def test_what_tells_classes_apart_is_no_collapse(confusion_matrix):
     assert describe_collapse(np.array(confusion_matrix), NAMES) is None
+
+
+def test_a_loss_that_weighs_classes_already_is_not_advised():
+    said = describe_collapse(
+        np.array([[700, 0, 0, 0], [200, 0, 0, 0], [50, 0, 0, 0], [50, 0, 0, 0]]), NAMES, weighs_classes=True
+    )
+    assert "weighted_cross_entropy" not in said
+    assert "loss=ce_dice" in said

@@ -9,6 +9,7 @@ import sklearn.metrics
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from segtrain.evaluation.boundary_f1 import TOLERANCE
 from segtrain.training.scores import MeanOverImages, metric_contract, scores_of
 
 NAMES = ["a", "b", "c", "d", "e", "f"]
@@ -133,6 +134,41 @@ def test_contract_states_what_the_number_depends_on(shapes_dataset):
 def test_contract_states_at_what_size(shapes_dataset, size, resize, words):
     dataset = dataclasses.replace(shapes_dataset, resize=resize)
     assert metric_contract(dataset, size)["evaluated_at"].startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("resize", "words"),
+    [
+        ("stretch", "from logits at 96x96 (height x width), the network's size"),
+        ("letterbox", "from logits of the image fitted into 96x96 (height x width), the network's size"),
+        ("crop_square", "from logits of the whole image, scaled as its largest part of that aspect ratio is to 96x96"),
+    ],
+)
+def test_contract_states_what_the_network_saw_of_an_image_at_its_own_size(shapes_dataset, resize, words):
+    dataset = dataclasses.replace(shapes_dataset, resize=resize)
+    evaluated_at = metric_contract(dataset, (96, 96), scale="original")["evaluated_at"]
+    assert evaluated_at.startswith(f"each image's own size, {words}")
+    tiled = metric_contract(dataset, (96, 96), scale="original", sliding_window=(64, 64), overlap=0.5)["evaluated_at"]
+    assert tiled == "each image's own size; seen in windows of 64x64 that overlap by 50%"
+
+
+@pytest.mark.parametrize(
+    ("tta", "words"),
+    [
+        (["flip", "flip"], "averaged over the image and its mirror image"),
+        (["scales"], "averaged over scales 0.75, 1 and 1.25"),
+        (["scales", "flip"], "averaged over the image and its mirror image at scales 0.75, 1 and 1.25"),
+    ],
+)
+def test_contract_states_what_was_averaged(shapes_dataset, tta, words):
+    contract = metric_contract(shapes_dataset, (96, 96), tta=tta)
+    assert contract["evaluated_at"].endswith(f"; {words}")
+    assert contract["tta"] == list(dict.fromkeys(tta))
+
+
+def test_contract_states_how_boundaries_count(shapes_dataset):
+    """The share is the one that is measured with."""
+    assert f"{TOLERANCE * 100:g} % of the diagonal" in metric_contract(shapes_dataset, (96, 96))["boundary"]
 
 
 def plain_scores(truth, predicted, num_classes, of_absent):

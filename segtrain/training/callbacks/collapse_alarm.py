@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,19 +15,37 @@ class CollapseAlarm(keras.callbacks.Callback):
         evaluator: whose latest evaluation is that of the epoch.
         class_names: names by class id.
         tell: takes the sentence.
+        weighs_classes: see `describe_collapse`.
+        keep: is given all warnings so far, after each.
     """
 
-    def __init__(self, evaluator: Evaluator, class_names: Sequence[str], tell: Callable[[str], None]):
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        class_names: Sequence[str],
+        tell: Callable[[str], None],
+        *,
+        weighs_classes: bool = False,
+        keep: Callable[[list[str]], None] = lambda warnings: None,
+    ):
         super().__init__()
         self._evaluator = evaluator
         self._class_names = class_names
         self._tell = tell
+        self._weighs_classes = weighs_classes
+        self._keep = keep
         self._is_collapsed = False
         self.warnings: list[str] = []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        collapse = describe_collapse(self._evaluator.latest.confusion_matrix, self._class_names)
+        evaluation, collapse = self._evaluator.latest, None
+        # Logits that are not numbers all give class 0, which is another mishap.
+        if math.isfinite(evaluation.loss):
+            collapse = describe_collapse(
+                evaluation.confusion_matrix, self._class_names, weighs_classes=self._weighs_classes
+            )
         if collapse is not None and not self._is_collapsed:
             self.warnings.append(f"after epoch {epoch + 1}: {collapse}")
+            self._keep(self.warnings)
             self._tell(f"warning: {collapse}")
         self._is_collapsed = collapse is not None

@@ -24,7 +24,8 @@ def build_weighted_cross_entropy(
     """Returns the weighted mean of cross-entropy: `sum(w[y] * cross_entropy) / sum(w[y])` over the valid pixels.
 
     Both sums go over the global batch, so that only the weights' ratios matter. A class that has no pixel in the
-    training split weighs 0. Over a whole split, the loss reported is the mean of its batches'.
+    training split weighs 0. Over a whole split, the loss reported is the mean of its batches',
+    each weighed by its valid pixels.
 
     Source: Eigen and Fergus 2015, https://arxiv.org/abs/1411.4734, section 6.3.2, for `median_frequency`, which SegNet
     follows; Cui et al. 2019, https://arxiv.org/abs/1901.05555, for `effective_number`. The rules are defined in

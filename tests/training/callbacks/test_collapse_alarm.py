@@ -12,10 +12,22 @@ def test_each_stretch_is_told_once(drive):
     evaluator, told = SimpleNamespace(latest=None), []
 
     def evaluate(model, epoch):
-        evaluator.latest = SimpleNamespace(confusion_matrix=evaluations[epoch])
+        evaluator.latest = SimpleNamespace(confusion_matrix=evaluations[epoch], loss=0.5)
 
-    alarm = CollapseAlarm(evaluator, ["sky", "pole"], told.append)
+    kept = []
+    alarm = CollapseAlarm(evaluator, ["sky", "pole"], told.append, keep=lambda warnings: kept.append([*warnings]))
     drive(alarm, [{}] * 5, before_epoch=evaluate)
     assert len(told) == 2
     assert all(line.startswith("warning: ") and "sky is 100.0%" in line for line in told)
     assert [line.partition(":")[0] for line in alarm.warnings] == ["after epoch 2", "after epoch 5"]
+    assert kept == [alarm.warnings[:1], alarm.warnings]
+
+
+def test_logits_that_are_no_numbers_are_no_collapse(drive):
+    evaluator, told = SimpleNamespace(latest=SimpleNamespace(confusion_matrix=COLLAPSED, loss=float("nan"))), []
+    alarm = CollapseAlarm(evaluator, ["sky", "pole"], told.append)
+    drive(alarm, [{}])
+    assert told == alarm.warnings == []
+    evaluator.latest.loss = 0.5
+    drive(alarm, [{}])
+    assert len(told) == 1
