@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import math
 import os
@@ -162,7 +163,9 @@ def written_whole(path: Path) -> Iterator[Path]:
     name keeps the suffix, by which Keras and Matplotlib choose a format.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    # No longer than short: the file's own name may be as long as the disk takes.
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+    temporary = path.with_name(f".{digest}.{os.getpid()}.part{path.suffix}")
     try:
         yield temporary
         with temporary.open("rb") as file:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import pydantic
 import yaml
-from annotated_types import Ge, Le, Len, Lt
+from annotated_types import Ge, Le, Len
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -77,7 +77,7 @@ class EvaluateSettings:
     scale: Literal["native", "original"]
     tta: list[TtaChoice]
     sliding_window: Annotated[list[Annotated[int, Ge(1)]], Len(2, 2)] | None
-    overlap: Annotated[float, Ge(0), Lt(1)]
+    overlap: Annotated[float, Ge(0), Le(0.9)]
     metric_convention: MetricConvention | None
     batch_size: Annotated[int, Ge(1)] | None
 
@@ -97,7 +97,7 @@ class PredictSettings:
     format: Annotated[list[FormatChoice], Len(1)]
     tta: list[TtaChoice]
     sliding_window: Annotated[list[Annotated[int, Ge(1)]], Len(2, 2)] | None
-    overlap: Annotated[float, Ge(0), Lt(1)]
+    overlap: Annotated[float, Ge(0), Le(0.9)]
     batch_size: Annotated[int, Ge(1)]
     overwrite: bool
 
@@ -157,8 +157,8 @@ def read_settings(config: DictConfig, schema: type) -> Any:
     if issubclass(schema, TrainSettings):
         _check_together(values)
     settings = schema(**{field.name: values[field.name] for field in fields(schema)})
-    if isinstance(settings, EvaluateSettings):
-        _check_evaluation(settings)
+    if isinstance(settings, EvaluateSettings | PredictSettings):
+        _check_windows(settings)
     return settings
 
 
@@ -362,14 +362,14 @@ def _check_together(values: Mapping[str, Any]) -> None:
         _check_own_sizes(values)
 
 
-def _check_evaluation(settings: EvaluateSettings) -> None:
+def _check_windows(settings: EvaluateSettings | PredictSettings) -> None:
     """Refuses settings that would do nothing."""
     if settings.overlap != 0.5 and settings.sliding_window is None:
         raise ConfigError(
             f"overlap={settings.overlap}: is that of windows, and there are none. Type sliding_window=[HEIGHT,WIDTH] "
             "with it, or leave it out."
         )
-    if settings.batch_size is not None and settings.sees_images_one_by_one:
+    if isinstance(settings, EvaluateSettings) and settings.batch_size is not None and settings.sees_images_one_by_one:
         raise ConfigError(
             f"batch_size={settings.batch_size}: scale=original, tta and sliding_window take images one by one. "
             "Leave batch_size out."

@@ -1,7 +1,9 @@
 """What `segtrain predict` writes, and whether it can."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,10 +83,44 @@ def require_free_names(
             other = written_for.setdefault(target.path, file)
             if other is not file:
                 raise ValueError(f"{target.path} would be written for {other.path} and for {file.path}. Rename one.")
+    _require_folders_apart(files, written_for, output)
+    _require_short_names(written_for, output)
     there = [path for path in written_for if path.exists()]
     inputs = {_identity(file.path) for file in files} if there else set()
     for path in there:
         _require_free(path, targets_of(written_for[path], output, formats), inputs, overwrite)
+
+
+def _require_folders_apart(files: Sequence[InputFile], written_for: Mapping[Path, InputFile], output: Path) -> None:
+    """Refuses a folder of a video's frames that holds what belongs to another input, which a frame could replace."""
+    of_frames = {output / file.stem: file for file in files if file.is_video and output / file.stem in written_for}
+    of_frames |= {folder.resolve(): file for folder, file in of_frames.items()}
+    inputs = {file.path.resolve(): file for file in files} if of_frames else {}
+    for path, file in [*written_for.items(), *inputs.items()]:
+        for folder in path.parents:
+            video = of_frames.get(folder, file)
+            if video is not file:
+                raise ValueError(
+                    f"{folder} would take the frames of {video.path}, and holds what belongs to {file.path}. Predict "
+                    "one of the two into another output=."
+                )
+
+
+def _require_short_names(paths: Iterable[Path], output: Path) -> None:
+    existing = next(path for path in (output.absolute(), *output.absolute().parents) if path.exists())
+    longest = os.pathconf(existing, "PC_NAME_MAX")
+    for path in paths:
+        if len(os.fsencode(path.name)) > longest:
+            raise ValueError(f"{path}: a name may have {longest} bytes here. Rename the input.")
+
+
+def remove_frames_from(number: int, output: Path, stem: str, formats: Iterable[FormatChoice]) -> None:
+    """Removes a former, longer video's frames from a number on: they would pass for this one's."""
+    endings = "|".join(re.escape(_ENDINGS[form]) for form in formats)
+    for path in (output / stem).glob("[0-9]*"):
+        frame = re.fullmatch(rf"(\d{{6,}})({endings})", path.name)
+        if frame and int(frame[1]) >= number:
+            path.unlink()
 
 
 def _require_free(path: Path, targets: Sequence[Target], inputs: set[tuple[int, int]], overwrite: bool) -> None:

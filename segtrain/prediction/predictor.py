@@ -3,6 +3,7 @@
 import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from numbers import Integral, Real
 
 import keras
 import numpy as np
@@ -42,7 +43,7 @@ class Predictor:
             0.75 and 1.25 of its size; both, all six. The probabilities are averaged.
         sliding_window: `(height, width)` of tiles of the image that the network sees as they are, one after the other;
             None shows it the whole image.
-        overlap: share of a tile that its neighbour covers too, 0 <= overlap < 1.
+        overlap: share of a tile that its neighbour covers too, 0 <= overlap <= 0.9; of more, tiles without number.
 
     Attributes:
         palette: RGB colours 0..255 by class id.
@@ -219,14 +220,15 @@ class Predictor:
 def _checked_window(window: Sequence[int] | None) -> Size | None:
     if window is None:
         return None
-    if len(window) != 2 or not all(isinstance(each, int) and each >= 1 for each in window):
+    is_pair = isinstance(window, Sequence) and len(window) == 2
+    if not is_pair or not all(isinstance(each, Integral) and each >= 1 for each in window):
         raise ValueError(f"sliding_window={window}: has to be [height, width] in pixels, or None.")
-    return tuple(window)
+    return int(window[0]), int(window[1])
 
 
 def _checked_overlap(overlap: float) -> float:
-    if not 0 <= overlap < 1:
-        raise ValueError(f"overlap={overlap}: has to be at least 0 and less than 1.")
+    if not isinstance(overlap, Real) or not 0 <= overlap <= 0.9:
+        raise ValueError(f"overlap={overlap}: has to be a number from 0 to 0.9.")
     return overlap
 
 

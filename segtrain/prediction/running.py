@@ -19,6 +19,7 @@ from segtrain.prediction.output_files import (
     draw_overlay,
     overlay_video_of,
     path_of,
+    remove_frames_from,
     write_labels,
     write_probabilities,
 )
@@ -123,6 +124,7 @@ def predict_files(
                     break
                 num_frames += 1
                 advance()
+        remove_frames_from(num_frames, output, file.stem, [form for form in formats if form != "overlay"])
         outcome.num_videos += num_frames > 0
         outcome.num_frames += num_frames
         outcome.unreadable += [video.problem] if video.problem else []

@@ -172,7 +172,9 @@ def _write_csv(path: Path, comparison: dict[str, Any]) -> None:
 
 def _print(console: Console, comparison: dict[str, Any]) -> None:
     # Narrow enough for 80 columns: what does not fit would be cut.
-    title = f"mean ± standard deviation over seeds and folds, validation; convention: {comparison['convention']}"
+    title = "mean ± standard deviation over seeds and folds, validation"
+    if comparison["convention"]:
+        title += f"; convention: {comparison['convention']}"
     table = Table(title=escape(title), box=rich.box.SIMPLE_HEAD, padding=0, pad_edge=False)
     for name in comparison["varying"] or ["configuration"]:
         table.add_column(escape(name), overflow="fold")

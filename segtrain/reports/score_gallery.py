@@ -46,10 +46,12 @@ class Gallery:
     Attributes:
         worst: images, worst first.
         of_class: the worst and the best example of each class shown, by class id.
+        num_found: classes that are in some truth or prediction.
     """
 
     worst: list[Row]
     of_class: dict[int, list[ClassExample]]
+    num_found: int
 
 
 def draw_gallery(predictions: Predictions, extremes: Extremes, per_class_iou: np.ndarray) -> Gallery:
@@ -80,6 +82,7 @@ def draw_gallery(predictions: Predictions, extremes: Extremes, per_class_iou: np
             class_id: [ClassExample(ranked.name, ranked.score, tiles[class_id, ranked.index]) for ranked in images]
             for class_id, images in examples.items()
         },
+        num_found=len(shown),
     )
 
 

@@ -337,7 +337,9 @@ def test_a_grey_image_is_read_as_its_file_is(bright_run, make_run, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"overlap": 1}, "overlap=1: has to be at least 0 and less than 1"),
+        ({"overlap": 0.95}, "overlap=0.95: has to be a number from 0 to 0.9"),
+        ({"overlap": "a"}, "overlap=a: has to be a number from 0 to 0.9"),
+        ({"sliding_window": 512}, r"sliding_window=512: has to be \[height, width\]"),
         ({"overlap": -0.1}, "overlap=-0.1"),
         ({"sliding_window": (3,)}, r"sliding_window=\(3,\): has to be \[height, width\]"),
         ({"sliding_window": (0, 3)}, "sliding_window"),

@@ -238,6 +238,57 @@ def test_a_video_that_breaks_off_is_kept_as_far_as_it_goes(segtrain, bright_run,
     assert Video(tmp_path / "out" / "v_overlay.mp4", 3).num_frames == number
 
 
+def test_a_shorter_video_leaves_no_frames_of_a_longer_one(segtrain, bright_run, video, tmp_path):
+    (tmp_path / "out" / "v").mkdir(parents=True)
+    for name in ("000005.png", "000006.png", "000006_ids.png", "1000000.png", "000009.txt"):
+        (tmp_path / "out" / "v" / name).write_bytes(b"former")
+    finished = segtrain("predict", bright_run.path, "input=clips", "output=out", "format=[palette]", "overwrite=true")
+    assert finished.status == 0, finished.errors
+    kept = {f"v/{number:06d}.png" for number in range(6)}
+    assert files_in(tmp_path / "out") == kept | {"v/000006_ids.png", "v/000009.txt"}
+
+
+@pytest.mark.parametrize("formats", ["[palette]", "[overlay]"])
+def test_a_videos_frames_and_a_folder_of_its_name_stay_apart(segtrain, bright_run, video, tmp_path, formats):
+    """Frames that were taken out of a video usually lie beside it."""
+    (tmp_path / "clips" / "v").mkdir()
+    Image.fromarray(np.zeros((8, 9, 3), np.uint8)).save(tmp_path / "clips" / "v" / "000000.jpg")
+    settings = ["input=clips", "output=out", f"format={formats}", "overwrite=true"]
+    finished = segtrain("predict", bright_run.path, *settings)
+    if formats == "[overlay]":
+        assert finished.status == 0, finished.errors
+        assert files_in(tmp_path / "out") == {"v_overlay.mp4", "v/000000_overlay.png"}
+    else:
+        assert finished.status == 1
+        assert "would take the frames of" in finished.errors
+        assert not (tmp_path / "out").exists()
+
+
+def test_an_input_inside_a_folder_of_frames_is_never_replaced(segtrain, bright_run, video, tmp_path):
+    """The first frame would be out/v/000000.png, which is an input itself."""
+    image = tmp_path / "out" / "v" / "000000.png"
+    image.parent.mkdir(parents=True)
+    Image.fromarray(np.zeros((8, 9, 3), np.uint8)).save(image)
+    before = image.read_bytes()
+    settings = ["input=[clips/v.avi,out/v/000000.png]", "output=out", "format=[palette]", "overwrite=true"]
+    finished = segtrain("predict", bright_run.path, *settings)
+    assert finished.status == 1, finished.errors
+    assert "out/v/000000.png" in finished.errors
+    assert image.read_bytes() == before
+
+
+def test_a_name_as_long_as_the_disk_takes_is_written(segtrain, bright_run, tmp_path):
+    longest = os.pathconf(tmp_path, "PC_NAME_MAX")
+    image = tmp_path / ("x" * (longest - 4) + ".png")
+    Image.fromarray(np.zeros((8, 9, 3), np.uint8)).save(image)
+    finished = segtrain("predict", bright_run.path, f"input={image}", "output=out", "format=[palette]")
+    assert finished.status == 0, finished.errors
+    assert files_in(tmp_path / "out") == {image.name}
+    finished = segtrain("predict", bright_run.path, f"input={image}", "output=out", "format=[overlay]")
+    assert finished.status == 1
+    assert f"a name may have {longest} bytes here. Rename the input." in finished.errors
+
+
 def test_a_file_that_is_no_video_is_listed(segtrain, bright_run, images, tmp_path):
     (tmp_path / "in" / "v.mp4").write_text("no video")
     finished = segtrain("predict", bright_run.path, "input=in", "output=out")
