@@ -24,7 +24,7 @@ from segtrain.prediction.inputs import find_inputs
 from segtrain.prediction.output_files import require_folder, require_free_names
 from segtrain.prediction.unreadable import UnreadableFilesError
 from segtrain.quiet_start import native_messages_to
-from segtrain.reports.terminal import announce_run, print_line
+from segtrain.reports.terminal import announce_run, note_on_windows, print_line
 from segtrain.run_folder import RunFolder, write_text
 from segtrain.settings import (
     BenchmarkSettings,
@@ -224,6 +224,8 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
         max_samples=run_settings.max_samples,
     )
     if settings.sees_images_one_by_one:
+        if settings.scale == "original":
+            note_on_windows(console, settings.sliding_window, run_settings.image_size)
         predictor = Predictor(run, tta=settings.tta, sliding_window=settings.sliding_window, overlap=settings.overlap)
         model = predictor.model
         _require_classes(run, model, dataset)
@@ -274,6 +276,7 @@ def predict(settings: PredictSettings, invocation: Invocation) -> None:
     files = find_inputs(settings.input, output)
     require_folder(output)
     require_free_names(files, output, formats, settings.overwrite)
+    note_on_windows(console, settings.sliding_window, run.read_results().get("image_size"))
 
     progress = Progress(
         *Progress.get_default_columns(), MofNCompleteColumn(), console=console, disable=not console.is_terminal

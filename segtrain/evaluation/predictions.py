@@ -40,7 +40,9 @@ class NetworkPredictions:
     def __init__(self, trainer: Trainer, model: keras.Model, samples: Samples, batch_size: int):
         trainer.require_divisible(batch_size)
         self.samples = samples
-        self._trainer, self._model, self._batch_size = trainer, model, batch_size
+        # A larger batch than the split would be filled up with images of void.
+        most = -(-len(samples) // trainer.num_replicas) * trainer.num_replicas
+        self._trainer, self._model, self._batch_size = trainer, model, min(batch_size, most)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return predict_samples(self._trainer, self._model, self.samples, self._batch_size)

@@ -45,6 +45,8 @@ def find_inputs(typed: str | Sequence[str], output: Path) -> list[InputFile]:
     """
     found: dict[str, InputFile] = {}
     for text in [typed] if isinstance(typed, str) else typed:
+        if not text:  # a script's unset variable, which would be the folder that it runs in
+            raise ValueError("input= is empty. Type input=FILE, a folder, or input=. for this folder.")
         for file in _find(os.path.expanduser(text), text, output):
             found.setdefault(os.path.abspath(file.path), file)
     return list(found.values())

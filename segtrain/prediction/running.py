@@ -124,7 +124,8 @@ def predict_files(
                     break
                 num_frames += 1
                 advance()
-        remove_frames_from(num_frames, output, file.stem, [form for form in formats if form != "overlay"])
+        if num_frames:  # else nothing took the place of what is there
+            remove_frames_from(num_frames, output, file.stem, [form for form in formats if form != "overlay"])
         outcome.num_videos += num_frames > 0
         outcome.num_frames += num_frames
         outcome.unreadable += [video.problem] if video.problem else []

@@ -1,5 +1,6 @@
 """Lines on the terminal that are there to be copied."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -11,6 +12,17 @@ from segtrain.pipeline.samples import Samples
 def print_line(console: Console, text: str) -> None:
     """Prints text as it is: on one line however long, so that a path or a command in it can be copied."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def note_on_windows(console: Console, sliding_window: Sequence[int] | None, image_size: Sequence[int] | None) -> None:
+    """Prints what to expect of windows where the run saw images at another size than their own."""
+    if sliding_window is not None and image_size is not None:
+        size = "x".join(map(str, image_size))
+        print_line(
+            console,
+            f"note: a window shows the network the image at its own scale; this run saw images brought to {size}. "
+            "Where the two scales differ much, results are worse than without sliding_window.",
+        )
 
 
 def announce_run(

@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, Le
 
 def build_constant(*, learning_rate: float) -> float:
     """Returns the optimizer's learning rate as it is; the only choice that `callbacks.reduce_on_plateau` can change."""
-    return learning_rate
+    return float(learning_rate)  # Keras takes no whole number
 
 
 def build_polynomial(

@@ -109,3 +109,11 @@ def test_a_folder_that_holds_itself_ends():
 def test_what_is_not_there_is_told(typed, words):
     with pytest.raises(ValueError, match=words):
         find_inputs(typed, OUT)
+
+
+def test_nothing_is_not_the_folder_it_is_typed_in(tmp_path, monkeypatch):
+    """`input=$PHOTOS`, where the variable is not set."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.png").touch()
+    with pytest.raises(ValueError, match=r"input= is empty\. Type input=FILE"):
+        find_inputs("", tmp_path / "out")

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from segtrain.pipeline.samples import Samples
-from segtrain.reports.terminal import announce_run
+from segtrain.reports.terminal import announce_run, note_on_windows
 
 
 @pytest.mark.parametrize(("convention", "is_named"), [("segtrain", False), ("per_image", True)])
@@ -24,3 +24,12 @@ def test_a_convention_of_others_is_announced(shapes_dataset, convention, is_name
     )
     assert ("scored under per_image, 3 epochs of 4 steps. Run folder: out" in output.getvalue()) is is_named
     assert "3 epochs of 4 steps. Run folder: out\n" in output.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("window", "image_size", "is_noted"), [((64, 64), [24, 32], True), ((64, 64), None, False), (None, [24, 32], False)]
+)
+def test_windows_at_another_scale_are_noted(window, image_size, is_noted):
+    output = io.StringIO()
+    note_on_windows(Console(file=output, width=40), window, image_size)
+    assert ("images brought to 24x32" in output.getvalue()) is is_noted

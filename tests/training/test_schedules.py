@@ -64,3 +64,8 @@ def test_an_optimizer_takes_it(build):
         optimizer.apply([np.zeros(1, np.float32)])
     expected = {build_constant: RATE, build_polynomial: 0.0, build_cosine: 0.01 * RATE}[build]
     assert float(optimizer.learning_rate) == pytest.approx(expected, abs=1e-7)
+
+
+def test_a_whole_number_is_a_rate_that_keras_takes():
+    rate = build_constant(learning_rate=1)
+    assert float(keras.optimizers.SGD(rate).learning_rate) == 1.0
