@@ -14,7 +14,8 @@ import yaml
 from segtrain.signatures import read_signature
 
 CONF = Path(__file__).parents[1] / "conf"
-# Objects that the run or the config hands over, and choices among another module's constants: only importing would tell their types.
+# Objects that the run or the config hands over, and choices among another module's constants: only importing would tell
+# their types.
 UNTOLD = {
     "folder",
     "validation",

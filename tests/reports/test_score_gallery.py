@@ -155,6 +155,7 @@ def page(tmp_path, evaluate, read_page):
 
 def test_an_evaluations_page_shows_all_and_loads_nothing(page):
     assert "scene <0>" in page.text
+    assert "Boundary F1: of a kind." in page.text
     assert "Shown are" not in page.text  # no class is left out
     assert page.count("img") == 2 * 4 + 2 * 2 * 2  # a row of four an image; two pictures of each end of two classes
     assert [load for load in page.loads if not load.startswith(("data:image/", "#"))] == []
