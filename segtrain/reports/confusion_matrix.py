@@ -2,16 +2,14 @@
 
 import contextlib
 import csv
-import io
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from segtrain.reports.curves import INK
+from segtrain.reports.svg import INK, as_svg, drawn_in
 from segtrain.run_folder import written_whole
 
 # With more classes the numbers in the cells could not be read.
@@ -33,17 +31,13 @@ def draw_confusion_matrix(confusion: np.ndarray, class_names: Sequence[str]) -> 
     Returns:
         An `<svg>` element: each row in shares of its truth. A class without truth has an empty row.
     """
-    buffer = io.StringIO()
-    # Letters stay text, which the page's font has more of.
-    with _drawn_in(INK), matplotlib.rc_context({"svg.fonttype": "none"}):
-        _draw(confusion, class_names).savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    svg = buffer.getvalue()
-    return svg[svg.index("<svg") :]
+    with drawn_in(INK), _any_letters():
+        return as_svg(_draw(confusion, class_names))
 
 
 def save_confusion_picture(path: Path, confusion: np.ndarray, class_names: Sequence[str]) -> None:
     """Writes the drawing as a PNG file on white; arguments as of `draw_confusion_matrix`."""
-    with _drawn_in("black"), written_whole(path) as temporary:
+    with drawn_in("black"), _any_letters(), written_whole(path) as temporary:
         _draw(confusion, class_names).savefig(temporary, format="png", dpi=150, facecolor="white")
 
 
@@ -62,14 +56,8 @@ def write_confusion_csv(path: Path, confusion: np.ndarray, class_names: Sequence
 
 
 @contextlib.contextmanager
-def _drawn_in(ink: str) -> Iterator[None]:
-    with (
-        matplotlib.rc_context(
-            {"text.color": ink, "axes.labelcolor": ink, "axes.edgecolor": ink, "xtick.color": ink, "ytick.color": ink,
-             "font.size": 9}
-        ),
-        warnings.catch_warnings(),
-    ):  # fmt: skip
+def _any_letters() -> Iterator[None]:
+    with warnings.catch_warnings():
         # A name in letters that Matplotlib's font lacks: the table has it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield

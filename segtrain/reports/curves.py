@@ -1,14 +1,12 @@
 """Curves of a run as SVG, to stand in a page of either colour scheme."""
 
-import io
 from collections.abc import Sequence
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Readable on white and on black alike.
-INK = "#808890"
+from segtrain.reports.svg import INK, as_svg, drawn_in
+
 TRAINING, VALIDATION = "#42a5f5", "#ef6c00"
 
 
@@ -21,8 +19,7 @@ def draw_curves(epochs: Sequence[dict[str, float]]) -> str:
     Returns:
         An `<svg>` element.
     """
-    with matplotlib.rc_context({"text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK,
-                                "ytick.color": INK, "font.size": 9, "svg.fonttype": "none"}):  # fmt: skip
+    with drawn_in(INK):
         figure = Figure(figsize=(9, 7.5), layout="constrained", facecolor="none")
         diagrams = figure.subplot_mosaic([["loss", "mean_iou"], ["learning_rate", "images_per_second"],
                                           ["data_wait", "seconds"]])  # fmt: skip
@@ -52,10 +49,7 @@ def draw_curves(epochs: Sequence[dict[str, float]]) -> str:
             axes.set(title=title, xlabel="epoch", facecolor="none")
             axes.grid(color=INK, alpha=0.25)
             axes.xaxis.get_major_locator().set_params(integer=True)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    svg = buffer.getvalue()
-    return svg[svg.index("<svg") :]
+        return as_svg(figure)
 
 
 def _plot(axes: Axes, numbers: Sequence[int], values: Sequence[float], colour: str, label: str | None = None) -> None:

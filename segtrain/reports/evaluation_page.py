@@ -6,6 +6,7 @@ from segtrain.evaluation.predictions import Predictions
 from segtrain.evaluation.split_scores import SplitScores
 from segtrain.reports.confusion_matrix import draw_confusion_matrix
 from segtrain.reports.page import as_html, write_page
+from segtrain.reports.run_report import MEANS
 from segtrain.reports.score_gallery import draw_gallery
 from segtrain.run_folder import RunFolder
 
@@ -26,6 +27,7 @@ def write_evaluation_page(
         folder.report,
         "evaluation",
         results=results,
+        means=MEANS,
         split=split,
         scores=results[split],
         confusion=as_html(draw_confusion_matrix(scores.confusion_matrix, results["dataset"]["class_names"])),

@@ -82,6 +82,7 @@ def write_report(
         folder.report,
         "run_report",
         results=results,
+        means=MEANS,
         curves=as_html(draw_curves(epochs)),
         confusion=confusion,
         gallery=gallery,

@@ -22,17 +22,15 @@ FOUND_COLOUR, INVENTED_COLOUR = (66, 165, 245), (255, 202, 40)
 
 
 @dataclass(frozen=True)
-class Row:
-    """An image of the gallery: its name, its score, and the `src` of input, truth, prediction and errors."""
+class Example:
+    """An image of the gallery.
 
-    name: str
-    score: float
-    sources: Sequence[str]
-
-
-@dataclass(frozen=True)
-class ClassExample:
-    """An image of a class: its name, the class's IoU in it, and the `src` of the input and of what was found."""
+    Attributes:
+        name: its name.
+        score: its mean IoU, or of a class's example the IoU of the class in it.
+        sources: the `src` of input, truth, prediction and errors; of a class's example, of the input and of what was
+            found.
+    """
 
     name: str
     score: float
@@ -49,8 +47,8 @@ class Gallery:
         num_found: classes that are in some truth or prediction.
     """
 
-    worst: list[Row]
-    of_class: dict[int, list[ClassExample]]
+    worst: list[Example]
+    of_class: dict[int, list[Example]]
     num_found: int
 
 
@@ -77,9 +75,9 @@ def draw_gallery(predictions: Predictions, extremes: Extremes, per_class_iou: np
             if any(ranked.index == index for ranked in images):
                 tiles[class_id, index] = _draw_class(*small, class_id, dataset)
     return Gallery(
-        worst=[Row(ranked.name, ranked.score, rows[ranked.index]) for ranked in extremes.worst],
+        worst=[Example(ranked.name, ranked.score, rows[ranked.index]) for ranked in extremes.worst],
         of_class={
-            class_id: [ClassExample(ranked.name, ranked.score, tiles[class_id, ranked.index]) for ranked in images]
+            class_id: [Example(ranked.name, ranked.score, tiles[class_id, ranked.index]) for ranked in images]
             for class_id, images in examples.items()
         },
         num_found=len(shown),

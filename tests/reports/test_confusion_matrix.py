@@ -18,7 +18,7 @@ from segtrain.reports.confusion_matrix import (
     save_confusion_picture,
     write_confusion_csv,
 )
-from segtrain.reports.curves import INK
+from segtrain.reports.svg import INK
 
 SVG = "{http://www.w3.org/2000/svg}"
 NAMES = ["sky", "a, <b>", "$x$ & Größe"]
