@@ -92,12 +92,12 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
         "image_size": settings.image_size,
         "resize": settings.image_size and dataset.resize,
         "dataset": {"name": dataset.name, **dataset.facts()},
-        "metric_contract": metric_contract(dataset, settings.image_size, settings.metric_convention),
     }
     # From here on a run that is interrupted has all that is needed to use its best checkpoint.
     folder.write_results(folder.read_results() | facts)
     trainer = _start_tensorflow(settings, folder)
 
+    from segtrain.models.logits_of_image import logits_stride
     from segtrain.reports.environment import describe_environment
     from segtrain.training.callbacks.checkpoint import Checkpoint
     from segtrain.training.callbacks.collapse_alarm import CollapseAlarm
@@ -107,6 +107,11 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
     # The network and what trains it.
     run = _build_run(settings, folder, trainer, training, validation)
     model, evaluator = run.model, run.evaluator
+    contract = metric_contract(
+        dataset, settings.image_size, settings.metric_convention, logits_stride=logits_stride(model)
+    )
+    facts["metric_contract"] = contract
+    folder.write_results(folder.read_results() | facts)
     # Checkpoints come last, since they keep the state that the others have after the epoch.
     callbacks = sorted(run.callbacks, key=lambda callback: isinstance(callback, Checkpoint))
     history = History()
@@ -159,7 +164,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
     if checkpoints:
         model.load_weights(folder.best_model)
     predictions = NetworkPredictions(trainer, model, validation, settings.batch_size)
-    scores, of_images = _score(predictions, facts["metric_contract"]["convention"], folder, console)
+    scores, of_images = _score(predictions, contract["convention"], folder, console)
     results = {
         "status": "completed",
         "best_epoch": checkpoints[0].best_epoch if checkpoints else len(history.epochs),
@@ -179,8 +184,8 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
     folder.write_results(results)
     write_report(folder, results, history.epochs, scores, predictions)
     title = f"{model.name} on {dataset.name}, validation"
-    print_scores(console, results["val"], title=title, contract=facts["metric_contract"])
-    convention = facts["metric_contract"]["convention"]
+    print_scores(console, results["val"], title=title, contract=contract)
+    convention = contract["convention"]
     under = "" if convention == "segtrain" else f", convention {convention}"
     best = f"best validation mIoU {scores.scores.mean_iou:.4f} (epoch {results['best_epoch']}{under})"
     console.print(best, highlight=False)
@@ -211,6 +216,7 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
     trainer = _start_tensorflow(run_settings, folder)
 
     from segtrain.evaluation.predictions import ImagePredictions, NetworkPredictions
+    from segtrain.models.logits_of_image import logits_stride
     from segtrain.prediction.predictor import Predictor, load_best
     from segtrain.reports.environment import describe_environment
     from segtrain.reports.evaluation_page import write_evaluation_page
@@ -239,6 +245,7 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
         dataset,
         run_settings.image_size,
         settings.metric_convention or run_settings.metric_convention,
+        logits_stride=logits_stride(model),
         scale=settings.scale,
         tta=settings.tta,
         sliding_window=settings.sliding_window,

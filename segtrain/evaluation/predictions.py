@@ -8,7 +8,7 @@ import numpy as np
 
 from segtrain.in_threads import map_in_threads
 from segtrain.pipeline.samples import Samples
-from segtrain.training.trainer import Trainer, predict_samples
+from segtrain.training.trainer import Trainer, predict_sample, predict_samples
 
 
 class Predictions(Protocol):
@@ -24,11 +24,13 @@ class Predictions(Protocol):
         """Yields truth and prediction of each sample in order, uint8 `(height, width)`."""
 
     def predict(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Returns one sample again: image `(height, width, channels)`, truth and prediction, uint8."""
+        """Returns one sample again: image `(height, width, channels)`, truth and prediction as above, uint8."""
 
 
 class NetworkPredictions:
-    """What the network itself says of samples at its size: what training validates. Implements `Predictions`.
+    """What the network itself says of samples, at the size of its logits: what training validates.
+
+    Implements `Predictions`.
 
     Args:
         trainer: says on which devices.
@@ -48,9 +50,7 @@ class NetworkPredictions:
         return predict_samples(self._trainer, self._model, self.samples, self._batch_size)
 
     def predict(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        image, truth = self.samples.at_network_size(index)
-        logits = self._model(image[None].astype(np.float32), training=False)
-        return image, truth, keras.ops.convert_to_numpy(logits)[0].argmax(axis=-1).astype(np.uint8)
+        return predict_sample(self._model, self.samples, index)
 
 
 class ImagePredictions:

@@ -10,7 +10,7 @@ from keras import layers
 from segtrain.layers import BilinearUpSampling2D, FusedBatchNormalization
 from segtrain.models.encoders.applications import step_of, strides_of
 from segtrain.models.encoders.encoder import Encoder
-from segtrain.models.logits_of_image import logits_of_image
+from segtrain.models.logits_of_image import LogitsAt, logits_of_image
 
 
 def build_deeplabv3plus(
@@ -23,6 +23,7 @@ def build_deeplabv3plus(
     rates: Annotated[Sequence[Annotated[int, Ge(1)]], MinLen(1)] = (6, 12, 18),
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.1,
     batch_norm_momentum: Annotated[float, Gt(0), Lt(1)] = 0.9,
+    logits_at: LogitsAt = "input",
 ) -> keras.Model:
     """Builds DeepLabv3+ with output stride 16: atrous spatial pyramid pooling, and a decoder that reads stride 4.
 
@@ -39,6 +40,7 @@ def build_deeplabv3plus(
         rates: dilation of each 3x3 branch of the pyramid.
         dropout: share of values dropped after the pyramid.
         batch_norm_momentum: share of the decoder's running statistics kept at each step.
+        logits_at: `input` interpolates the logits at the size of the image; `native` leaves them at a quarter of it.
 
     Returns:
         A model from images `(batch, height, width, channels)` with values 0..255 to float32 logits
@@ -83,7 +85,7 @@ def build_deeplabv3plus(
     x = unit(x, 3, "decoder1")
     x = unit(x, 3, "decoder2")
     x = layers.Conv2D(num_classes, 1, dtype="float32", name="classes")(x)
-    return keras.Model(images, logits_of_image(x, images, times=4), name="deeplabv3plus")
+    return keras.Model(images, logits_of_image(x, images, times=4, logits_at=logits_at), name="deeplabv3plus")
 
 
 def dilated(encoder: Encoder) -> keras.Model:

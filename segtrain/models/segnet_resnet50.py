@@ -9,7 +9,7 @@ from keras import layers
 
 from segtrain.layers import FusedBatchNormalization
 from segtrain.models.encoders.encoder import Encoder
-from segtrain.models.logits_of_image import logits_of_image
+from segtrain.models.logits_of_image import LogitsAt, logits_of_image
 
 WIDTHS = (512, 256, 128, 64)
 
@@ -20,6 +20,7 @@ def build_segnet_resnet50(
     channels: Annotated[int, Ge(1)],
     encoder: Callable[..., Encoder],
     batch_norm_momentum: Annotated[float, Gt(0), Lt(1)] = 0.9,
+    logits_at: LogitsAt = "input",
 ) -> keras.Model:
     """Builds the public write-up's network: the encoder's map of stride 16, doubled three times.
 
@@ -33,6 +34,7 @@ def build_segnet_resnet50(
         encoder: builder of the encoder, which is told the channels: ResNet50, less its last stage, unless another is
             named.
         batch_norm_momentum: share of the decoder's running statistics kept at each step.
+        logits_at: `input` interpolates the logits at the size of the image; `native` leaves them at half of it.
 
     Returns:
         A model from images `(batch, height, width, channels)` with values 0..255 to float32 logits
@@ -45,7 +47,7 @@ def build_segnet_resnet50(
     (features,) = encoder(channels=channels).reading(16).model(images)
     upsamplings = [layers.UpSampling2D(2, name=f"upsample{number}") for number in (1, 2, 3)]
     logits = decode(features, WIDTHS, upsamplings, num_classes=num_classes, batch_norm_momentum=batch_norm_momentum)
-    return keras.Model(images, logits_of_image(logits, images, times=2), name="segnet_resnet50")
+    return keras.Model(images, logits_of_image(logits, images, times=2, logits_at=logits_at), name="segnet_resnet50")
 
 
 def decode(

@@ -11,7 +11,7 @@ from keras import layers
 from segtrain.layers import MaxPoolWithIndices2D, MaxUnpool2D
 from segtrain.models.encoders.applications import step_of
 from segtrain.models.encoders.encoder import Encoder
-from segtrain.models.logits_of_image import logits_of_image
+from segtrain.models.logits_of_image import LogitsAt, logits_of_image
 from segtrain.models.segnet_resnet50 import decode
 
 # An unpooling puts values back to the channels they were pooled from: 512, 256 and, of the stem, 64.
@@ -24,6 +24,7 @@ def build_segnet_resnet50_indices(
     channels: Annotated[int, Ge(1)],
     encoder: Callable[..., Encoder],
     batch_norm_momentum: Annotated[float, Gt(0), Lt(1)] = 0.9,
+    logits_at: LogitsAt = "input",
 ) -> keras.Model:
     """Builds `build_segnet_resnet50` with unpooling in place of plain up-sampling.
 
@@ -36,6 +37,7 @@ def build_segnet_resnet50_indices(
         channels: channels of the image.
         encoder: builder of the encoder, which is told the channels: ResNet50, less its last stage.
         batch_norm_momentum: share of the decoder's running statistics kept at each step.
+        logits_at: `input` interpolates the logits at the size of the image; `native` leaves them at half of it.
 
     Returns:
         A model from images `(batch, height, width, channels)` with values 0..255 to float32 logits
@@ -51,7 +53,8 @@ def build_segnet_resnet50_indices(
         for number, each in enumerate(reversed(indices), 1)
     ]
     logits = decode(features, WIDTHS, unpoolings, num_classes=num_classes, batch_norm_momentum=batch_norm_momentum)
-    return keras.Model(images, logits_of_image(logits, images, times=2), name="segnet_resnet50_indices")
+    logits = logits_of_image(logits, images, times=2, logits_at=logits_at)
+    return keras.Model(images, logits, name="segnet_resnet50_indices")
 
 
 def pooled_with_indices(encoder: Encoder) -> keras.Model:

@@ -7,16 +7,23 @@ from keras import layers
 
 from segtrain.layers import FusedBatchNormalization
 from segtrain.models.encoders.encoder import Encoder
-from segtrain.models.logits_of_image import logits_of_image
+from segtrain.models.logits_of_image import LogitsAt, logits_of_image
 
 
 def build_unet_with(
-    name: str, encoder: Encoder, *, num_classes: int, channels: int, widths: Sequence[int], batch_norm_momentum: float
+    name: str,
+    encoder: Encoder,
+    *,
+    num_classes: int,
+    channels: int,
+    widths: Sequence[int],
+    batch_norm_momentum: float,
+    logits_at: LogitsAt,
 ) -> keras.Model:
     """Builds a U-Net from an encoder: its maps are the skips.
 
     Each stage doubles the map by a transposed convolution 1x1 with ReLU and BatchNorm, joins the encoder's map of that
-    size and convolves twice 3x3, each with ReLU and BatchNorm. Logits come at the size of the encoder's largest map.
+    size and convolves twice 3x3, each with ReLU and BatchNorm. Logits have the size of the encoder's largest map.
 
     Args:
         name: name of the model.
@@ -25,6 +32,7 @@ def build_unet_with(
         channels: channels of the image.
         widths: filters of each stage, the smallest map first; one less than the encoder has maps.
         batch_norm_momentum: share of the running statistics kept at each step.
+        logits_at: whether they are brought to the size of the image, see `logits_of_image`.
 
     Raises:
         ValueError: `widths` are not so many as the encoder has maps to join.
@@ -52,4 +60,5 @@ def build_unet_with(
             )(x)
             x = FusedBatchNormalization(momentum=batch_norm_momentum, name=f"decoder{stage}_norm{number}")(x)
     x = layers.Conv2D(num_classes, 3, padding="same", dtype="float32", name="classes")(x)
-    return keras.Model(images, logits_of_image(x, images, times=encoder.strides[0]), name=name)
+    logits = logits_of_image(x, images, times=encoder.strides[0], logits_at=logits_at)
+    return keras.Model(images, logits, name=name)

@@ -7,6 +7,7 @@ import keras
 from annotated_types import Ge, Gt, Lt
 
 from segtrain.models.encoders.encoder import Encoder
+from segtrain.models.logits_of_image import LogitsAt
 from segtrain.models.unet_decoder import build_unet_with
 
 WIDTHS = (1024, 512, 256, 64)
@@ -18,6 +19,7 @@ def build_unet_resnet50(
     channels: Annotated[int, Ge(1)],
     encoder: Callable[..., Encoder],
     batch_norm_momentum: Annotated[float, Gt(0), Lt(1)] = 0.9,
+    logits_at: LogitsAt = "input",
 ) -> keras.Model:
     """Builds a U-Net whose decoder mirrors ResNet50: stages of 1024, 512, 256 and 64 filters.
 
@@ -29,6 +31,7 @@ def build_unet_resnet50(
         channels: channels of the image.
         encoder: builder of the encoder, which is told the channels: ResNet50 unless another is named.
         batch_norm_momentum: share of the decoder's running statistics kept at each step.
+        logits_at: `input` interpolates the logits at the size of the image; `native` leaves them at half of it.
 
     Returns:
         A model from images `(batch, height, width, channels)` with values 0..255 to float32 logits
@@ -44,4 +47,5 @@ def build_unet_resnet50(
         channels=channels,
         widths=WIDTHS,
         batch_norm_momentum=batch_norm_momentum,
+        logits_at=logits_at,
     )

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 import segtrain.layers  # noqa: F401  (registers what the model's file names)
+from segtrain.models.logits_of_image import with_logits_of_image
 from segtrain.pipeline.resizing import Place, Size, letterboxed, pad, resize_image, size_around, whole
 from segtrain.prediction.choices import TtaChoice
 from segtrain.prediction.row_bands import bands_of_rows, resized_rows
@@ -50,7 +51,7 @@ class Predictor:
         class_names: the classes' names by class id.
         num_classes: their number.
         channels: channels of the images that `predict` takes.
-        model: the checkpoint.
+        model: the checkpoint; its logits have the size of the image, enlarged where the network's own are fewer.
         white: the value that becomes 255 in files of more than 8 bits; see `read_image`.
 
     Raises:
@@ -76,7 +77,7 @@ class Predictor:
         self.channels, self.white = results["dataset"].get("channels", 3), results["dataset"].get("white")
         self._image_size = results["image_size"] and tuple(results["image_size"])
         self._resize = results.get("resize") or "stretch"
-        self.model = load_best(run)
+        self.model = with_logits_of_image(load_best(run))
         # Images have many sizes; a compiled function for each would take longer than it saves.
         self._logits = tf.function(
             lambda images: self.model(images, training=False),
@@ -178,7 +179,7 @@ class Predictor:
         return _softmax(np.stack([resized_rows(answer, size, range(size[0])) for answer in logits]))
 
     def _network(self, images: np.ndarray) -> np.ndarray:
-        """Returns the logits `(images, height, width, classes)` of images of one size, float32."""
+        """Returns the logits `(images, height, width, classes)` of images of one size, at that size, float32."""
         size = "x".join(map(str, images.shape[1:3]))
         try:
             return self._logits(tf.constant(images, tf.float32)).numpy()

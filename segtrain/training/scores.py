@@ -139,6 +139,7 @@ def metric_contract(
     image_size: tuple[int, int] | None,
     convention: MetricConvention = "segtrain",
     *,
+    logits_stride: int = 1,
     scale: Literal["native", "original"] = "native",
     tta: Sequence[str] = (),
     sliding_window: tuple[int, int] | None = None,
@@ -150,12 +151,13 @@ def metric_contract(
         dataset: says classes, void and how images reach the network's size.
         image_size: `(height, width)` that the network sees; None is each image's own.
         convention: see `scores_of`; `per_image` averages over images.
+        logits_stride: pixels of the network's size, in height and width, to one that is scored.
         scale: whether images are scored at the network's size or at their own.
         tta: test-time augmentation.
         sliding_window: `(height, width)` of the windows that the network saw one by one.
         overlap: share of a window that the next one overlaps by.
     """
-    evaluated_at = _describe_scale(dataset, image_size, scale, is_tiled=sliding_window is not None)
+    evaluated_at = _describe_scale(dataset, image_size, logits_stride, scale, is_tiled=sliding_window is not None)
     if sliding_window is not None:
         height, width = sliding_window
         evaluated_at += f"; seen in windows of {height}x{width} that overlap by {overlap:.0%}"
@@ -188,12 +190,15 @@ _SEEN_WHOLE = {
 }
 
 
-def _describe_scale(dataset, image_size, scale, is_tiled):
+def _describe_scale(dataset, image_size, logits_stride, scale, is_tiled):
     if image_size is None:
-        return "each image's own size"
+        return "each image's own size" + (f" divided by {logits_stride}, that of the logits" * (logits_stride > 1))
     size = "{}x{} (height x width)".format(*image_size)
     if scale == "original":
         return "each image's own size" + ("" if is_tiled else ", " + _SEEN_WHOLE[dataset.resize].format(size=size))
+    if logits_stride > 1:
+        size_of_logits = "x".join(str(-(-length // logits_stride)) for length in image_size)
+        return f"{size_of_logits}, the size of the logits for images of {size}; {_RESIZED[dataset.resize]}"
     return f"{size}, the network's size; {_RESIZED[dataset.resize]}"
 
 

@@ -16,6 +16,7 @@ from segtrain.pipeline.samples import Samples
 from segtrain.training.confusion import ConfusionMatrix
 from segtrain.training.convention import MetricConvention
 from segtrain.training.image_score_sums import ImageScoreSums
+from segtrain.training.labels_at_logits import labels_at_logits
 from segtrain.training.replicas import StrategyChoice, choose_strategy, pays_to_compile, sum_over_replicas
 from segtrain.training.scores import Scores, mean_of_sums, scores_of
 
@@ -224,7 +225,7 @@ class Trainer:
             spec: see `compile`.
 
         Returns:
-            A function of global images that returns the class of each pixel, uint8 `(batch, height, width)`.
+            A function of global images that returns the class of each logit, uint8 `(batch, height, width)`.
         """
 
         def predict(images):
@@ -313,7 +314,7 @@ def predict_samples(
         batch_size: images of a step, over all replicas.
 
     Yields:
-        Labels, uint8 `(height, width)`, and classes of the same shape.
+        Labels, uint8 `(height, width)` of the network's logits, and classes of the same shape.
 
     Raises:
         ValueError: the batch cannot be divided among the replicas, or a sample cannot be read.
@@ -324,9 +325,24 @@ def predict_samples(
     with _original_failure(samples):
         for images, labels in evaluation_steps(trainer, samples, batch_size):
             truth = np.concatenate([part.numpy() for part in trainer.strategy.experimental_local_results(labels)])
+            predicted = predict(images)
+            truth = np.asarray(labels_at_logits(truth, predicted))
             # What fills the last batch up is no sample.
-            yield from itertools.islice(zip(truth, predict(images), strict=True), left)
+            yield from itertools.islice(zip(truth, predicted, strict=True), left)
             left -= batch_size
+
+
+def predict_sample(model: keras.Model, samples: Samples, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns one sample as the network sees it, and what it says of it.
+
+    Returns:
+        The image, uint8 `(height, width, channels)`; labels and predicted classes, uint8 `(height', width')` of the
+        network's logits.
+    """
+    image, labels = samples.at_network_size(index)
+    logits = model(image[None].astype(np.float32), training=False)
+    predicted = keras.ops.convert_to_numpy(logits)[0].argmax(axis=-1).astype(np.uint8)
+    return image, np.asarray(labels_at_logits(labels[None], logits))[0], predicted
 
 
 def evaluation_steps(trainer: Trainer, samples: Samples, batch_size: int) -> Iterator[tuple[Any, Any]]:
@@ -354,6 +370,7 @@ class Tally:
         )
 
     def update(self, labels, logits, loss_share):
+        labels = labels_at_logits(labels, logits)
         if self._of_images is None:
             self._confusion.update(labels, logits)
         else:
@@ -386,13 +403,13 @@ def training_step(
     """Returns one replica's step: forward, loss, gradients, new weights.
 
     It takes uint8 images `(batch, height, width, channels)` and labels `(batch, height, width)`, and returns the
-    replica's share of the loss and float32 logits `(batch, height, width, classes)`.
+    replica's share of the loss and float32 logits `(batch, height', width', classes)` at the size of the network's.
     """
 
     def step(images, labels):
         with tf.GradientTape() as tape:
             logits = tf.cast(model(tf.cast(images, tf.float32), training=True), tf.float32)
-            loss_share = loss(labels, logits)
+            loss_share = loss(labels_at_logits(labels, logits), logits)
             # Penalties that layers add, such as weight regularisation, steer training; the loss reported has none.
             penalty = sum(tf.cast(each, tf.float32) for each in model.losses)
             objective = optimizer.scale_loss(loss_share + penalty / num_replicas)
@@ -407,7 +424,7 @@ def training_step(
 def _evaluation_step(model, loss):
     def step(images, labels):
         logits = tf.cast(model(tf.cast(images, tf.float32), training=False), tf.float32)
-        return loss(labels, logits), logits
+        return loss(labels_at_logits(labels, logits), logits), logits
 
     return step
 

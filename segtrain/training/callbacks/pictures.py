@@ -7,6 +7,7 @@ from annotated_types import Ge
 from segtrain.pipeline.samples import Samples
 from segtrain.reports.pictures import picture_path, prediction_grid
 from segtrain.run_folder import RunFolder, written_whole
+from segtrain.training.trainer import predict_sample
 
 PICTURES_OF_A_RUN = 5
 
@@ -47,17 +48,15 @@ class Pictures(keras.callbacks.Callback):
         if epoch not in self._epochs:
             return
         # One by one: they may differ in size, and six at once may be more than a step's memory has room for.
-        samples = [self._samples.at_network_size(index) for index in self._indices]
+        images, labels, predicted = zip(
+            *(predict_sample(self.model, self._samples, index) for index in self._indices), strict=True
+        )
         grid = prediction_grid(
-            [image for image, _ in samples],
-            [labels for _, labels in samples],
-            [self._predict(image) for image, _ in samples],
+            images,
+            labels,
+            predicted,
             names=[self._samples.name(index) for index in self._indices],
             dataset=self._samples.dataset,
         )
         with written_whole(picture_path(self._folder, epoch)) as temporary:
             grid.save(temporary)
-
-    def _predict(self, image):
-        logits = self.model(image[None].astype(np.float32), training=False)
-        return keras.ops.convert_to_numpy(logits)[0].argmax(axis=-1).astype(np.uint8)
