@@ -30,7 +30,10 @@ def logits_of_image(logits: Any, images: Any, *, times: int, logits_at: LogitsAt
 
 
 def with_logits_of_image(model: keras.Model) -> keras.Model:
-    """Returns a model whose logits have the size of the image: enlarged as `input` does, or the model as it is."""
+    """Returns a model whose logits have the size of the image: enlarged as `input` does, or the model as it is.
+
+    The last half window is not that of `input` where the network pads the image: its logits of the padding are gone.
+    """
     stride = logits_stride(model)
     if stride == 1:
         return model

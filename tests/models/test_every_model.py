@@ -14,6 +14,7 @@ import tensorflow as tf
 import segtrain.models
 from segtrain.models.encoders.mobilenet_v2 import build_mobilenet_v2
 from segtrain.models.encoders.resnet50 import build_resnet50
+from segtrain.models.logits_of_image import logits_stride, with_logits_of_image
 
 NUM_CLASSES = 5
 FOLDER = Path(segtrain.models.__file__).parent
@@ -35,7 +36,7 @@ every_model = pytest.mark.parametrize(
 )
 
 
-def build(name, *, num_classes=NUM_CLASSES, channels=3):
+def build(name, *, num_classes=NUM_CLASSES, channels=3, **options):
     builder = getattr(importlib.import_module(f"segtrain.models.{name}"), f"build_{name}")
     small = {"width": 4, "skip_width": 4, "dropout": 0.0, "encoder": ENCODERS.get(name, SMALL_ENCODER)}
     keras.utils.set_random_seed(0)
@@ -43,6 +44,7 @@ def build(name, *, num_classes=NUM_CLASSES, channels=3):
         num_classes=num_classes,
         channels=channels,
         **{option: value for option, value in small.items() if option in inspect.signature(builder).parameters},
+        **options,
     )
 
 
@@ -112,6 +114,47 @@ def test_logits_have_the_size_of_the_image_whatever_it_is(name):
         assert logits.dtype == "float32"
         assert np.isfinite(logits).all()
     np.testing.assert_allclose(logits, model(images, training=False).numpy(), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "stride"),
+    [
+        ("unet_on_encoder", 2),
+        ("segnet_resnet50_indices", 2),
+        ("deeplabv3plus", 4),
+        pytest.param("segnet_resnet50", 2, marks=pytest.mark.long),
+        pytest.param("unet_resnet50", 2, marks=pytest.mark.long),
+    ],
+)
+def test_native_logits_are_those_that_are_interpolated(name, stride, tmp_path):
+    """Same weights: of an image a `stride`-th, rounded up; and brought to the image's size, what `input` has.
+
+    But for the last half window of an image that the network pads: `input` interpolates towards the padding there.
+    """
+    usual, native = built(name), build(name, logits_at="native")
+    native.set_weights(usual.get_weights())
+    native.save(tmp_path / "native.keras")
+    native = keras.saving.load_model(tmp_path / "native.keras")
+    assert (logits_stride(usual), logits_stride(native)) == (1, stride)
+    assert with_logits_of_image(usual) is usual
+    run = tf.function(native, input_signature=[tf.TensorSpec((None, None, None, 3))])
+    for size in [(64, 96), (33, 47), (35, 50)]:
+        images, _ = batch(size)
+        logits = run(images).numpy()
+        assert logits.shape == (2, -(-size[0] // stride), -(-size[1] // stride), NUM_CLASSES)
+        assert logits.dtype == "float32"
+        expected = usual(images, training=False).numpy()
+        assert np.ptp(expected) > 0
+        enlarged = with_logits_of_image(native)(images, training=False).numpy()
+        inner = np.s_[:] if size == (64, 96) else np.s_[:, : -(stride // 2), : -(stride // 2)]
+        np.testing.assert_allclose(enlarged[inner], expected[inner], rtol=1e-4, atol=1e-5)
+
+
+def test_every_architecture_whose_logits_are_interpolated_can_leave_them():
+    with_option = {name for name in NAMES if "logits_at:" in (CONFIGS / f"{name}.yaml").read_text("utf-8")}
+    interpolated = {name for name in NAMES if any(layer.name == "enlarge" for layer in all_layers(built(name)))}
+    assert with_option == interpolated
+    assert len(with_option) == 5
 
 
 @every_model

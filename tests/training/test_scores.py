@@ -137,6 +137,20 @@ def test_contract_states_at_what_size(shapes_dataset, size, resize, words):
 
 
 @pytest.mark.parametrize(
+    ("size", "stride", "words"),
+    [
+        ((96, 128), 2, "48x64, the size of the logits for images of 96x128 (height x width); images stretched"),
+        ((225, 223), 4, "57x56, the size of the logits for images of 225x223 (height x width); images stretched"),
+        ((96, 128), 1, "96x128 (height x width), the network's size; images stretched"),
+        (None, 2, "each image's own size divided by 2, that of the logits"),
+        (None, 1, "each image's own size"),
+    ],
+)
+def test_contract_states_the_size_of_logits_that_are_fewer(shapes_dataset, size, stride, words):
+    assert metric_contract(shapes_dataset, size, logits_stride=stride)["evaluated_at"] == words
+
+
+@pytest.mark.parametrize(
     ("resize", "words"),
     [
         ("stretch", "from logits at 96x96 (height x width), the network's size"),

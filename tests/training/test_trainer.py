@@ -19,7 +19,7 @@ from segtrain.training.callbacks.history import History
 from segtrain.training.callbacks.terminate_on_nan import TerminateOnNaN
 from segtrain.training.losses.cross_entropy import build_cross_entropy
 from segtrain.training.scores import MeanOverImages, scores_of
-from segtrain.training.trainer import Evaluator, Trainer, predict_samples
+from segtrain.training.trainer import Evaluator, Trainer, predict_sample, predict_samples
 
 VOID = 255
 TIMINGS = ("images_per_second", "data_wait", "seconds")
@@ -699,3 +699,76 @@ def test_a_label_above_the_range_raises_where_keras_drops_it(build_network, shap
         Evaluator(Trainer(), model, loss, samples, batch_size=4).run()
     with pytest.raises(ValueError, match=named):
         list(predict_samples(Trainer(), model, samples, batch_size=4))
+
+
+# Logits of a smaller size than the image's.
+
+
+def at_half_the_size(num_classes=5):
+    """Returns a network whose logits have half the size, rounded up."""
+    images = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(keras.layers.Rescaling(1 / 255)(images))
+    return keras.Model(images, keras.layers.Conv2D(num_classes, 1)(x))
+
+
+def shrunk(labels):
+    """Returns of each 2x2 pixels the last, or where rows or columns end before it the last of those."""
+    rows, columns = ([min(place + 1, length - 1) for place in range(0, length, 2)] for length in labels.shape)
+    return labels[rows][:, columns]
+
+
+@pytest.mark.parametrize("convention", ["segtrain", "per_image"])
+@pytest.mark.parametrize(
+    ("strategy", "image_size", "batch_size"),
+    [("one", (32, 32), 4), ("mirrored", (33, 31), 4), ("one", None, 1)],
+)
+def test_fewer_logits_are_scored_at_their_own_size(
+    shapes_dataset, shapes_of_many_sizes, strategy, image_size, batch_size, convention
+):
+    """Loss and counts against scikit-learn's on masks that were shrunk by hand; the same pairs are handed out."""
+    keras.utils.set_random_seed(1)
+    dataset, trainer = shapes_dataset if image_size else shapes_of_many_sizes, Trainer(strategy=strategy)
+    samples = Samples(dataset, "val", image_size=image_size)
+    with trainer.scope():
+        model = at_half_the_size()
+    loss = build_cross_entropy(ignore_label=VOID)
+    evaluation = Evaluator(trainer, model, loss, samples, batch_size, convention).run()
+    pixels, matrices = [], []
+    pairs = list(predict_samples(trainer, model, samples, batch_size))
+    assert len(pairs) == len(samples) >= 5
+    for index, (truth, predicted) in enumerate(pairs):
+        image, labels = samples.at_network_size(index)
+        labels, logits = shrunk(labels), model(image[None].astype(np.float32)).numpy()[0]
+        np.testing.assert_array_equal(truth, labels)
+        np.testing.assert_array_equal(predicted, logits.argmax(axis=-1))
+        again = predict_sample(model, samples, index)
+        for part, expected in zip(again, (image, labels, predicted), strict=True):
+            np.testing.assert_array_equal(part, expected)
+        valid = labels != VOID
+        pixels.append(cross_entropy_of_pixels(labels, logits))
+        matrices.append(sklearn.metrics.confusion_matrix(labels[valid], predicted[valid], labels=range(5)))
+    np.testing.assert_array_equal(evaluation.confusion_matrix, sum(matrices))
+    assert np.count_nonzero(sum(matrices).sum(axis=0)) > 1
+    assert evaluation.loss == pytest.approx(np.concatenate(pixels).mean(), rel=1e-5)
+    if convention == "per_image":
+        assert evaluation.scores.mean_iou == pytest.approx(np.mean([scores_of(each).mean_iou for each in matrices]))
+
+
+@pytest.mark.parametrize("settings", [{"strategy": "one"}, {"strategy": "mirrored"}, {"jit": True}])
+def test_fewer_logits_train_against_labels_of_their_size(train_on, shapes_dataset, settings):
+    """At a learning rate of zero each epoch's loss and score are those of the shrunk masks."""
+    run = train_on(network=at_half_the_size, learning_rate=0.0, **settings)
+    samples = Samples(shapes_dataset, "train", image_size=(32, 32))
+    pixels, right = [], []
+    for index in range(24):
+        image, labels = samples.at_network_size(index)
+        labels, logits = shrunk(labels), run.model(image[None].astype(np.float32)).numpy()[0]
+        pixels.append(cross_entropy_of_pixels(labels, logits))
+        right.append((logits.argmax(axis=-1) == labels)[labels != VOID])
+    assert run.history[1]["loss"] == pytest.approx(np.concatenate(pixels).mean(), rel=1e-5)
+    assert run.history[1]["pixel_accuracy"] == pytest.approx(np.concatenate(right).mean(), rel=1e-6)
+
+
+def test_fewer_logits_learn(train_on):
+    first, second = train_on(network=at_half_the_size).history
+    assert second["loss"] < 0.98 * first["loss"]
