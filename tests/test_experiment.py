@@ -746,6 +746,73 @@ def test_settings_that_cannot_be_trained_with_are_told(tmp_path, settings, words
         assert_failed(tmp_path / "out", finished, *words)
 
 
+# Logits of a smaller size than the image's
+
+
+def test_a_run_at_the_size_of_its_logits(tmp_path):
+    """Scored against masks that OpenCV shrank; what a mask is asked of at the image's size, has that size."""
+    import cv2
+    import keras
+    import sklearn.metrics
+    import tensorflow as tf
+
+    network = ["model=unet_on_encoder", "model/encoder=mobilenet_v2", "model.encoder.alpha=0.35"]
+    settings = ["model.widths=[4,4,4,4]", "model.batch_norm_momentum=0.5", "model.logits_at=native", "optimizer=adam"]
+    finished = segtrain(tmp_path, *network, "size=tiny", *settings, "hydra.run.dir=run")
+    assert (finished.status, finished.errors) == (0, "")
+    results = read_results(tmp_path / "run")
+    size = "16x24, the size of the logits for images of 32x48 (height x width)"
+    assert results["metric_contract"]["evaluated_at"].startswith(size)
+    assert f"12 images at {size}" in finished.output
+    assert f"Scored at {size}" in html.unescape((tmp_path / "run" / "report.html").read_text(encoding="utf-8"))
+    assert len([name for name in files_in(tmp_path / "run") if name.startswith("predictions/")]) == 3
+
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text(encoding="utf-8"))["dataset"]
+    split = build_shapes(**{name: value for name, value in config.items() if name != "_target_"}).split("val")
+    places = {split.name(index): index for index in range(len(split))}
+    model = keras.saving.load_model(tmp_path / "run" / "checkpoints" / "best.keras")
+    truth, guesses = [], []
+    with (tmp_path / "run" / "per_image.csv").open(encoding="utf-8", newline="") as file:
+        names = [row["name"] for row in csv.DictReader(file)]
+    assert len(names) == 12
+    for name in names:
+        image, labels = split.read(places[name])
+        for width, height in ((WIDTH, HEIGHT), (WIDTH // 2, HEIGHT // 2)):
+            labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        seen = cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
+        logits = np.asarray(model(seen[None].astype("float32")))[0]
+        truth.append(labels[labels != 255])
+        guesses.append(logits.argmax(axis=-1)[labels != 255])
+    truth, guesses = np.concatenate(truth), np.concatenate(guesses)
+    of_classes = np.union1d(truth, guesses)
+    expected = sklearn.metrics.jaccard_score(truth, guesses, labels=of_classes, average="macro")
+    assert results["val"]["mean_iou"] == pytest.approx(expected)
+    assert results["val"]["mean_iou"] == max(row["val_mean_iou"] for row in read_epochs(tmp_path / "run"))
+
+    shapes = {"": "16x24", "scale=original": "32x32"}
+    for number, (asked, shape) in enumerate(shapes.items()):
+        out = f"hydra.run.dir=again {number}"
+        finished = segtrain(tmp_path, "evaluate", "run", *filter(None, [asked]), out)
+        assert (finished.status, finished.errors) == (0, "")
+        again = read_results(tmp_path / f"again {number}")
+        with (tmp_path / f"again {number}" / "per_image.csv").open(encoding="utf-8", newline="") as file:
+            assert {f"{row['height']}x{row['width']}" for row in csv.DictReader(file)} == {shape}
+        if asked:
+            assert again["metric_contract"]["evaluated_at"].startswith("each image's own size, from logits at 32x48")
+        else:
+            assert (again["val"], again["metric_contract"]) == (results["val"], results["metric_contract"])
+
+    image = build_shapes(height=HEIGHT, width=WIDTH, seed=3).split("test").read(0)[0]
+    save(tmp_path / "in" / "scene.png", image)
+    save(tmp_path / "in" / "odd.png", cv2.resize(image, (67, 41)))
+    finished = segtrain(tmp_path, "predict", "run", "input=in", "output=out")
+    assert (finished.status, finished.errors) == (0, "")
+    masks = {name: np.asarray(Image.open(tmp_path / "out" / f"{name}.png")) for name in ("scene", "odd")}
+    assert masks["odd"].shape == (41, 67)
+    enlarged = tf.image.resize(model(image[None].astype("float32")), (HEIGHT, WIDTH), method="bilinear")
+    np.testing.assert_array_equal(masks["scene"], np.asarray(enlarged)[0].argmax(axis=-1))
+
+
 # How images reach the network's size
 
 OWN_SIZES = ["image_size=null", "batch_size=1", "augmentation=flip"]

@@ -108,13 +108,15 @@ def _place_of(layer: Any, inputs: list, output: Any, places: dict[int, _Place]) 
     """Returns where an output comes from, given where the inputs do; the image's place is level 0.
 
     Only what about halves or doubles a map changes the level: an unpadded convolution takes off a rim. Of several
-    inputs the one of the nearest size tells (what a map is cropped to or added to).
+    inputs the one of the nearest size tells (what a map is added to).
     """
     known = [(each, places.get(id(each), _Place(0))) for each in inputs]
     maps = [(each, place) for each, place in known if len(each.shape) == 4 and not place.is_global]
     is_map = len(output.shape) == 4
     if "Global" in type(layer).__name__ or not is_map or not maps:
         return _Place(max(place.level for _, place in known), is_global=True)
+    if "Crop" in type(layer).__name__:
+        return maps[0][1]  # of what is cut, however much is taken off
     halvings, level = min(
         ((math.log2(_area(each) / _area(output)) / 2, place.level) for each, place in maps),
         key=lambda pair: abs(pair[0]),

@@ -10,8 +10,10 @@ from keras import layers
 
 from segtrain.benchmarks.device import count_flops
 from segtrain.models.costs import stage_costs
+from segtrain.models.encoders.mobilenet_v2 import build_mobilenet_v2
 from segtrain.models.segnet_small import build_segnet_small
 from segtrain.models.unet import build_unet
+from segtrain.models.unet_on_encoder import build_unet_on_encoder
 
 
 def image(channels=3):
@@ -83,6 +85,17 @@ def test_stages_of_a_u_net_by_hand():
     assert stages[0].flops == 2 * 9 * (3 * 64 * 126**2 + 64 * 64 * 124**2)
     assert stages[3].flops == 2 * 9 * (256 * 512 * 11**2 + 512 * 256 * 11**2)
     assert stages[1].activation_bytes == 4 * (62**2 * 64 + 4 * 60**2 * 128)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (33, 47)])
+def test_logits_that_are_not_enlarged_leave_out_the_last_stage(size):
+    options = {"num_classes": 5, "channels": 3, "encoder": build_mobilenet_v2, "widths": [4, 4, 4, 4]}
+    usual, native = (stage_costs(build_unet_on_encoder(**options, logits_at=at), size) for at in ("input", "native"))
+    assert [stage.name for stage in native] == [stage.name for stage in usual if stage.name != "up 1/1"]
+    assert native[-1].name == "up 1/2"
+    assert native[-1].output_size == ((size[0] + 1) // 2, (size[1] + 1) // 2, 5)
+    for total in ("parameters", "flops"):
+        assert sum(getattr(stage, total) for stage in native) == sum(getattr(stage, total) for stage in usual) > 0
 
 
 @pytest.mark.parametrize("size", [(33, 47), (96, 128)])

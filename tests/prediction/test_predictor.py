@@ -238,6 +238,34 @@ def test_augmented_stripes_land_where_they_are(make_predictor, resize):
     np.testing.assert_array_equal(predicted[:, far], labels[:, far])
 
 
+# Logits of a smaller size than the image's
+
+
+@pytest.mark.parametrize("options", [{}, {"tta": ["flip", "scales"]}, {"sliding_window": (16, 18)}])
+@pytest.mark.parametrize(("image_size", "resize"), [(None, None), (NETWORK, "letterbox"), (NETWORK, "crop_square")])
+@pytest.mark.parametrize("stride", [2, 4])
+def test_fewer_logits_are_first_brought_to_the_size_that_the_network_saw(make_run, image_size, resize, options, stride):
+    """The same as of a network that enlarges them itself, at sizes that the stride does not divide too."""
+    import keras
+
+    from segtrain.layers import BilinearUpSampling2D, CropToReference2D
+    from segtrain.prediction.predictor import Predictor
+
+    def fewer(images):
+        return keras.layers.AveragePooling2D(stride, padding="same")(images / 16)
+
+    def enlarging(images):
+        return CropToReference2D()(BilinearUpSampling2D(stride)(fewer(images)), images)
+
+    ours, theirs = (Predictor(make_run(image_size, resize, network), **options) for network in (fewer, enlarging))
+    for size in [(37, 53), (48, 80)]:
+        found, expected = (predictor.probabilities(random_image(*size)) for predictor in (ours, theirs))
+        assert found.shape == (*size, 3)
+        assert np.ptp(expected) > 0.3
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+        np.testing.assert_array_equal(ours.predict(random_image(*size)), theirs.predict(random_image(*size)))
+
+
 # Sliding windows
 
 
