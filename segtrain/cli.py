@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 import yaml
@@ -76,9 +76,9 @@ def main(arguments: list[str] | None = None) -> None:
     """
     typed = sys.argv[1:] if arguments is None else arguments
     verb, arguments = _split_verb(typed)
-    sweeping = get_args_parser().parse_known_args(arguments)[0].multirun
+    sweeping = _parse(arguments)[0].multirun
     arguments = [_quote_path(argument, sweeping) for argument in _with_absolute_config_path(arguments)]
-    parsed, unknown = get_args_parser().parse_known_args(arguments)
+    parsed, unknown = _parse(arguments)
     if parsed.shell_completion:
         verb = _verb_to_complete()
     config_name = parsed.config_name or CONFIG_NAMES[verb]
@@ -89,8 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
         if not asks_only:
             _check_command_line(verb, config_name, parsed)
     except ConfigError as error:
-        _complain(error)
-        sys.exit(STATUS_OF_USAGE_ERROR)
+        _refuse(error)
     sys.argv = [sys.argv[0], *arguments]
     task = functools.partial(_run_task, verb, shlex.join(["segtrain", *typed]))
     task.__module__, task.__name__ = __name__, "segtrain"  # Hydra names the application by them
@@ -124,18 +123,24 @@ def _split_verb(arguments: list[str]) -> tuple[str, list[str]]:
         return "train", arguments
     verb, *rest = arguments
     if verb not in SCHEMAS:
-        _complain(
+        _refuse(
             f"{verb}: there is no such verb.{suggest(verb, SCHEMAS)} Verbs: {', '.join(SCHEMAS)}. "
             "A setting is typed as key=value."
         )
-        sys.exit(STATUS_OF_USAGE_ERROR)
     if rest and verb != "train" and not rest[0].startswith("-") and not SETTING.match(rest[0]):
         if "run" in SCHEMAS[verb].__dataclass_fields__:
             rest = [f"run={rest[0]}", *rest[1:]]
         elif not rest[0].startswith("~"):  # which takes a setting away
-            _complain(f"{rest[0]}: {verb} takes settings (key=value), no run. Type segtrain {verb} --help.")
-            sys.exit(STATUS_OF_USAGE_ERROR)
+            _refuse(f"{rest[0]}: {verb} takes settings (key=value), no run. Type segtrain {verb} --help.")
     return verb, rest
+
+
+def _parse(arguments: list[str]) -> tuple[Any, list[str]]:
+    """Returns what Hydra's options are set to, with the overrides, and the options that it does not know."""
+    parser = get_args_parser()
+    # Its own would print the usage as well.
+    parser.error = lambda message: _refuse(f"{message}. See segtrain --hydra-help.")
+    return parser.parse_known_args(arguments)
 
 
 def _with_absolute_config_path(arguments: list[str]) -> list[str]:
@@ -228,8 +233,10 @@ def _compose(verb: str, config_name: str, overrides: list[str]) -> DictConfig:
     try:
         return hydra.compose(config_name, overrides, return_hydra_config=True)
     except yaml.MarkedYAMLError as error:
-        raise ConfigError(f"{error.problem_mark}: {error.problem}.".strip()) from error
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        mark = error.problem_mark
+        where = f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ConfigError(f"{where}{error.problem}.") from error
+    except Exception as error:  # what Hydra stumbles over in odd YAML is of every kind
         raise ConfigError(_worded(error, verb, overrides)) from error
 
 
@@ -339,6 +346,12 @@ def _unexpected(error: Exception, log: Path) -> str:
 
 def _complain(message: object) -> None:
     print(f"segtrain: error: {message}", file=sys.stderr)
+
+
+def _refuse(message: object) -> NoReturn:
+    """Ends with what is wrong with the command line: in one line, whatever was typed and is repeated in it."""
+    _complain(" ".join(str(message).splitlines()))
+    sys.exit(STATUS_OF_USAGE_ERROR)
 
 
 def _verb_to_complete() -> str:

@@ -151,6 +151,8 @@ def read_settings(config: DictConfig, schema: type) -> Any:
     for key in [key for key in types if key not in GIVEN_BY_RUN]:
         _check_value(key, values[key], types[key])
     for key in [key for key in types if key in GIVEN_BY_RUN]:
+        if key == "callbacks":
+            _check_value(key, values[key], dict[str, Any])
         options = values[key].items() if key == "callbacks" else [("", values[key])]
         for name, option in options:
             _check_option(f"{key}.{name}".rstrip("."), option, GIVEN_BY_RUN[key])
