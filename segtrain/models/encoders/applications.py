@@ -36,6 +36,7 @@ def build_application(
     preprocessing: Preprocessing,
     first_layer: str | None = None,
     map_layers: Sequence[str] | None = None,
+    batch_norm_momentum: float | None = None,
     **options: Any,
 ) -> Encoder:
     """Builds an encoder from a network of keras.applications.
@@ -49,6 +50,9 @@ def build_application(
         preprocessing: how the images are scaled for the network.
         first_layer: where the network begins after a pre-processing of its own, which is left out.
         map_layers: whose outputs the maps are, one for each stride from 2 on; by default the last before each halving.
+        batch_norm_momentum: share of the running statistics kept at each step, where the network has BatchNorm. Keras'
+            own, up to 0.999, is for the millions of steps on ImageNet: after a thousand, validation would still see
+            the statistics of random weights.
         **options: further arguments of `application`.
 
     Raises:
@@ -69,7 +73,7 @@ def build_application(
     x = PadToMultiple2D(STRIDE_OF_LAST, dtype="float32", name="pad_to_multiple")(images)
     if channels == 1:
         x = layers.Concatenate(dtype="float32", name="grey_to_rgb")([x, x, x])
-    copy = copy_network(body, images, preprocess(x, preprocessing))
+    copy = copy_network(body, images, preprocess(x, preprocessing), batch_norm_momentum)
     copy.set_weights(body.get_weights())
     if map_layers is None:
         maps = maps_by_stride(copy)
@@ -137,15 +141,21 @@ def step_of(operation: Any) -> int:
     return strides if isinstance(strides, int) else strides[0]
 
 
-def copy_network(network: keras.Model, images: Any, prepared: Any) -> keras.Model:
+def copy_network(
+    network: keras.Model, images: Any, prepared: Any, batch_norm_momentum: float | None = None
+) -> keras.Model:
     """Returns a network of the same layers from `images`, whose first layers read `prepared`, computed from these.
 
-    BatchNorm becomes ours, which trains faster. Weights are new.
+    BatchNorm becomes ours, which trains faster, with the momentum named, if one is. Weights are new.
     """
 
     def copied(layer):
-        kind = FusedBatchNormalization if type(layer) is layers.BatchNormalization else type(layer)
-        return kind.from_config(layer.get_config())
+        config = layer.get_config()
+        if type(layer) is not layers.BatchNormalization:
+            return type(layer).from_config(config)
+        if batch_norm_momentum is not None:
+            config["momentum"] = batch_norm_momentum
+        return FusedBatchNormalization.from_config(config)
 
     def called(layer, *inputs, **options):
         return layer(*(prepared if each is images else each for each in inputs), **options)

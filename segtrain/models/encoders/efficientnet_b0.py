@@ -3,14 +3,18 @@
 from typing import Annotated
 
 import keras
-from annotated_types import Ge
+from annotated_types import Ge, Gt, Lt
 
 from segtrain.models.encoders.applications import Freeze, build_application
 from segtrain.models.encoders.encoder import Encoder
 
 
 def build_efficientnet_b0(
-    *, channels: Annotated[int, Ge(1)], weights: str | None = None, freeze: Freeze = "none"
+    *,
+    channels: Annotated[int, Ge(1)],
+    weights: str | None = None,
+    freeze: Freeze = "none",
+    batch_norm_momentum: Annotated[float, Gt(0), Lt(1)] = 0.9,
 ) -> Encoder:
     """Builds the encoder from `keras.applications.EfficientNetB0`.
 
@@ -20,6 +24,7 @@ def build_efficientnet_b0(
         channels: channels of the image.
         weights: imagenet, null (random), or a file; see `segtrain.models.encoders.applications`.
         freeze: what training leaves as it is: none, all, batch_norm, or a number of stages from the image.
+        batch_norm_momentum: share of the running statistics kept at each step; see `build_application`.
 
     Returns:
         Maps of strides 2 to 32; all but the last are the wide inner maps of the blocks that halve.
@@ -34,6 +39,7 @@ def build_efficientnet_b0(
         weights=weights,
         freeze=freeze,
         preprocessing="torch",
+        batch_norm_momentum=batch_norm_momentum,
         # Keras leaves half of the pre-processing out unless the weights are to be downloaded.
         first_layer="stem_conv_pad",
     )

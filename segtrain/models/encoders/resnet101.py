@@ -3,13 +3,19 @@
 from typing import Annotated
 
 import keras
-from annotated_types import Ge
+from annotated_types import Ge, Gt, Lt
 
 from segtrain.models.encoders.applications import Freeze, build_application
 from segtrain.models.encoders.encoder import Encoder
 
 
-def build_resnet101(*, channels: Annotated[int, Ge(1)], weights: str | None = None, freeze: Freeze = "none") -> Encoder:
+def build_resnet101(
+    *,
+    channels: Annotated[int, Ge(1)],
+    weights: str | None = None,
+    freeze: Freeze = "none",
+    batch_norm_momentum: Annotated[float, Gt(0), Lt(1)] = 0.9,
+) -> Encoder:
     """Builds the encoder from `keras.applications.ResNet101`.
 
     See He et al. 2015, https://arxiv.org/abs/1512.03385.
@@ -18,6 +24,7 @@ def build_resnet101(*, channels: Annotated[int, Ge(1)], weights: str | None = No
         channels: channels of the image.
         weights: imagenet, null (random), or a file; see `segtrain.models.encoders.applications`.
         freeze: what training leaves as it is: none, all, batch_norm, or a number of stages from the image.
+        batch_norm_momentum: share of the running statistics kept at each step; see `build_application`.
 
     Returns:
         Maps of strides 2 to 32 with 64, 256, 512, 1024 and 2048 channels: the stem and the four stages.
@@ -32,4 +39,5 @@ def build_resnet101(*, channels: Annotated[int, Ge(1)], weights: str | None = No
         weights=weights,
         freeze=freeze,
         preprocessing="caffe",
+        batch_norm_momentum=batch_norm_momentum,
     )

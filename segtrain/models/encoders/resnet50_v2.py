@@ -3,14 +3,18 @@
 from typing import Annotated
 
 import keras
-from annotated_types import Ge
+from annotated_types import Ge, Gt, Lt
 
 from segtrain.models.encoders.applications import Freeze, build_application
 from segtrain.models.encoders.encoder import Encoder
 
 
 def build_resnet50_v2(
-    *, channels: Annotated[int, Ge(1)], weights: str | None = None, freeze: Freeze = "none"
+    *,
+    channels: Annotated[int, Ge(1)],
+    weights: str | None = None,
+    freeze: Freeze = "none",
+    batch_norm_momentum: Annotated[float, Gt(0), Lt(1)] = 0.9,
 ) -> Encoder:
     """Builds the encoder from `keras.applications.ResNet50V2`.
 
@@ -20,6 +24,7 @@ def build_resnet50_v2(
         channels: channels of the image.
         weights: imagenet, null (random), or a file; see `segtrain.models.encoders.applications`.
         freeze: what training leaves as it is: none, all, batch_norm, or a number of stages from the image.
+        batch_norm_momentum: share of the running statistics kept at each step; see `build_application`.
 
     Returns:
         Maps of strides 2 to 32 with 64, 64, 128, 256 and 2048 channels: the inner map of the block that halves, and
@@ -35,4 +40,5 @@ def build_resnet50_v2(
         weights=weights,
         freeze=freeze,
         preprocessing="tf",
+        batch_norm_momentum=batch_norm_momentum,
     )

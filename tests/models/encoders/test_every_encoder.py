@@ -117,6 +117,24 @@ def test_built_twice_in_a_process_it_is_the_same(name):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
 
 
+WITHOUT_BATCH_NORM = {"vgg16", "vgg16_pools", "convnext_tiny"}
+
+
+@pytest.mark.parametrize("name", sorted(set(NETWORKS) - WITHOUT_BATCH_NORM))
+def test_running_statistics_follow_at_the_pace_that_is_set(name):
+    """Through the network's own momentum, up to 0.999, validation of a short run would see those of random weights."""
+    assert len(NETWORKS) - len(WITHOUT_BATCH_NORM) == 8
+    encoder = build(name, batch_norm_momentum=0.25)
+    norms = [layer for layer in encoder.model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert len(norms) > 30
+    first = norms[0]
+    seen = keras.Model(encoder.model.inputs, first.input)(images_of(64, 64)).numpy()
+    encoder.model(images_of(64, 64), training=True)
+    expected = 0.75 * seen.mean(axis=(0, 1, 2))  # from 0
+    np.testing.assert_allclose(first.moving_mean.numpy(), expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    assert {norm.momentum for norm in norms} == {0.25}
+
+
 @every_encoder
 def test_without_a_network_it_says_what_to_fetch_and_where_to_put_it(name, monkeypatch):
     """The address is keras' own. Some files are named by size, or by version."""
