@@ -416,7 +416,7 @@ def _num_classes_without_files(settings: SummarySettings) -> tuple[int, str]:
 
 
 def _with_random_weights(option: Option) -> Option:
-    """Returns a model's option without the files its weights come from, which change no count and may have to download."""
+    """Returns a model's option without weights to load: they change no count, and may have to be downloaded."""
     return {
         key: None if key == "weights" else _with_random_weights(value) if isinstance(value, dict) else value
         for key, value in option.items()

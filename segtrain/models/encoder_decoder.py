@@ -28,8 +28,8 @@ def build_encoder_decoder(
         width: filters of the first stage; the deepest have eight times as many.
         dropout: share of values dropped before the decoder.
         batch_norm_momentum: share of the running statistics kept at each step.
-        weights: what the encoder's 13 convolutions begin with: imagenet, null (random), or a file, as `build_vgg16` takes
-            them. With VGG16's, images are scaled as these expect, and `width` has to be 64.
+        weights: what the encoder's 13 convolutions begin with: imagenet, null (random), or a file, as `build_vgg16`
+            takes them. With VGG16's, images are scaled as these expect, and `width` has to be 64.
         upsampling: how a map is doubled.
 
     Returns:

@@ -28,8 +28,8 @@ def build_segnet(
         width: filters of the first stage; the deepest have eight times as many. The paper's is 64.
         dropout: share of values dropped before the decoder. The paper's SegNet has none.
         batch_norm_momentum: share of the running statistics kept at each step.
-        weights: what the encoder's 13 convolutions begin with: imagenet, null (random), or a file, as `build_vgg16` takes
-            them. With VGG16's, images are scaled as these expect, and `width` has to be 64.
+        weights: what the encoder's 13 convolutions begin with: imagenet, null (random), or a file, as `build_vgg16`
+            takes them. With VGG16's, images are scaled as these expect, and `width` has to be 64.
 
     Returns:
         A model from images `(batch, height, width, channels)` with values 0..255 to float32 logits
