@@ -206,7 +206,7 @@ def test_r5_is_its_authors_recipe(compose):
     assert (first.metric_convention, first.optimizer.momentum, first.optimizer.nesterov) == ("per_image", 0.9, False)
     assert first.model.encoder._target_.endswith("build_vgg16_pools")
     assert first.model.encoder.weights == "imagenet"
-    assert first.optimizer.learning_rate == 0.0001  # 0.001 gives NaN on maps as large as ImageNet's VGG16 has
+    assert first.optimizer.learning_rate == 0.0001  # 0.001 gives NaN on large maps
 
 
 def test_deeplabv3plus_is_trained_as_its_paper_says(compose):
