@@ -30,6 +30,7 @@ from segtrain.settings import (
     BenchmarkSettings,
     CompareSettings,
     EvaluateSettings,
+    Option,
     PredictSettings,
     SummarySettings,
     TrainSettings,
@@ -366,7 +367,7 @@ def summary(settings: SummarySettings, invocation: Invocation) -> None:
     from segtrain.reports.summary import as_table, summarise
 
     with trainer.scope():
-        model = build(settings.model, num_classes=num_classes, channels=settings.channels)
+        model = build(_with_random_weights(settings.model), num_classes=num_classes, channels=settings.channels)
     summary = summarise(model, stage_costs(model, settings.image_size), settings.image_size)
     folder.write_summary(summary | {"command": invocation.command})
     console.print(as_table(summary))
@@ -419,6 +420,14 @@ def _num_classes_without_files(settings: SummarySettings) -> tuple[int, str]:
     if dataset.get("classes"):
         return len(dataset["classes"]), "dataset.classes"
     return 21, "assumed, since no data is read. Type num_classes=N"
+
+
+def _with_random_weights(option: Option) -> Option:
+    """Returns a model's option without weights to load: they change no count, and may have to be downloaded."""
+    return {
+        key: None if key == "weights" else _with_random_weights(value) if isinstance(value, dict) else value
+        for key, value in option.items()
+    }
 
 
 def _start_tensorflow(settings: TrainSettings, folder: RunFolder) -> Any:

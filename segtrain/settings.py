@@ -188,9 +188,10 @@ def with_absolute_paths(config: DictConfig) -> DictConfig:
     for key in ("root", "archive", "manual_folder", "mask_folder"):
         if isinstance(resolved.dataset.get(key), str):
             resolved.dataset[key] = str(Path(resolved.dataset[key]).expanduser().resolve())
-    weights = OmegaConf.select(resolved, "model.encoder.weights")
-    if isinstance(weights, str) and weights != "imagenet":
-        resolved.model.encoder.weights = str(Path(weights).expanduser().resolve())
+    for key in ("model.weights", "model.encoder.weights"):
+        weights = OmegaConf.select(resolved, key)
+        if isinstance(weights, str) and weights != "imagenet":
+            OmegaConf.update(resolved, key, str(Path(weights).expanduser().resolve()))
     return resolved
 
 

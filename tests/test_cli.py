@@ -442,6 +442,7 @@ def test_a_path_arrives_as_typed(segtrain, asked, path):
         "dataset.train_annotations",
         "dataset.train_split",
         "model.encoder.weights",
+        "model.weights",
     ],
 )
 @pytest.mark.parametrize("prefix", ["", "+", "++"])

@@ -45,7 +45,7 @@ def runs(tmp_path_factory):
     home = tmp_path_factory.mktemp("experiments")
     finished = subprocess.run(
         [sys.executable, "-m", "segtrain", "-m", "experiment=glob(*)", "size=tiny", "callbacks=none"],
-        cwd=home, capture_output=True, encoding="utf-8", timeout=600,
+        cwd=home, capture_output=True, encoding="utf-8", timeout=1200,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     jobs = {path.parent for path in (home / "outputs").rglob("results.json")}
@@ -55,8 +55,10 @@ def runs(tmp_path_factory):
 
 
 def test_there_are_as_many_as_there_were():
-    assert len(NAMES) >= 5
+    assert len(NAMES) >= 13
     assert {"r1_segnet", "r1_encoder_decoder", "r2_unet", "r2_unet_batch_norm", "camvid_table1"} <= set(NAMES)
+    assert {"r3_unet_resnet50", "r3_unet_resnet50_scratch", "r4_segnet_resnet50"} <= set(NAMES)
+    assert {"r4_segnet_resnet50_indices", "r5_fcn8s", "r5_fcn16s", "r5_fcn32s", "voc_deeplabv3plus"} <= set(NAMES)
 
 
 @every_experiment
@@ -93,7 +95,10 @@ def test_tiny_runs_it_on_its_stand_in(compose, runs, name):
     assert recipe.model._target_.endswith(f"build_{results['model']}")
     used = yaml.safe_load((runs[name] / "config.yaml").read_text(encoding="utf-8"))
     assert (used["image_size"], used["epochs"], used["max_samples"]) == ([32, 48], 2, 12)
-    assert used["model"] == OmegaConf.to_container(recipe.model, resolve=True)
+    model = OmegaConf.to_container(recipe.model, resolve=True)
+    if "encoder" in model:
+        model["encoder"]["weights"] = None  # or it would have been downloaded
+    assert used["model"] == model
     assert used["optimizer"] == OmegaConf.to_container(recipe.optimizer, resolve=True)
 
 
@@ -157,3 +162,58 @@ def test_r1_and_r2_are_their_authors_recipes(compose):
     assert (without.model.batch_norm, with_norm.model.batch_norm) == (False, True)
     with_norm.model.batch_norm = False
     assert without == with_norm
+
+
+def test_r3_is_its_authors_recipe(compose):
+    """Facts of the write-up."""
+    config, scratch = (compose(f"experiment={name}") for name in ("r3_unet_resnet50", "r3_unet_resnet50_scratch"))
+    assert (config.image_size, config.batch_size, config.epochs) == ([224, 224], 32, 100)
+    assert (config.dataset.border, config.dataset.val_share) == ("class", None)  # 3 classes; TFDS's test split
+    rotate, flip, crop = config.augmentation.transforms.values()
+    assert (rotate.limit, flip._target_, crop.scale) == ([-30, 30], "albumentations.HorizontalFlip", [0.7, 1.0])
+    assert crop["size"] == [224, 224]
+    stopping, best = config.callbacks.early_stopping, config.callbacks.checkpoint
+    assert (stopping.monitor, stopping.mode, stopping.patience) == ("val_loss", "min", 5)
+    assert (best.monitor, best.mode) == ("val_loss", "min")  # the best weights restored
+    assert config.optimizer._target_.endswith("build_adam")
+    assert config.loss._target_.endswith("build_cross_entropy")
+    assert (config.model.encoder.weights, scratch.model.encoder.weights) == ("imagenet", None)
+    scratch.model.encoder.weights = "imagenet"
+    assert config == scratch
+
+
+def test_r4_is_its_authors_recipe(compose):
+    """The size, and that the two differ in the up-sampling alone. Data and training the author does not name."""
+    plain, indices = (compose(f"experiment={name}") for name in ("r4_segnet_resnet50", "r4_segnet_resnet50_indices"))
+    assert plain.image_size == [416, 416]
+    assert plain.dataset._target_.endswith("build_voc2012")
+    assert plain.loss._target_.endswith("build_cross_entropy")
+    assert plain.model.encoder._target_.endswith("build_resnet50")
+    indices.model._target_ = plain.model._target_
+    assert plain == indices
+
+
+def test_r5_is_its_authors_recipe(compose):
+    """Facts of the write-up."""
+    configs = [compose(f"experiment=r5_fcn{stride}s") for stride in (8, 16, 32)]
+    for config, stride in zip(configs, (8, 16, 32), strict=True):
+        assert config.model._target_ == f"segtrain.models.fcn{stride}s.build_fcn{stride}s"
+        config.model._target_ = configs[0].model._target_
+        assert config == configs[0]
+    first = configs[0]
+    assert (first.image_size, first.batch_size, first.epochs) == ([224, 224], 10, 62)
+    assert (first.dataset.split, first.dataset.resize, first.dataset.void_as_class) == ("r5", "crop_square", False)
+    assert (first.metric_convention, first.optimizer.momentum, first.optimizer.nesterov) == ("per_image", 0.9, False)
+    assert first.model.encoder._target_.endswith("build_vgg16_pools")
+    assert first.model.encoder.weights == "imagenet"
+    assert first.optimizer.learning_rate == 0.0001  # 0.001 gives NaN on large maps
+
+
+def test_deeplabv3plus_is_trained_as_its_paper_says(compose):
+    """Sections 4 and 4.1: 30,000 steps, output stride 16, rate 0.007 falling to the power of 0.9."""
+    config = compose("experiment=voc_deeplabv3plus", "dataset.mask_folder=.")
+    assert (config.optimizer.learning_rate, config.schedule.power, config.schedule.end_share) == (0.007, 0.9, 0)
+    assert (config.batch_size, config.image_size) == (16, [512, 512])
+    steps_per_epoch = 10_582 // config.batch_size
+    assert abs(config.epochs * steps_per_epoch - 30_000) < steps_per_epoch
+    assert (config.model.width, config.model.skip_width, config.model.rates) == (256, 48, [6, 12, 18])

@@ -429,7 +429,9 @@ def test_what_a_callback_monitors_is_measured(refusal):
 
 
 @pytest.mark.parametrize(("weights", "kept"), [("a/best.keras", False), ("imagenet", True), (None, True)])
-def test_the_file_of_an_encoders_weights_is_found_from_any_folder(weights, kept):
-    config = OmegaConf.create({"model": {"encoder": {"weights": weights}}, "dataset": {}})
-    found = with_absolute_paths(config).model.encoder.weights
-    assert found == (weights if kept else str(Path("a/best.keras").resolve()))
+def test_the_file_of_weights_is_found_from_any_folder(weights, kept):
+    expected = weights if kept else str(Path("a/best.keras").resolve())
+    of_encoder = OmegaConf.create({"model": {"encoder": {"weights": weights}}, "dataset": {}})
+    assert with_absolute_paths(of_encoder).model.encoder.weights == expected
+    of_model = OmegaConf.create({"model": {"weights": weights}, "dataset": {}})
+    assert with_absolute_paths(of_model).model == {"weights": expected}

@@ -55,6 +55,12 @@ def test_an_experiment_whose_data_is_not_there(summary):
     assert ran.errors == ""
 
 
+def test_weights_that_would_have_to_be_downloaded_are_not_needed(summary):
+    """Parameters as the write-up's widths have them, by hand: VGG16's 13 convolutions, three scores, three kernels."""
+    ran = summary("experiment=r5_fcn8s")
+    assert ran.content["parameters"] == 14_714_688 + (256 + 512 + 512) * 21 + 3 * 21 + (4**2 + 8**2 + 16**2) * 21**2
+
+
 def test_classes_channels_and_size_as_typed(summary):
     ran = summary("model=unet", "model.width=4", "num_classes=7", "channels=1", "image_size=[40,56]", "dataset=camvid")
     assert (ran.content["num_classes"], ran.content["channels"], ran.content["image_size"]) == (7, 1, [40, 56])

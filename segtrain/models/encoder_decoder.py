@@ -17,6 +17,7 @@ def build_encoder_decoder(
     width: Annotated[int, Ge(1)] = 64,
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
     batch_norm_momentum: Annotated[float, Gt(0), Lt(1)] = 0.9,
+    weights: str | None = None,
     upsampling: Literal["nearest", "bilinear"] = "nearest",
 ) -> keras.Model:
     """Builds `build_segnet` with plain up-sampling in place of unpooling: equal widths, parameters and initial weights.
@@ -27,11 +28,16 @@ def build_encoder_decoder(
         width: filters of the first stage; the deepest have eight times as many.
         dropout: share of values dropped before the decoder.
         batch_norm_momentum: share of the running statistics kept at each step.
+        weights: what the encoder's 13 convolutions begin with: imagenet, null (random), or a file, as `build_vgg16`
+            takes them. With VGG16's, images are scaled as these expect, and `width` has to be 64.
         upsampling: how a map is doubled.
 
     Returns:
         A model from images `(batch, height, width, channels)` with values 0..255 to float32 logits
         `(batch, height, width, num_classes)`; any height and width of at least 32.
+
+    Raises:
+        ValueError: the weights cannot be had, or do not fit.
     """
     return build_mirrored_network(
         "encoder_decoder",
@@ -40,6 +46,7 @@ def build_encoder_decoder(
         channels=channels,
         dropout=dropout,
         batch_norm_momentum=batch_norm_momentum,
+        weights=weights,
         pool=max_pool,
         upsample=plain_upsampling(upsampling),
     )

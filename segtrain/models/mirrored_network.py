@@ -1,13 +1,16 @@
 """The network shape that SegNet and the plain encoder-decoder share, so that they differ in the up-sampling alone."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from segtrain.layers import CropToReference2D, FusedBatchNormalization
+from segtrain.models.encoders.applications import build_application, grey_to_rgb, preprocess
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ def build_mirrored_network(
     batch_norm_momentum: float,
     pool: Callable[[Any, str], tuple[Any, Any]],
     upsample: Callable[[Any, Any, str], Any],
+    weights: str | None = None,
 ) -> keras.Model:
     """Builds encoder, bottom, mirrored decoder and classifier.
 
@@ -77,13 +81,21 @@ def build_mirrored_network(
         batch_norm_momentum: share of the running statistics kept at each step.
         pool: `(features, layer name) -> (pooled, memory)`; the memory goes to the up-sampling of the same level.
         upsample: `(features, memory, layer name) -> features` of twice the height and width.
+        weights: of VGG16, for the encoder's convolutions to begin with, as an encoder takes them; None for random ones.
 
     Returns:
         A model from images `(batch, height, width, channels)` with values 0..255 to float32 logits
         `(batch, height, width, num_classes)`. Height and width are free; both at least `2 ** number of poolings`.
+
+    Raises:
+        ValueError: the weights cannot be had, or the encoder is not of VGG16's widths.
     """
+    kernels_and_biases = None if weights is None else _weights_of_vgg16(weights, stages, channels)
     images = keras.Input((None, None, channels), name="image")
-    x = layers.Rescaling(1 / 255, name="rescale")(images)
+    if weights is None:
+        x = layers.Rescaling(1 / 255, name="rescale")(images)
+    else:
+        x = preprocess(grey_to_rgb(images), "caffe")
 
     # Encoder. What each pooling saw is kept: its memory for the up-sampling, its size to restore.
     pooled_maps = []
@@ -104,7 +116,31 @@ def build_mirrored_network(
 
     # Logits stay float32 whatever the precision of the network: the softmax of a half-precision logit is too coarse.
     logits = layers.Conv2D(num_classes, 3, padding="same", dtype="float32", name="logits")(x)
-    return keras.Model(images, logits, name=name)
+    model = keras.Model(images, logits, name=name)
+    if kernels_and_biases is not None:
+        convolutions = [layer for layer in model.layers if re.match(r"encoder\d_conv", layer.name)]
+        for convolution, kernel_and_bias in zip(convolutions, kernels_and_biases, strict=True):
+            convolution.set_weights(kernel_and_bias)
+    return model
+
+
+def _weights_of_vgg16(weights: str, stages: Stages, channels: int) -> list[list[np.ndarray]]:
+    """Returns kernel and bias of each of VGG16's 13 convolutions, from the image on."""
+    if stages.encoder != vgg16_stages(64).encoder:
+        raise ValueError(
+            f"model.weights={weights}: VGG16's first convolutions have 64 filters; this network's "
+            f"{stages.encoder[0][0]}. Type model.width=64, or model.weights=null."
+        )
+    vgg16 = build_application(
+        "vgg16",
+        keras.applications.VGG16,
+        channels=channels,
+        weights=weights,
+        freeze="none",
+        preprocessing="caffe",
+        setting="model.weights",
+    )
+    return [layer.get_weights() for layer in vgg16.model.layers if isinstance(layer, layers.Conv2D)]
 
 
 def _conv_units(x: Any, widths: Sequence[int], name: str, batch_norm_momentum: float) -> Any:

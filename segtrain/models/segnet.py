@@ -16,6 +16,7 @@ def build_segnet(
     width: Annotated[int, Ge(1)] = 64,
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
     batch_norm_momentum: Annotated[float, Gt(0), Lt(1)] = 0.9,
+    weights: str | None = None,
 ) -> keras.Model:
     """Builds the paper's SegNet: 13 + 13 convolutions, five poolings whose indices the decoder reuses.
 
@@ -27,10 +28,15 @@ def build_segnet(
         width: filters of the first stage; the deepest have eight times as many. The paper's is 64.
         dropout: share of values dropped before the decoder. The paper's SegNet has none.
         batch_norm_momentum: share of the running statistics kept at each step.
+        weights: what the encoder's 13 convolutions begin with: imagenet, null (random), or a file, as `build_vgg16`
+            takes them. With VGG16's, images are scaled as these expect, and `width` has to be 64.
 
     Returns:
         A model from images `(batch, height, width, channels)` with values 0..255 to float32 logits
         `(batch, height, width, num_classes)`; any height and width of at least 32.
+
+    Raises:
+        ValueError: the weights cannot be had, or do not fit.
     """
     return build_mirrored_network(
         "segnet",
@@ -39,6 +45,7 @@ def build_segnet(
         channels=channels,
         dropout=dropout,
         batch_norm_momentum=batch_norm_momentum,
+        weights=weights,
         pool=pool_with_indices,
         upsample=unpool,
     )

@@ -37,6 +37,7 @@ def build_application(
     first_layer: str | None = None,
     map_layers: Sequence[str] | None = None,
     batch_norm_momentum: float | None = None,
+    setting: str = "model.encoder.weights",
     **options: Any,
 ) -> Encoder:
     """Builds an encoder from a network of keras.applications.
@@ -53,6 +54,7 @@ def build_application(
         batch_norm_momentum: share of the running statistics kept at each step, where the network has BatchNorm. Keras'
             own, up to 0.999, is for the millions of steps on ImageNet: after a thousand, validation would still see
             the statistics of random weights.
+        setting: what errors call the weights.
         **options: further arguments of `application`.
 
     Raises:
@@ -60,20 +62,19 @@ def build_application(
     """
     if weights == "imagenet" and channels not in (1, 3):
         raise ValueError(
-            f"model.encoder.weights=imagenet: ImageNet's images have 3 channels; the dataset's have {channels}. "
-            "Type model.encoder.weights=null."
+            f"{setting}=imagenet: ImageNet's images have 3 channels; the dataset's have {channels}. "
+            f"Type {setting}=null."
         )
     seen_channels = 3 if channels == 1 else channels
-    network = _load(name, application, weights, input_shape=(None, None, seen_channels), include_top=False, **options)
+    options |= {"input_shape": (None, None, seen_channels), "include_top": False}
+    network = _load(name, application, weights, setting, **options)
     body = network
     if first_layer is not None:
         body = keras.Model(network.get_layer(first_layer).input, network.output)
 
     images = keras.Input((None, None, channels), name="image")
     x = PadToMultiple2D(STRIDE_OF_LAST, dtype="float32", name="pad_to_multiple")(images)
-    if channels == 1:
-        x = layers.Concatenate(dtype="float32", name="grey_to_rgb")([x, x, x])
-    copy = copy_network(body, images, preprocess(x, preprocessing), batch_norm_momentum)
+    copy = copy_network(body, images, preprocess(grey_to_rgb(x), preprocessing), batch_norm_momentum)
     copy.set_weights(body.get_weights())
     if map_layers is None:
         maps = maps_by_stride(copy)
@@ -82,9 +83,16 @@ def build_application(
     model = keras.Model(images, list(maps.values()), name=name)
     encoder = Encoder(model, tuple(maps), tuple(each.shape[-1] for each in maps.values()))
     if weights is not None and Path(weights).suffix == ".keras":
-        _take_over(encoder, weights)
+        _take_over(encoder, weights, setting)
     _freeze(encoder, freeze)
     return encoder
+
+
+def grey_to_rgb(images: Any) -> Any:
+    """Returns grey images with three equal channels, and others as they are."""
+    if images.shape[-1] != 1:
+        return images
+    return layers.Concatenate(dtype="float32", name="grey_to_rgb")([images] * 3)
 
 
 def preprocess(images: Any, kind: Preprocessing) -> Any:
@@ -163,7 +171,9 @@ def copy_network(
     return keras.models.clone_model(network, input_tensors=images, clone_function=copied, call_function=called)
 
 
-def _load(name: str, application: Callable[..., keras.Model], weights: str | None, **options: Any) -> keras.Model:
+def _load(
+    name: str, application: Callable[..., keras.Model], weights: str | None, setting: str, **options: Any
+) -> keras.Model:
     """Builds the network as keras does, with its weights.
 
     A file `.h5` or `.weights.h5` holds those of the network of keras.applications without its top. A `.keras` file is
@@ -171,11 +181,11 @@ def _load(name: str, application: Callable[..., keras.Model], weights: str | Non
     """
     is_file = weights not in (None, "imagenet")
     wanted = (
-        f"Type model.encoder.weights=imagenet, null, or a file: .h5 or .weights.h5 of {application.__name__} without "
+        f"Type {setting}=imagenet, null, or a file: .h5 or .weights.h5 of {application.__name__} without "
         f"its top, or the checkpoints/best.keras of a run on {name}."
     )
     if is_file and not Path(weights).expanduser().is_file():
-        raise ValueError(f"model.encoder.weights={weights}: there is no such file. {wanted}")
+        raise ValueError(f"{setting}={weights}: there is no such file. {wanted}")
     with warnings.catch_warnings():
         # That images have other sizes than ImageNet's, or other channels.
         warnings.filterwarnings("ignore", message=r"(?s).*(input_shape|input channels)")
@@ -184,38 +194,36 @@ def _load(name: str, application: Callable[..., keras.Model], weights: str | Non
                 return application(weights="imagenet", **options)
             except Exception as error:
                 # keras raises plain exceptions here.
-                raise ValueError(_how_to_fetch(application.__name__, error)) from error
+                raise ValueError(_how_to_fetch(application.__name__, setting, error)) from error
         network = application(weights=None, **options)
     if is_file and Path(weights).suffix != ".keras":
         try:
             network.load_weights(Path(weights).expanduser())
         except (ValueError, OSError, KeyError) as error:
-            raise ValueError(
-                f"model.encoder.weights={weights}: does not fit {name}: {_first_line(error)} {wanted}"
-            ) from error
+            raise ValueError(f"{setting}={weights}: does not fit {name}: {_first_line(error)} {wanted}") from error
     return network
 
 
-def _how_to_fetch(network: str, error: Exception) -> str:
+def _how_to_fetch(network: str, setting: str, error: Exception) -> str:
     folder = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "models"
     # Keras' words are "URL fetch failure on ADDRESS: None -- REASON".
     address = re.search(r"https?://\S+\w", str(error))
     fetch = f"Put {address[0]} into {folder}" if address else f"Put keras' file for it into {folder}"
     return (
-        f"model.encoder.weights=imagenet: the weights of {network} could not be downloaded: "
+        f"{setting}=imagenet: the weights of {network} could not be downloaded: "
         f"{_first_line(error).rpartition(' -- ')[2]} {fetch}, "
-        "or type model.encoder.weights=null to start from random ones."
+        f"or type {setting}=null to start from random ones."
     )
 
 
-def _take_over(encoder: Encoder, path: str) -> None:
+def _take_over(encoder: Encoder, path: str, setting: str) -> None:
     """Sets the encoder's weights to those of the encoder of the same name in a model that was trained here."""
     wanted = f"It has to be the checkpoints/best.keras of a run on {encoder.model.name}."
     try:
         trained = keras.saving.load_model(Path(path).expanduser(), compile=False)
         encoder.model.set_weights(trained.get_layer(encoder.model.name).get_weights())
     except (ValueError, TypeError, OSError) as error:
-        raise ValueError(f"model.encoder.weights={path}: {_first_line(error)} {wanted}") from error
+        raise ValueError(f"{setting}={path}: {_first_line(error)} {wanted}") from error
 
 
 def _freeze(encoder: Encoder, freeze: Freeze) -> None:
