@@ -23,11 +23,11 @@ class RunFolder:
         self.path = Path(path)
 
     @classmethod
-    def of_run(cls, path: Path | str) -> "RunFolder":
-        """Returns the folder of a run that left a best checkpoint, whether it completed or not.
+    def of_begun_run(cls, path: Path | str) -> "RunFolder":
+        """Returns the folder of a run, however far it came.
 
         Raises:
-            ValueError: it is no run folder, or the run ended before its first checkpoint.
+            ValueError: it is no run folder.
         """
         folder = cls(path)
         if not folder.config.is_file() or not folder.results.is_file():
@@ -35,6 +35,16 @@ class RunFolder:
                 f"run={path} is no run folder: a run leaves config.yaml and results.json. "
                 f"{folder._what_is_there()}Name the folder that a run printed, such as outputs/<date>/<time>."
             )
+        return folder
+
+    @classmethod
+    def of_run(cls, path: Path | str) -> "RunFolder":
+        """Returns the folder of a run that left a best checkpoint, whether it completed or not.
+
+        Raises:
+            ValueError: it is no run folder, or the run ended before its first checkpoint.
+        """
+        folder = cls.of_begun_run(path)
         if not folder.best_model.is_file():
             raise ValueError(
                 f"run={path} has no checkpoints/best.keras: the run ended before its first epoch did, or it ran with "
@@ -95,8 +105,8 @@ class RunFolder:
         return self.path / "checkpoints" / "best.keras"
 
     @property
-    def last_state(self) -> Path:
-        return self.path / "checkpoints" / "last" / "state.npz"
+    def last(self) -> Path:
+        return self.path / "checkpoints" / "last"
 
     @property
     def predictions(self) -> Path:
@@ -168,11 +178,20 @@ def written_whole(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{digest}.{os.getpid()}.part{path.suffix}")
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        _to_disk(temporary)
         temporary.replace(path)
+        with contextlib.suppress(OSError):  # the new name; not every file system does this for folders
+            _to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _to_disk(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -103,6 +103,14 @@ class PredictSettings:
 
 
 @dataclass(frozen=True)
+class ResumeSettings:
+    """A run to go on with. See conf/resume.yaml."""
+
+    run: str
+    overrides: list[str]
+
+
+@dataclass(frozen=True)
 class CompareSettings:
     """A sweep to compare. See conf/compare.yaml."""
 
@@ -127,7 +135,7 @@ class SummarySettings(TrainSettings):
     channels: Annotated[int, Ge(1)]
 
 
-Settings = TrainSettings | EvaluateSettings | PredictSettings | CompareSettings
+Settings = TrainSettings | EvaluateSettings | PredictSettings | CompareSettings | ResumeSettings
 
 
 def read_settings(config: DictConfig, schema: type) -> Any:
@@ -351,6 +359,13 @@ def _check_together(values: Mapping[str, Any]) -> None:
                 f"callbacks.{name}.monitor={monitor}: nothing of that name is measured."
                 f"{suggest(str(monitor), EPOCH_COLUMNS)} Choices: {', '.join(EPOCH_COLUMNS[1:])}."
             )
+    checkpoints = [
+        name for name, option in values["callbacks"].items() if str(option["_target_"]).endswith(".Checkpoint")
+    ]
+    if len(checkpoints) > 1:
+        raise ConfigError(
+            f"callbacks.{checkpoints[1]}: writes the same files as callbacks.{checkpoints[0]}. Leave it out."
+        )
     if "learning_rate" not in values["optimizer"]:
         raise ConfigError("optimizer.learning_rate is required: the schedule starts from it. Leave ~optimizer... out.")
     targets = {str(option.get("_target_")) for option in values["callbacks"].values()}
@@ -409,7 +424,7 @@ def _check_own_sizes(values: Mapping[str, Any]) -> None:
 
 def _refuse_references_to_image_size(config: DictConfig) -> None:
     """Refuses settings that are `${image_size}`, which is null, before their own types do."""
-    for where, value in _leaves(OmegaConf.to_container(config)):
+    for where, value in leaves(OmegaConf.to_container(config)):
         if isinstance(value, str) and re.search(r"\$\{image_size\b", value):
             group = where.partition(".")[0]
             other = "augmentation=flip or augmentation=none" if group == "augmentation" else f"another {where}"
@@ -419,13 +434,13 @@ def _refuse_references_to_image_size(config: DictConfig) -> None:
             )
 
 
-def _leaves(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
     """Yields each value that holds no others, with the dotted name of where it stands."""
     if not isinstance(value, Mapping | list):
         yield where, value
         return
     for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
-        yield from _leaves(inner, f"{where}.{key}".lstrip("."))
+        yield from leaves(inner, f"{where}.{key}".lstrip("."))
 
 
 def _shown(value: Any) -> str:
