@@ -76,8 +76,8 @@ STATUS_OF_INTERRUPT = 130
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line.
 
-    Exits with 0, 1 (the run failed), 2 (the command line is wrong), 3 (predicted, but for files that are unreadable), or
-    128 and the number of the signal that ended it.
+    Exits with 0, 1 (the run failed), 2 (the command line is wrong), 3 (predicted, but for files that are unreadable) or
+    128 + the number of the signal that ended it.
     """
     typed = sys.argv[1:] if arguments is None else arguments
     verb, arguments = _split_verb(typed)
