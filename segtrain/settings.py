@@ -359,17 +359,15 @@ def _check_together(values: Mapping[str, Any]) -> None:
                 f"callbacks.{name}.monitor={monitor}: nothing of that name is measured."
                 f"{suggest(str(monitor), EPOCH_COLUMNS)} Choices: {', '.join(EPOCH_COLUMNS[1:])}."
             )
-    checkpoints = [
-        name for name, option in values["callbacks"].items() if str(option["_target_"]).endswith(".Checkpoint")
-    ]
+    targets = {name: str(option["_target_"]) for name, option in values["callbacks"].items()}
+    checkpoints = [name for name, target in targets.items() if target.endswith(".checkpoint.Checkpoint")]
     if len(checkpoints) > 1:
-        raise ConfigError(
-            f"callbacks.{checkpoints[1]}: writes the same files as callbacks.{checkpoints[0]}. Leave it out."
-        )
+        first, second = checkpoints[:2]
+        raise ConfigError(f"callbacks.{second}: writes the files that callbacks.{first} writes. Leave one out.")
     if "learning_rate" not in values["optimizer"]:
         raise ConfigError("optimizer.learning_rate is required: the schedule starts from it. Leave ~optimizer... out.")
-    targets = {str(option.get("_target_")) for option in values["callbacks"].values()}
-    if "keras.callbacks.ReduceLROnPlateau" in targets and not values["schedule"]["_target_"].endswith("build_constant"):
+    is_constant = values["schedule"]["_target_"].endswith("build_constant")
+    if "keras.callbacks.ReduceLROnPlateau" in targets.values() and not is_constant:
         raise ConfigError(
             "callbacks.reduce_on_plateau changes the learning rate itself. Type schedule=constant with it."
         )

@@ -76,9 +76,10 @@ def _read_in_parallel(
 ) -> tf.data.Dataset:
     spec = batch_spec(samples, part_size)
 
-    # One Python call for a whole batch, uint8 out: a call an image, or floats, halve the images a second.
+    # One Python call for a whole batch, uint8 out: a call an image, or floats, halve the images a second. It depends on
+    # the number alone; of one that might not, TensorFlow would make one call after another in deterministic runs.
     def read(number):
-        images, labels = tf.numpy_function(read_part, [number], [tf.uint8, tf.uint8])
+        images, labels = tf.numpy_function(read_part, [number], [tf.uint8, tf.uint8], stateful=False)
         images.set_shape(spec[0].shape)
         labels.set_shape(spec[1].shape)
         return images, labels

@@ -32,9 +32,9 @@ class Interrupted(KeyboardInterrupt):
 class StopSignals:
     """Listens for signals inside a `with` statement, and leaves them as they were after it.
 
-    A first SIGTERM or SIGINT raises `Interrupted`: at once, or in a `deferred()` block as soon as a `waiting()` block is
-    entered, after `save` has been called. A second one ends the process at once. Outside the main thread, and where it
-    is never entered, it does nothing.
+    A first SIGTERM or SIGINT raises `Interrupted`: at once, or in a `deferred()` block as soon as it comes to a
+    `waiting()` block, after `save` has been called. A second one ends the process at once. SIGUSR1 calls `save` there.
+    Outside the main thread, and where it is never entered, it does nothing.
 
     Args:
         how_to_go_on: a sentence for the user.

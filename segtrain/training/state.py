@@ -44,7 +44,7 @@ class EpochTiming:
 
 @dataclass
 class TrainingState:
-    """All that training is made of; the loop keeps it up to date, `save_state` and `load_state` move it to disk and back.
+    """All that training is made of. The loop keeps it up to date; `save_state` and `load_state` are its way to disk.
 
     Attributes:
         model: the model, with its optimizer.

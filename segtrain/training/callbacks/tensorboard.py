@@ -84,9 +84,11 @@ def keep_events(curve: Path, *, up_to: int | None) -> None:
         if up_to is None:
             path.unlink()
             continue
-        with written_whole(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
-            # A process that was killed may have left half an event at the end.
-            with contextlib.suppress(tf.errors.DataLossError):
-                for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-                    if event_pb2.Event.FromString(record).step <= up_to:
-                        writer.write(record)
+        with (
+            written_whole(path) as temporary,
+            tf.io.TFRecordWriter(str(temporary)) as writer,
+            contextlib.suppress(tf.errors.DataLossError),  # half an event at the end, where the process was killed
+        ):
+            for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+                if event_pb2.Event.FromString(record).step <= up_to:
+                    writer.write(record)
