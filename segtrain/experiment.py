@@ -75,11 +75,12 @@ def train(settings: TrainSettings, invocation: Invocation) -> float:
             f"There is a run in {folder.path} already, and two would mix. Type another hydra.run.dir=FOLDER, or go on "
             f"with it: {_resume_command(folder)}."
         )
-    write_text(folder.config, OmegaConf.to_yaml(with_absolute_paths(invocation.config)))
-    # A run that is killed has no time to say so: it counts as interrupted until it is done.
-    folder.write_results({"status": "interrupted", "seed": settings.seed, "command": invocation.command})
-    with _recorded(folder) as signals:
-        return _train(settings, _read_data(settings), folder, signals)
+    with folder.held():
+        write_text(folder.config, OmegaConf.to_yaml(with_absolute_paths(invocation.config)))
+        # A run that is killed has no time to say so: it counts as interrupted until it is done.
+        folder.write_results({"status": "interrupted", "seed": settings.seed, "command": invocation.command})
+        with _recorded(folder) as signals:
+            return _train(settings, _read_data(settings), folder, signals)
 
 
 def resume(settings: ResumeSettings, invocation: Invocation) -> float | None:
@@ -87,6 +88,9 @@ def resume(settings: ResumeSettings, invocation: Invocation) -> float | None:
 
     Returns:
         As `train` does; None where the run is complete.
+
+    Raises:
+        ValueError: the data is not what the run has seen, or another process is training in the folder.
     """
     console = Console()
     resumption = plan_resumption(settings.run, settings.overrides)
@@ -96,14 +100,15 @@ def resume(settings: ResumeSettings, invocation: Invocation) -> float | None:
         return None
     data = _read_data(resumption.settings)
     resumption.require_same_data(describe_data(*data))
-    for note in resumption.notes():
-        print_line(console, note)
-    go_back_to(folder, resumption.state)
-    write_text(folder.config, OmegaConf.to_yaml(resumption.config))
-    results = {name: value for name, value in folder.read_results().items() if name != "error"}
-    folder.write_results(results | {"status": "interrupted"})
-    with _recorded(folder) as signals:
-        return _train(resumption.settings, data, folder, signals, resumption)
+    with folder.held():
+        for note in resumption.notes():
+            print_line(console, note)
+        go_back_to(folder, resumption.state)
+        write_text(folder.config, OmegaConf.to_yaml(resumption.config))
+        results = {name: value for name, value in folder.read_results().items() if name != "error"}
+        folder.write_results(results | {"status": "interrupted"})
+        with _recorded(folder) as signals:
+            return _train(resumption.settings, data, folder, signals, resumption)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from segtrain.pipeline.samples import Samples
 from segtrain.run_folder import RunFolder
-from segtrain.settings import ConfigError, TrainSettings, leaves, read_settings, with_absolute_paths
+from segtrain.settings import ConfigError, TrainSettings, leaves, read_config_of_run, read_settings, with_absolute_paths
 from segtrain.signatures import read_signature
 from segtrain.training.state_files import FoundState, find_state
 
@@ -99,10 +99,9 @@ def plan_resumption(run: str, overrides: Sequence[str]) -> Resumption:
     """
     try:
         folder = RunFolder.of_begun_run(Path(run).absolute())
-        config = OmegaConf.load(folder.config)
-        was = read_settings(config, TrainSettings)
-    except (ValueError, OSError) as error:
-        raise error if isinstance(error, ConfigError) else ConfigError(str(error)) from error
+        config = read_config_of_run(folder.config)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     changed = _with_overrides(config, overrides)
     settings = read_settings(changed, TrainSettings)
     changed = with_absolute_paths(changed)
@@ -116,7 +115,7 @@ def plan_resumption(run: str, overrides: Sequence[str]) -> Resumption:
             "train anew."
         )
     state = find_state(folder)
-    if (state.epoch, state.step) > (settings.epochs, 0) and settings.epochs != was.epochs:
+    if (state.epoch, state.step) > (settings.epochs, 0) and settings.epochs != config.epochs:
         raise ConfigError(f"epochs={settings.epochs}: the run has done {state.epoch} and more. Type a higher number.")
     return Resumption(folder, changed, settings, state, changes)
 

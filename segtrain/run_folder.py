@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import math
@@ -115,6 +116,25 @@ class RunFolder:
     @property
     def tensorboard(self) -> Path:
         return self.path / "tensorboard"
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps other processes from training in the folder meanwhile.
+
+        Raises:
+            ValueError: one does.
+        """
+        # The log is never replaced, so there is one for all.
+        with self.log.open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ValueError(
+                    f"Another process is training in {self.path}. Wait for it, or end it: SIGTERM has it save and stop."
+                ) from error
+            except OSError:
+                pass  # not every file system has locks
+            yield
 
     def write_results(self, results: dict[str, Any]) -> None:
         """Writes results.json; what is not a number becomes null, since JSON has no NaN."""

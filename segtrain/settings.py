@@ -173,6 +173,15 @@ def read_settings(config: DictConfig, schema: type) -> Any:
 def read_settings_of_run(path: Path) -> TrainSettings:
     """Returns the settings that a run left as `path`, checked as those of a new run are.
 
+    Raises:
+        ValueError: it cannot be read, or is no config of a run.
+    """
+    return read_settings(read_config_of_run(path), TrainSettings)
+
+
+def read_config_of_run(path: Path) -> DictConfig:
+    """Returns the config that a run left as `path`, checked as that of a new run is.
+
     A setting that has a default may be missing: the run may be older than the setting.
 
     Raises:
@@ -183,7 +192,9 @@ def read_settings_of_run(path: Path) -> TrainSettings:
         if not isinstance(config, DictConfig):
             raise ValueError("it holds no settings")
         newer = {field.name: field.default for field in fields(TrainSettings) if field.default is not MISSING}
-        return read_settings(OmegaConf.merge(newer, config), TrainSettings)
+        config = OmegaConf.merge(newer, config)
+        read_settings(config, TrainSettings)
+        return config
     except (ValueError, OSError, yaml.YAMLError) as error:
         raise ValueError(f"{path} is not the config of a run: {str(error).splitlines()[0]}") from error
 

@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
@@ -52,6 +51,7 @@ class StopSignals:
         self._lock = threading.RLock()
         self._is_waiting = False
         self._is_saved = False
+        self._ended = threading.Event()
         self._former: dict[int, object] = {}
 
     def __enter__(self) -> "StopSignals":
@@ -71,8 +71,8 @@ class StopSignals:
         for number, handler in self._former.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._former_wakeup)
-        self._former = {}
-        os.close(self._writer)  # which ends the thread
+        self._ended.set()
+        os.close(self._writer)  # which ends the listening thread
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
@@ -127,20 +127,23 @@ class StopSignals:
             while number := numbers.read(1):
                 if number[0] in STOPS:
                     if stopped:
-                        os._exit(128 + number[0])
+                        _leave(number[0])
                     stopped = True
                     threading.Thread(target=self._leave_in_time, args=(number[0],), daemon=True).start()
 
     def _leave_in_time(self, number):
-        time.sleep(self._seconds_to_leave)
+        if self._ended.wait(self._seconds_to_leave):
+            return
         with self._lock:
-            if not self._former:
-                return  # the run has ended by itself
             try:
                 if self._is_waiting:
                     self._save_once()
             finally:
-                cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
-                message = f"{cursor}segtrain: error: {Interrupted(number, self._how_to_go_on)}\n"
-                os.write(2, message.encode())
-                os._exit(128 + number)
+                _leave(number, f"segtrain: error: {Interrupted(number, self._how_to_go_on)}\n")
+
+
+def _leave(number, message=""):
+    if sys.stderr.isatty():
+        message = f"\x1b[?25h{message}"  # a progress bar hides the cursor
+    os.write(2, message.encode())
+    os._exit(128 + number)
