@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -140,23 +141,28 @@ def _shown(values, key):
 
 def _with_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     config = OmegaConf.create(OmegaConf.to_container(config))
-    try:
-        for override in OverridesParser.create().parse_overrides(list(overrides)):
-            key = override.key_or_group
-            if override.is_sweep_override():
-                raise ConfigError(f"{override.input_line}: has several values. Resume one run with one of them.")
-            if override.is_delete():
-                parent, _, name = key.rpartition(".")
-                holder = OmegaConf.select(config, parent) if parent else config
-                if not isinstance(holder, DictConfig) or name not in holder:
-                    raise ConfigError(f"{override.input_line}: the run has no such setting.")
-                del holder[name]
-                continue
-            if isinstance(OmegaConf.select(config, key), DictConfig) and isinstance(override.value(), str):
-                raise ConfigError(
-                    f"{override.input_line}: resume takes single settings, such as callbacks.checkpoint.keep=3."
-                )
-            OmegaConf.update(config, key, override.value(), force_add=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(str(error).splitlines()[0]) from error
+    for typed in overrides:
+        try:
+            _apply(OverridesParser.create().parse_override(typed), config)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(f"{typed}: {str(error).splitlines()[0]}") from error
     return config
+
+
+def _apply(override: Override, config: DictConfig) -> None:
+    key, typed = override.key_or_group, override.input_line
+    if not key:
+        raise ConfigError(f"{typed}: a setting is typed as key=value.")
+    if override.is_sweep_override():
+        raise ConfigError(f"{typed}: has several values. Resume one run with one of them.")
+    if override.is_delete():
+        parent, _, name = key.rpartition(".")
+        holder = OmegaConf.select(config, parent) if parent else config
+        if not isinstance(holder, DictConfig) or name not in holder:
+            raise ConfigError(f"{typed}: the run has no such setting.")
+        del holder[name]
+        return
+    value = override.value()
+    if isinstance(OmegaConf.select(config, key), DictConfig) and isinstance(value, str):
+        raise ConfigError(f"{typed}: resume takes single settings, such as callbacks.checkpoint.keep=3.")
+    OmegaConf.update(config, key, value, force_add=True)

@@ -50,6 +50,7 @@ class StopSignals:
         # Held by whoever saves. The thread does so only while the loop waits, when nothing changes.
         self._lock = threading.RLock()
         self._is_waiting = False
+        self._is_saving = False
         self._is_saved = False
         self._ended = threading.Event()
         self._former: dict[int, object] = {}
@@ -104,21 +105,22 @@ class StopSignals:
             self._heed()
 
     def _heed(self):
+        if self._is_saving:
+            return  # a signal while a former one is being heeded, which comes by here once more
+        if (self._save_requested or self._stop) and self._is_deferred:
+            self._save()
+        self._save_requested = False
         if self._stop:
-            if self._is_deferred:
-                self._save_once()
             raise Interrupted(self._stop, self._how_to_go_on)
-        if self._save_requested:
-            self._save_requested = False
-            if self._is_deferred:
-                with self._lock:
-                    self.save()
 
-    def _save_once(self):
+    def _save(self):
         with self._lock:
-            if not self._is_saved:
+            self._is_saving = True
+            try:
                 self.save()
-                self._is_saved = True
+            finally:
+                self._is_saving = False
+            self._is_saved = bool(self._stop)
 
     def _watch(self, reader):
         """Reads the numbers of the signals as they come, also while Python waits for TensorFlow."""
@@ -136,8 +138,8 @@ class StopSignals:
             return
         with self._lock:
             try:
-                if self._is_waiting:
-                    self._save_once()
+                if self._is_waiting and not self._is_saved:
+                    self._save()
             finally:
                 _leave(number, f"segtrain: error: {Interrupted(number, self._how_to_go_on)}\n")
 

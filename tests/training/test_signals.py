@@ -108,6 +108,26 @@ def test_usr1_in_a_wait_saves_at_once():
     assert played.words[-1] == "end"
 
 
+def test_a_signal_while_saving_lets_the_save_end():
+    """Two that write one file would leave a mixture of both."""
+    script = LOOP.replace("pass", "say('waiting'); time.sleep(1)").replace("try:", SLOW_SAVE, 1)
+    played = play(script, ("waiting", signal.SIGUSR1), ("saving", signal.SIGTERM))
+    assert played.words == ["waiting", "sent", "saving", "sent", "saved", "interrupted_by_SIGTERM._Go_on."]
+
+
+SLOW_SAVE = """
+def save():
+    say("saving")
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        time.sleep(0.01)
+    say("saved")
+
+signals.save = save
+try:
+"""
+
+
 def test_a_wait_that_does_not_end_is_saved_by_the_thread():
     """TensorFlow waits for a file server that does not answer."""
     played = play(LOOP.replace("pass", "compute(30)"), ("computing", signal.SIGTERM), leave=0.5)
@@ -140,7 +160,7 @@ def test_everything_is_as_before_afterwards():
     before = [signal.getsignal(number) for number in numbers]
     threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
     for _ in range(3):
-        with StopSignals() as signals:
+        with StopSignals():
             assert signal.getsignal(signal.SIGTERM) != before[0]
             with pytest.raises(Interrupted):
                 os.kill(os.getpid(), signal.SIGTERM)
