@@ -139,3 +139,12 @@ def test_the_names_are_those_of_the_design(tmp_path):
         "predictions": "predictions",
         "tensorboard": "tensorboard",
     }
+
+
+def test_one_process_at_a_time_trains_in_a_folder(tmp_path):
+    folder = RunFolder(tmp_path)
+    with folder.held():
+        with pytest.raises(ValueError, match="Another process is training in"), RunFolder(tmp_path).held():
+            pass
+    with folder.held():
+        assert [path.name for path in tmp_path.iterdir()] == ["segtrain.log"]
