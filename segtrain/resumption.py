@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -13,15 +13,28 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from segtrain.pipeline.samples import Samples
 from segtrain.run_folder import RunFolder
-from segtrain.settings import ConfigError, TrainSettings, leaves, read_config_of_run, read_settings, with_absolute_paths
+from segtrain.settings import (
+    PATHS_OF_DATA,
+    ConfigError,
+    TrainSettings,
+    leaves,
+    read_config_of_run,
+    read_settings,
+    with_absolute_paths,
+)
 from segtrain.signatures import read_signature
 from segtrain.training.state_files import FoundState, find_state
 
-# What changes no number, or is there to be changed. Where the data lies is one: what the data is, is compared.
-CHANGEABLE = ("epochs", "callbacks", "trainer.strategy", "trainer.jit", "dataset.cache", "dataset.root")
-WORDED = "epochs, callbacks.*, trainer.strategy, trainer.jit, dataset.cache and dataset.root"
+if TYPE_CHECKING:  # it takes OpenCV, which help and mistakes do not wait for
+    from segtrain.pipeline.samples import Samples
+
+# What changes no number, or is there to be changed. Where the data lies may be: whether it is the same is compared.
+CHANGEABLE = (
+    *("epochs", "callbacks", "trainer.strategy", "trainer.jit", "dataset.cache"),
+    *(f"dataset.{name}" for name in PATHS_OF_DATA),
+)
+WORDED = "epochs, callbacks.*, trainer.strategy, trainer.jit, dataset.cache and where the data lies (dataset.root)"
 
 
 @dataclass(frozen=True)
@@ -121,13 +134,13 @@ def plan_resumption(run: str, overrides: Sequence[str]) -> Resumption:
     return Resumption(folder, changed, settings, state, changes)
 
 
-def describe_data(*splits: Samples) -> dict[str, Any]:
+def describe_data(*splits: "Samples") -> dict[str, Any]:
     """Returns how many images each split has, and a hash of their names: what tells data apart without reading it."""
     described = {}
     for samples in splits:
         digest = hashlib.sha256()
         for index in range(len(samples)):
-            digest.update(f"{samples.name(index)}\n".encode())
+            digest.update(f"{samples.name(index)}\n".encode(errors="surrogateescape"))
         described[samples.split] = {"images": len(samples), "names_sha256": digest.hexdigest()}
     return described
 

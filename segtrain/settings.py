@@ -39,6 +39,8 @@ GIVEN_BY_RUN = {
     "callbacks": {"folder", "validation", "evaluator"},
     "trainer": set(),
 }
+# Settings of a dataset that say where its files are.
+PATHS_OF_DATA = ("root", "archive", "manual_folder", "mask_folder")
 # Values under these keys are code to call or how to call it, never arguments of it.
 _INSTANTIATION_KEYS = {"_target_", "_convert_", "_recursive_", "_partial_", "_args_"}
 
@@ -202,7 +204,7 @@ def read_config_of_run(path: Path) -> DictConfig:
 def with_absolute_paths(config: DictConfig) -> DictConfig:
     """Resolves interpolations, and relative paths of dataset and weights, so that the config runs from any folder."""
     resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
-    for key in ("root", "archive", "manual_folder", "mask_folder"):
+    for key in PATHS_OF_DATA:
         if isinstance(resolved.dataset.get(key), str):
             resolved.dataset[key] = str(Path(resolved.dataset[key]).expanduser().resolve())
     weights = OmegaConf.select(resolved, "model.encoder.weights")

@@ -143,8 +143,8 @@ def test_the_names_are_those_of_the_design(tmp_path):
 
 def test_one_process_at_a_time_trains_in_a_folder(tmp_path):
     folder = RunFolder(tmp_path)
-    with folder.held():
-        with pytest.raises(ValueError, match="Another process is training in"), RunFolder(tmp_path).held():
-            pass
+    other = RunFolder(tmp_path).held()
+    with folder.held(), pytest.raises(ValueError, match="Another process is training in"):
+        other.__enter__()
     with folder.held():
         assert [path.name for path in tmp_path.iterdir()] == ["segtrain.log"]
