@@ -5,6 +5,7 @@ import functools
 import gc
 import hashlib
 import itertools
+import logging
 import os
 import re
 import shlex
@@ -334,7 +335,10 @@ def _run_task(verb: str, command: str, config: DictConfig) -> Any:
         return getattr(experiment, verb)(settings, experiment.Invocation(folder, config, command))
     except Interrupted as error:
         _complain(error)
-        sys.exit(error.status)
+        logging.shutdown()
+        sys.stdout.flush()
+        # At once: Python takes seconds to clear a network away, and waits for what is still being read.
+        os._exit(error.status)
     except KeyboardInterrupt:
         _complain("interrupted; what the run has written so far is in " + hydra_config.runtime.output_dir)
         sys.exit(STATUS_OF_INTERRUPT)
