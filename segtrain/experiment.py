@@ -75,12 +75,11 @@ def train(settings: TrainSettings, invocation: Invocation) -> float:
             f"There is a run in {folder.path} already, and two would mix. Type another hydra.run.dir=FOLDER, or go on "
             f"with it: {_resume_command(folder)}."
         )
-    with folder.held():
+    with folder.held(), _recorded(folder) as signals:
         write_text(folder.config, OmegaConf.to_yaml(with_absolute_paths(invocation.config)))
         # A run that is killed has no time to say so: it counts as interrupted until it is done.
         folder.write_results({"status": "interrupted", "seed": settings.seed, "command": invocation.command})
-        with _recorded(folder) as signals:
-            return _train(settings, _read_data(settings), folder, signals)
+        return _train(settings, _read_data(settings), folder, signals)
 
 
 def resume(settings: ResumeSettings, invocation: Invocation) -> float | None:
@@ -100,15 +99,14 @@ def resume(settings: ResumeSettings, invocation: Invocation) -> float | None:
         return None
     data = _read_data(resumption.settings)
     resumption.require_same_data(describe_data(*data))
-    with folder.held():
+    with folder.held(), _recorded(folder) as signals:
         for note in resumption.notes():
             print_line(console, note)
         go_back_to(folder, resumption.state)
         write_text(folder.config, OmegaConf.to_yaml(resumption.config))
         results = {name: value for name, value in folder.read_results().items() if name != "error"}
         folder.write_results(results | {"status": "interrupted"})
-        with _recorded(folder) as signals:
-            return _train(resumption.settings, data, folder, signals, resumption)
+        return _train(resumption.settings, data, folder, signals, resumption)
 
 
 @contextlib.contextmanager
@@ -118,7 +116,9 @@ def _recorded(folder: RunFolder) -> Iterator[StopSignals]:
         with StopSignals(f"Go on with: {_resume_command(folder)}") as signals:
             yield signals
     except Exception as error:
-        folder.write_results(folder.read_results() | {"status": "failed", "error": f"{type(error).__name__}: {error}"})
+        with contextlib.suppress(OSError, ValueError):  # the disk may be what has failed
+            told = {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+            folder.write_results(folder.read_results() | told)
         raise
 
 
