@@ -5,6 +5,7 @@ import functools
 import gc
 import hashlib
 import itertools
+import logging
 import os
 import re
 import shlex
@@ -27,6 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from segtrain.prediction.unreadable import UnreadableFilesError
+from segtrain.resumption import plan_resumption
 from segtrain.run_folder import RunFolder, try_folder
 from segtrain.settings import (
     BenchmarkSettings,
@@ -34,14 +36,17 @@ from segtrain.settings import (
     ConfigError,
     EvaluateSettings,
     PredictSettings,
+    ResumeSettings,
     SummarySettings,
     TrainSettings,
     read_settings,
     suggest,
 )
+from segtrain.training.signals import Interrupted
 
 SCHEMAS = {
     "train": TrainSettings,
+    "resume": ResumeSettings,
     "evaluate": EvaluateSettings,
     "predict": PredictSettings,
     "compare": CompareSettings,
@@ -72,13 +77,17 @@ STATUS_OF_INTERRUPT = 130
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line.
 
-    Exits with 0, 1 (the run failed), 2 (the command line is wrong) or 3 (predicted, but for files that are unreadable).
+    Exits with 0, 1 (the run failed), 2 (the command line is wrong), 3 (predicted, but for files that are unreadable) or
+    128 + the number of the signal that ended it.
     """
     typed = sys.argv[1:] if arguments is None else arguments
     verb, arguments = _split_verb(typed)
     sweeping = _parse(arguments)[0].multirun
     arguments = [_quote_path(argument, sweeping) for argument in _with_absolute_config_path(arguments)]
     parsed, unknown = _parse(arguments)
+    if verb == "resume":
+        arguments = _as_changes_of_a_run(arguments, parsed.overrides)
+        parsed, unknown = _parse(arguments)
     if parsed.shell_completion:
         verb = _verb_to_complete()
     config_name = parsed.config_name or CONFIG_NAMES[verb]
@@ -168,6 +177,16 @@ def _quote_path(argument: str, sweeping: bool) -> str:
     return f"{key}={_quoted(value)}"
 
 
+def _as_changes_of_a_run(arguments: list[str], overrides: list[str]) -> list[str]:
+    """Returns the arguments with the settings that are not resume's own as its one setting `overrides`."""
+    own = re.compile(r"[+~]*(run=|overrides=|hydra[./])")
+    changes = [override for override in overrides if not own.match(override)]
+    if not changes:
+        return arguments
+    others = [argument for argument in arguments if argument not in changes]
+    return [*others, f"overrides=[{','.join(map(_quoted, changes))}]"]
+
+
 def _quoted(text: str) -> str:
     # Hydra takes a backslash for itself, except before a quote: there, and at the end, it has to be doubled.
     escaped = re.sub(r"(\\+)(?='|$)", r"\1\1", text).replace("'", "\\'")
@@ -194,12 +213,15 @@ def _check_command_line(verb: str, config_name: str, parsed: Any) -> None:
     with hydra.initialize_config_dir(str(folder), version_base="1.3"):
         for overrides in _jobs_to_check(parsed.overrides, sweeping=parsed.multirun):
             config = _compose(verb, config_name, [*overrides, *search])
-            output = _output_folder(config, parsed.multirun)
+            whole = config.copy()
             OmegaConf.set_struct(config, False)
             del config["hydra"]
             if parsed.cfg is None:
-                read_settings(config, SCHEMAS[verb])
-                _require_writable(output)
+                settings = read_settings(config, SCHEMAS[verb])
+                if isinstance(settings, ResumeSettings):
+                    # Before Hydra makes the folder, where there is none.
+                    plan_resumption(settings.run, settings.overrides)
+                _require_writable(_output_folder(whole, parsed.multirun))
 
 
 def _jobs_to_check(overrides: list[str], sweeping: bool) -> Iterator[list[str]]:
@@ -318,6 +340,12 @@ def _run_task(verb: str, command: str, config: DictConfig) -> Any:
 
         folder = RunFolder(hydra_config.runtime.output_dir)
         return getattr(experiment, verb)(settings, experiment.Invocation(folder, config, command))
+    except Interrupted as error:
+        _complain(error)
+        logging.shutdown()
+        sys.stdout.flush()
+        # At once: Python takes seconds to clear a network away, and waits for what is still being read.
+        os._exit(error.status)
     except KeyboardInterrupt:
         _complain("interrupted; what the run has written so far is in " + hydra_config.runtime.output_dir)
         sys.exit(STATUS_OF_INTERRUPT)

@@ -3,10 +3,13 @@
 Whatever can be wrong without TensorFlow (the data, the augmentation) is built first, so that it is said at once.
 """
 
+import contextlib
 import dataclasses
 import functools
 import logging
+import shlex
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ from segtrain.prediction.output_files import require_folder, require_free_names
 from segtrain.prediction.unreadable import UnreadableFilesError
 from segtrain.quiet_start import native_messages_to
 from segtrain.reports.terminal import announce_run, note_on_windows, print_line
+from segtrain.resumption import Resumption, describe_data, plan_resumption
 from segtrain.run_folder import RunFolder, write_text
 from segtrain.settings import (
     BenchmarkSettings,
@@ -32,12 +36,15 @@ from segtrain.settings import (
     EvaluateSettings,
     Option,
     PredictSettings,
+    ResumeSettings,
     SummarySettings,
     TrainSettings,
     read_settings_of_run,
     with_absolute_paths,
 )
 from segtrain.training.scores import metric_contract
+from segtrain.training.signals import StopSignals
+from segtrain.training.state_files import go_back_to
 
 _log = logging.getLogger(__name__)
 
@@ -66,36 +73,89 @@ def train(settings: TrainSettings, invocation: Invocation) -> float:
     folder = invocation.folder
     if folder.results.exists():
         raise ValueError(
-            f"There is a run in {folder.path} already, and two would mix. Type another hydra.run.dir=FOLDER."
+            f"There is a run in {folder.path} already, and two would mix. Type another hydra.run.dir=FOLDER, or go on "
+            f"with it: {_resume_command(folder)}."
         )
-    write_text(folder.config, OmegaConf.to_yaml(with_absolute_paths(invocation.config)))
-    # A run that is killed has no time to say so: it counts as interrupted until it is done.
-    folder.write_results({"status": "interrupted", "seed": settings.seed, "command": invocation.command})
+    with folder.held(), _recorded(folder) as signals:
+        write_text(folder.config, OmegaConf.to_yaml(with_absolute_paths(invocation.config)))
+        # A run that is killed has no time to say so: it counts as interrupted until it is done.
+        folder.write_results({"status": "interrupted", "seed": settings.seed, "command": invocation.command})
+        return _train(settings, _read_data(settings), folder, signals)
+
+
+def resume(settings: ResumeSettings, invocation: Invocation) -> float | None:
+    """Goes on with a run from its last state, as if it had not been interrupted.
+
+    Returns:
+        As `train` does; None where the run is complete.
+
+    Raises:
+        ValueError: the data is not what the run has seen, or another process is training in the folder.
+    """
+    console = Console()
+    resumption = plan_resumption(settings.run, settings.overrides)
+    folder = resumption.folder
+    if resumption.has_nothing_to_do:
+        print_line(console, f"{folder.path} is complete: {resumption.state.epoch} epochs. To go on, type epochs=N.")
+        return None
+    data = _read_data(resumption.settings)
+    resumption.require_same_data(describe_data(*data))
+    with folder.held(), _recorded(folder) as signals:
+        for note in resumption.notes():
+            print_line(console, note)
+        go_back_to(folder, resumption.state)
+        write_text(folder.config, OmegaConf.to_yaml(resumption.config))
+        results = {name: value for name, value in folder.read_results().items() if name != "error"}
+        folder.write_results(results | {"status": "interrupted"})
+        return _train(resumption.settings, data, folder, signals, resumption)
+
+
+@contextlib.contextmanager
+def _recorded(folder: RunFolder) -> Iterator[StopSignals]:
+    """Has signals end a run where it can go on, and results.json say how it failed if it does."""
     try:
-        return _train(settings, invocation, Console())
+        with StopSignals(f"Go on with: {_resume_command(folder)}") as signals:
+            yield signals
     except Exception as error:
-        folder.write_results(folder.read_results() | {"status": "failed", "error": f"{type(error).__name__}: {error}"})
+        with contextlib.suppress(OSError, ValueError):  # the disk may be what has failed
+            told = {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+            folder.write_results(folder.read_results() | told)
         raise
 
 
-def _train(settings: TrainSettings, invocation: Invocation, console: Console) -> float:
-    folder = invocation.folder
+def _resume_command(folder: RunFolder) -> str:
+    return shlex.join(["segtrain", "resume", str(folder.path)])
 
-    # The data.
+
+def _read_data(settings: TrainSettings) -> tuple[Samples, Samples]:
+    """Returns the training and the validation samples."""
     dataset = build(settings.dataset)
     dataset.check()
     augmentation = build(settings.augmentation, ignore_label=dataset.ignore_label, channels=dataset.channels)
     of_run = {"image_size": settings.image_size, "seed": settings.seed, "max_samples": settings.max_samples}
     training = Samples(dataset, "train", augmentation=augmentation, **of_run)
-    validation = Samples(dataset, "val", **of_run)
     training.steps_per_epoch(settings.batch_size)  # there is a batch, or it is said before TensorFlow loads
+    return training, Samples(dataset, "val", **of_run)
+
+
+def _train(
+    settings: TrainSettings,
+    data: tuple[Samples, Samples],
+    folder: RunFolder,
+    signals: StopSignals,
+    resumption: Resumption | None = None,
+) -> float:
+    """Trains from the beginning, or goes on; scores and reports."""
+    console, (training, validation) = Console(), data
+    dataset, results = training.dataset, folder.read_results()
     facts = {
         "image_size": settings.image_size,
         "resize": settings.image_size and dataset.resize,
         "dataset": {"name": dataset.name, **dataset.facts()},
+        "data": describe_data(training, validation),
     }
     # From here on a run that is interrupted has all that is needed to use its best checkpoint.
-    folder.write_results(folder.read_results() | facts)
+    folder.write_results(results | facts)
     trainer = _start_tensorflow(settings, folder)
 
     from segtrain.models.logits_of_image import logits_stride
@@ -113,8 +173,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
     )
     facts["metric_contract"] = contract
     folder.write_results(folder.read_results() | facts)
-    # Checkpoints come last, since they keep the state that the others have after the epoch.
-    callbacks = sorted(run.callbacks, key=lambda callback: isinstance(callback, Checkpoint))
+    checkpoints = [callback for callback in run.callbacks if isinstance(callback, Checkpoint)]
     history = History()
 
     def keep_warnings(warnings: list[str]) -> None:
@@ -129,9 +188,15 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
         weighs_classes="weighted_cross_entropy" in settings.loss["_target_"],
         keep=keep_warnings,
     )
-    checkpoints = [callback for callback in callbacks if isinstance(callback, Checkpoint)]
-    for checkpoint in checkpoints:
-        checkpoint.keep_state_of(callbacks)
+    callbacks = [
+        history,
+        *(callback for callback in run.callbacks if callback not in checkpoints),
+        Display(console, settings.batch_size, training.cache_kind),
+        alarm,
+        *checkpoints,  # last, since they keep the state that the others have by then
+    ]
+    if checkpoints:
+        signals.save = checkpoints[0].save
 
     # The training.
     announce_run(
@@ -154,7 +219,10 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
         evaluator=evaluator,
         batch_size=settings.batch_size,
         epochs=settings.epochs,
-        callbacks=[history, *callbacks, Display(console, settings.batch_size, training.cache_kind), alarm],
+        callbacks=callbacks,
+        resume_from=resumption and resumption.state.path,
+        stays_stopped=resumption is None or not resumption.changes,
+        signals=signals,
     )
 
     # Its plots would keep the first step waiting.
@@ -173,14 +241,14 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
         "model": model.name,
         "parameters": model.count_params(),
         "images_per_second": float(np.median([epoch["images_per_second"] for epoch in history.epochs])),
-        "seconds": time.perf_counter() - start,
+        "seconds": history.seconds_before + time.perf_counter() - start,
         "epochs": len(history.epochs),
         "seed": settings.seed,
         "warnings": alarm.warnings,
         **facts,
         "images": of_images,
         "environment": describe_environment(trainer.strategy),
-        "command": invocation.command,
+        "command": results["command"],
     }
     folder.write_results(results)
     write_report(folder, results, history.epochs, scores, predictions)

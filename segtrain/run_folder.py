@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import math
@@ -23,11 +24,11 @@ class RunFolder:
         self.path = Path(path)
 
     @classmethod
-    def of_run(cls, path: Path | str) -> "RunFolder":
-        """Returns the folder of a run that left a best checkpoint, whether it completed or not.
+    def of_begun_run(cls, path: Path | str) -> "RunFolder":
+        """Returns the folder of a run, however far it came.
 
         Raises:
-            ValueError: it is no run folder, or the run ended before its first checkpoint.
+            ValueError: it is no run folder.
         """
         folder = cls(path)
         if not folder.config.is_file() or not folder.results.is_file():
@@ -35,6 +36,16 @@ class RunFolder:
                 f"run={path} is no run folder: a run leaves config.yaml and results.json. "
                 f"{folder._what_is_there()}Name the folder that a run printed, such as outputs/<date>/<time>."
             )
+        return folder
+
+    @classmethod
+    def of_run(cls, path: Path | str) -> "RunFolder":
+        """Returns the folder of a run that left a best checkpoint, whether it completed or not.
+
+        Raises:
+            ValueError: it is no run folder, or the run ended before its first checkpoint.
+        """
+        folder = cls.of_begun_run(path)
         if not folder.best_model.is_file():
             raise ValueError(
                 f"run={path} has no checkpoints/best.keras: the run ended before its first epoch did, or it ran with "
@@ -95,8 +106,8 @@ class RunFolder:
         return self.path / "checkpoints" / "best.keras"
 
     @property
-    def last_state(self) -> Path:
-        return self.path / "checkpoints" / "last" / "state.npz"
+    def last(self) -> Path:
+        return self.path / "checkpoints" / "last"
 
     @property
     def predictions(self) -> Path:
@@ -105,6 +116,25 @@ class RunFolder:
     @property
     def tensorboard(self) -> Path:
         return self.path / "tensorboard"
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps other processes from training in the folder meanwhile.
+
+        Raises:
+            ValueError: one does.
+        """
+        # The log is never replaced, so there is one for all.
+        with self.log.open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ValueError(
+                    f"Another process is training in {self.path}. Wait for it, or end it: SIGTERM has it save and stop."
+                ) from error
+            except OSError:
+                pass  # not every file system has locks
+            yield
 
     def write_results(self, results: dict[str, Any]) -> None:
         """Writes results.json; what is not a number becomes null, since JSON has no NaN."""
@@ -168,11 +198,20 @@ def written_whole(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{digest}.{os.getpid()}.part{path.suffix}")
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        _to_disk(temporary)
         temporary.replace(path)
+        with contextlib.suppress(OSError):  # the new name; not every file system does this for folders
+            _to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _to_disk(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:

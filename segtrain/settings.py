@@ -39,6 +39,8 @@ GIVEN_BY_RUN = {
     "callbacks": {"folder", "validation", "evaluator"},
     "trainer": set(),
 }
+# Settings of a dataset that say where its files are.
+PATHS_OF_DATA = ("root", "archive", "manual_folder", "mask_folder")
 # Values under these keys are code to call or how to call it, never arguments of it.
 _INSTANTIATION_KEYS = {"_target_", "_convert_", "_recursive_", "_partial_", "_args_"}
 
@@ -103,6 +105,14 @@ class PredictSettings:
 
 
 @dataclass(frozen=True)
+class ResumeSettings:
+    """A run to go on with. See conf/resume.yaml."""
+
+    run: str
+    overrides: list[str]
+
+
+@dataclass(frozen=True)
 class CompareSettings:
     """A sweep to compare. See conf/compare.yaml."""
 
@@ -127,7 +137,7 @@ class SummarySettings(TrainSettings):
     channels: Annotated[int, Ge(1)]
 
 
-Settings = TrainSettings | EvaluateSettings | PredictSettings | CompareSettings
+Settings = TrainSettings | EvaluateSettings | PredictSettings | CompareSettings | ResumeSettings
 
 
 def read_settings(config: DictConfig, schema: type) -> Any:
@@ -167,6 +177,15 @@ def read_settings(config: DictConfig, schema: type) -> Any:
 def read_settings_of_run(path: Path) -> TrainSettings:
     """Returns the settings that a run left as `path`, checked as those of a new run are.
 
+    Raises:
+        ValueError: it cannot be read, or is no config of a run.
+    """
+    return read_settings(read_config_of_run(path), TrainSettings)
+
+
+def read_config_of_run(path: Path) -> DictConfig:
+    """Returns the config that a run left as `path`, checked as that of a new run is.
+
     A setting that has a default may be missing: the run may be older than the setting.
 
     Raises:
@@ -177,7 +196,9 @@ def read_settings_of_run(path: Path) -> TrainSettings:
         if not isinstance(config, DictConfig):
             raise ValueError("it holds no settings")
         newer = {field.name: field.default for field in fields(TrainSettings) if field.default is not MISSING}
-        return read_settings(OmegaConf.merge(newer, config), TrainSettings)
+        config = OmegaConf.merge(newer, config)
+        read_settings(config, TrainSettings)
+        return config
     except (ValueError, OSError, yaml.YAMLError) as error:
         raise ValueError(f"{path} is not the config of a run: {str(error).splitlines()[0]}") from error
 
@@ -185,7 +206,7 @@ def read_settings_of_run(path: Path) -> TrainSettings:
 def with_absolute_paths(config: DictConfig) -> DictConfig:
     """Resolves interpolations, and relative paths of dataset and weights, so that the config runs from any folder."""
     resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
-    for key in ("root", "archive", "manual_folder", "mask_folder"):
+    for key in PATHS_OF_DATA:
         if isinstance(resolved.dataset.get(key), str):
             resolved.dataset[key] = str(Path(resolved.dataset[key]).expanduser().resolve())
     for key in ("model.weights", "model.encoder.weights"):
@@ -354,10 +375,15 @@ def _check_together(values: Mapping[str, Any]) -> None:
                 f"callbacks.{name}.monitor={monitor}: nothing of that name is measured."
                 f"{suggest(str(monitor), EPOCH_COLUMNS)} Choices: {', '.join(EPOCH_COLUMNS[1:])}."
             )
+    targets = {name: str(option["_target_"]) for name, option in values["callbacks"].items()}
+    checkpoints = [name for name, target in targets.items() if target.endswith(".checkpoint.Checkpoint")]
+    if len(checkpoints) > 1:
+        first, second = checkpoints[:2]
+        raise ConfigError(f"callbacks.{second}: writes the files that callbacks.{first} writes. Leave one out.")
     if "learning_rate" not in values["optimizer"]:
         raise ConfigError("optimizer.learning_rate is required: the schedule starts from it. Leave ~optimizer... out.")
-    targets = {str(option.get("_target_")) for option in values["callbacks"].values()}
-    if "keras.callbacks.ReduceLROnPlateau" in targets and not values["schedule"]["_target_"].endswith("build_constant"):
+    is_constant = values["schedule"]["_target_"].endswith("build_constant")
+    if "keras.callbacks.ReduceLROnPlateau" in targets.values() and not is_constant:
         raise ConfigError(
             "callbacks.reduce_on_plateau changes the learning rate itself. Type schedule=constant with it."
         )
@@ -412,7 +438,7 @@ def _check_own_sizes(values: Mapping[str, Any]) -> None:
 
 def _refuse_references_to_image_size(config: DictConfig) -> None:
     """Refuses settings that are `${image_size}`, which is null, before their own types do."""
-    for where, value in _leaves(OmegaConf.to_container(config)):
+    for where, value in leaves(OmegaConf.to_container(config)):
         if isinstance(value, str) and re.search(r"\$\{image_size\b", value):
             group = where.partition(".")[0]
             other = "augmentation=flip or augmentation=none" if group == "augmentation" else f"another {where}"
@@ -422,13 +448,13 @@ def _refuse_references_to_image_size(config: DictConfig) -> None:
             )
 
 
-def _leaves(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
     """Yields each value that holds no others, with the dotted name of where it stands."""
     if not isinstance(value, Mapping | list):
         yield where, value
         return
     for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
-        yield from _leaves(inner, f"{where}.{key}".lstrip("."))
+        yield from leaves(inner, f"{where}.{key}".lstrip("."))
 
 
 def _shown(value: Any) -> str:

@@ -177,7 +177,10 @@ def value_for_hydra(argument: str) -> tuple[str, object]:
         ("--config-dir nope", "--config-dir nope: there is no such folder."),
         ("--config-path nope", "--config-path nope: there is no such folder."),
         # Verbs.
-        ("frobnicate", "frobnicate: there is no such verb. Verbs: train, evaluate, predict, compare, inspect, "),
+        (
+            "frobnicate",
+            "frobnicate: there is no such verb. Verbs: train, resume, evaluate, predict, compare, inspect, ",
+        ),
         ("evaluat outputs/x", "evaluat: there is no such verb. Did you mean 'evaluate'?"),
         ("evaluate", "run is required."),
         ("summary outputs/x", "outputs/x: summary takes settings (key=value), no run."),

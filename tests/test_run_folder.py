@@ -127,7 +127,7 @@ def test_the_names_are_those_of_the_design(tmp_path):
     folder = RunFolder(tmp_path)
     names = {
         name: getattr(folder, name).relative_to(tmp_path).as_posix()
-        for name in ("config", "results", "metrics", "report", "best_model", "last_state", "predictions", "tensorboard")
+        for name in ("config", "results", "metrics", "report", "best_model", "last", "predictions", "tensorboard")
     }
     assert names == {
         "config": "config.yaml",
@@ -135,7 +135,16 @@ def test_the_names_are_those_of_the_design(tmp_path):
         "metrics": "metrics.csv",
         "report": "report.html",
         "best_model": "checkpoints/best.keras",
-        "last_state": "checkpoints/last/state.npz",
+        "last": "checkpoints/last",
         "predictions": "predictions",
         "tensorboard": "tensorboard",
     }
+
+
+def test_one_process_at_a_time_trains_in_a_folder(tmp_path):
+    folder = RunFolder(tmp_path)
+    other = RunFolder(tmp_path).held()
+    with folder.held(), pytest.raises(ValueError, match="Another process is training in"):
+        other.__enter__()
+    with folder.held():
+        assert [path.name for path in tmp_path.iterdir()] == ["segtrain.log"]

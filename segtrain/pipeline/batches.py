@@ -10,7 +10,7 @@ from segtrain.pipeline.samples import Samples
 
 
 def training_batches(
-    samples: Samples, *, batch_size: int, num_parts: int, first_epoch: int, last_epoch: int
+    samples: Samples, *, batch_size: int, num_parts: int, first_epoch: int, last_epoch: int, first_step: int = 0
 ) -> tf.data.Dataset:
     """Returns the batches of epochs `first_epoch` to `last_epoch` (not included), one epoch after another.
 
@@ -23,6 +23,7 @@ def training_batches(
         num_parts: replicas; the dataset yields each batch in this many consecutive elements.
         first_epoch: 0 for a new run.
         last_epoch: where to end.
+        first_step: where in the first epoch to begin, to go on with a run.
 
     Returns:
         Elements of images, uint8 `(batch_size / num_parts, height, width, channels)`, and labels, uint8
@@ -37,8 +38,8 @@ def training_batches(
         start = step_of_epoch * batch_size + part * part_size
         return samples.batch(samples.order(epoch)[start : start + part_size], epoch=epoch)
 
-    first, last = (epoch * steps_per_epoch * num_parts for epoch in (first_epoch, last_epoch))
-    return _read_in_parallel(tf.data.Dataset.range(first, last), read_part, samples, part_size)
+    first, last = first_epoch * steps_per_epoch + first_step, last_epoch * steps_per_epoch
+    return _read_in_parallel(tf.data.Dataset.range(first * num_parts, last * num_parts), read_part, samples, part_size)
 
 
 def evaluation_batches(samples: Samples, *, batch_size: int, num_parts: int) -> tf.data.Dataset:
@@ -75,9 +76,10 @@ def _read_in_parallel(
 ) -> tf.data.Dataset:
     spec = batch_spec(samples, part_size)
 
-    # One Python call for a whole batch, uint8 out: a call an image, or floats, halve the images a second.
+    # One Python call for a whole batch, uint8 out: a call an image, or floats, halve the images a second. It depends on
+    # the number alone; of one that might not, TensorFlow would make one call after another in deterministic runs.
     def read(number):
-        images, labels = tf.numpy_function(read_part, [number], [tf.uint8, tf.uint8])
+        images, labels = tf.numpy_function(read_part, [number], [tf.uint8, tf.uint8], stateful=False)
         images.set_shape(spec[0].shape)
         labels.set_shape(spec[1].shape)
         return images, labels

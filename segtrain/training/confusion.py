@@ -60,6 +60,11 @@ class ConfusionMatrix:
         size = self._num_classes * self._num_classes
         return tf.where(truth == self._ignore_label, tf.constant(size, tf.int64), truth * self._num_classes + predicted)
 
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """What it adds up in."""
+        return [self._counts]
+
     def reset(self) -> None:
         """Sets all counts to zero."""
         self._counts.assign(tf.zeros_like(self._counts))

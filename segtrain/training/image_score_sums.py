@@ -49,6 +49,11 @@ class ImageScoreSums:
         self._sum.assign_add(tf.reduce_sum(_or_zero(values), 0))
         self._count.assign_add(tf.reduce_sum(1 - tf.cast(tf.math.is_nan(values), tf.float64), 0))
 
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """What it adds up in."""
+        return [self._sum, self._count]
+
     def reset(self) -> None:
         """Forgets all images."""
         self._sum.assign(tf.zeros_like(self._sum))

@@ -1,70 +1,200 @@
 """Everything needed to go on with a run, in one file."""
 
+import dataclasses
 import json
+import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from segtrain.run_folder import written_whole
 
-# What a callback knows that decides what it does next. Its other attributes are settings, which come from the config.
-CALLBACK_STATE = ("best", "best_epoch", "wait", "cooldown_counter", "stopped_epoch")
+# What a callback knows that decides what it does next. Its other attributes are settings, which come from the config,
+# and decide whether what it knows is still about the same thing. One of your own may name others in `kept`.
+KEPT_OF_CALLBACKS = ("best", "best_epoch", "wait", "cooldown_counter", "stopped_epoch", "_ema_weights_in_model")
+WHAT_IS_WATCHED = ("monitor", "mode")
 
 
-def save_state(
-    path: Path, model: keras.Model, *, epochs_done: int, callbacks: Sequence[keras.callbacks.Callback]
-) -> None:
-    """Writes weights, random state of the layers, optimizer state, position and callback state to one `.npz` file.
+@dataclass
+class EpochTiming:
+    """How long the steps of an epoch took, in all processes that had a part in it.
+
+    Attributes:
+        whole: seconds of all steps.
+        steps: those that count for rates.
+        seconds: what these took.
+        waited: what of it was waiting for batches.
+    """
+
+    whole: float = 0.0
+    steps: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+
+    def rates(self, steps: int, batch_size: int) -> dict[str, float]:
+        """Returns images_per_second and data_wait of an epoch of so many steps."""
+        steps, seconds = (self.steps, self.seconds) if self.steps else (steps, self.whole)
+        return {"images_per_second": steps * batch_size / seconds, "data_wait": self.waited / seconds}
+
+
+@dataclass
+class TrainingState:
+    """All that training is made of. The loop keeps it up to date; `save_state` and `load_state` are its way to disk.
+
+    Attributes:
+        model: the model, with its optimizer.
+        tally: tf.Variables that the training steps of an epoch are added up in.
+        callbacks: those whose state to keep.
+        epoch: complete epochs.
+        step: steps of the next epoch that are done; all of them where only its validation is to come.
+        history: the log of each complete epoch, with `epoch` from 1.
+        timing: how long the epoch has taken so far.
+        kept: what callbacks knew when the state was saved.
+    """
+
+    model: keras.Model
+    tally: Sequence[tf.Variable] = ()
+    callbacks: Sequence[keras.callbacks.Callback] = ()
+    epoch: int = 0
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    timing: EpochTiming = field(default_factory=EpochTiming)
+    kept: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing has been trained yet."""
+        return self.epoch == self.step == 0
+
+    def complete_step(self, seconds: float, waited: float, *, is_timed: bool) -> None:
+        """Counts a step, and the time since the one before it."""
+        self.step += 1
+        self.timing.whole += seconds
+        if is_timed:
+            self.timing.steps += 1
+            self.timing.seconds += seconds
+            self.timing.waited += waited
+
+    def complete_epoch(self, logs: dict[str, float]) -> None:
+        """Counts an epoch, whose validation is done."""
+        self.epoch, self.step = self.epoch + 1, 0
+        self.history.append({"epoch": self.epoch, **logs})
+        self.timing = EpochTiming()
+
+    def restore_callbacks(self) -> None:
+        """Gives the callbacks what `load_state` has read for them: after on_train_begin, where Keras' own forget it."""
+        for name, callback in _by_name(self.callbacks).items():
+            values = self.kept.get(name, {})
+            if all(values.get(key) == getattr(callback, key, None) for key in WHAT_IS_WATCHED):
+                for key in _kept_of(callback):
+                    if key in values:
+                        setattr(callback, key, values[key])
+
+
+def save_state(path: Path, state: TrainingState) -> None:
+    """Writes weights, random state of the layers, optimizer, tally, position and callbacks to one `.npz` file.
 
     One file, so weights and position can never disagree. `model.variables` holds dropout's random state, which no
     Keras file format does.
 
     Args:
         path: the file, replaced as a whole.
-        model: the model, with its optimizer.
-        epochs_done: complete epochs.
-        callbacks: callbacks whose state to keep, by class name; a second one of a class is "EarlyStopping 2".
+        state: what to write. Of callbacks it is what decides, by class name; a second one of a class is
+            "EarlyStopping 2".
     """
-    arrays = {f"variable_{number}": _to_numpy(variable) for number, variable in enumerate(_variables(model))}
-    of_callbacks: dict[str, dict[str, Any]] = {}
-    for callback in callbacks:
-        name = type(callback).__name__
-        number = sum(key.partition(" ")[0] == name for key in of_callbacks) + 1
-        kept = {key: getattr(callback, key) for key in CALLBACK_STATE if hasattr(callback, key)}
-        of_callbacks[name if number == 1 else f"{name} {number}"] = kept
-    position = {"epochs_done": epochs_done, "callbacks": of_callbacks}
+    arrays = {f"variable_{number}": _to_numpy(each) for number, each in enumerate(_variables(state.model))}
+    arrays |= {f"tally_{number}": _of_replicas(each) for number, each in enumerate(state.tally)}
+    facts = {
+        "epoch": state.epoch,
+        "step": state.step,
+        "history": state.history,
+        "timing": dataclasses.asdict(state.timing),
+        "stopped": bool(getattr(state.model, "stop_training", False)),
+        "callbacks": {
+            name: {key: getattr(callback, key, None) for key in (*WHAT_IS_WATCHED, *_kept_of(callback))}
+            for name, callback in _by_name(state.callbacks).items()
+        },
+    }
     with written_whole(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, position=json.dumps(position, default=float), **arrays)
+        np.savez(file, facts=json.dumps(facts, default=_plain), **arrays)
 
 
-def load_state(path: Path, model: keras.Model) -> dict[str, Any]:
-    """Puts a saved state into a model and its optimizer, both built alike.
+def load_state(path: Path, state: TrainingState) -> None:
+    """Puts what `save_state` wrote into a state whose model and optimizer are built alike.
 
-    Returns:
-        `epochs_done` and `callbacks`, the state by class name.
+    Callbacks get theirs by `state.restore_callbacks()`.
 
     Raises:
-        ValueError: the file holds another network's variables.
+        ValueError: the file is damaged, or holds another network's variables; nothing has been changed then.
     """
-    with np.load(path, allow_pickle=False) as arrays:
-        variables = _variables(model)
-        values = [arrays[f"variable_{number}"] for number in range(len(arrays.files) - 1)]
-        if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
-            raise ValueError(
-                f"{path} holds {len(values)} variables that do not fit the model and its optimizer, which have "
-                f"{len(variables)}. It belongs to another model or optimizer."
-            )
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
-        return json.loads(str(arrays["position"]))
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        facts = json.loads(str(arrays.pop("facts")))
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is damaged ({error}). Remove it; the state before it will be used.") from error
+    variables = _variables(state.model)
+    values, tally = (
+        [arrays[f"{kind}_{number}"] for number in range(sum(name.startswith(kind) for name in arrays))]
+        for kind in ("variable", "tally")
+    )
+    if [np.shape(value) for value in values] != [tuple(variable.shape) for variable in variables]:
+        raise ValueError(
+            f"{path} holds {len(values)} variables that do not fit the model and its optimizer, which have "
+            f"{len(variables)}. It belongs to another model or optimizer."
+        )
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+    for variable, value in zip(state.tally, tally, strict=False):
+        _assign_to_replicas(variable, value)
+    state.epoch, state.step, state.history = facts["epoch"], facts["step"], facts["history"]
+    state.timing, state.kept = EpochTiming(**facts["timing"]), facts["callbacks"]
+    state.model.stop_training = facts["stopped"]
 
 
 def _variables(model):
     return [*model.variables, *model.optimizer.variables]
 
 
+def _by_name(callbacks):
+    named: dict[str, keras.callbacks.Callback] = {}
+    for callback in callbacks:
+        name = type(callback).__name__
+        number = sum(key.partition(" ")[0] == name for key in named) + 1
+        named[name if number == 1 else f"{name} {number}"] = callback
+    return named
+
+
+def _kept_of(callback):
+    return [key for key in (*KEPT_OF_CALLBACKS, *getattr(callback, "kept", ())) if hasattr(callback, key)]
+
+
 def _to_numpy(variable):
     return keras.ops.convert_to_numpy(variable)
+
+
+def _of_replicas(variable):
+    """Returns each replica's value, `(replicas, ...)`: going on from their sum would round otherwise."""
+    return np.stack([value.numpy() for value in _parts(variable)])
+
+
+def _plain(value):
+    return value.item() if isinstance(value, np.generic) else float(value)
+
+
+def _assign_to_replicas(variable, values):
+    parts = _parts(variable)
+    if len(parts) != len(values):  # another number of devices than before: the first one has it all
+        values = [values.sum(axis=0), *np.zeros_like(values[:1]).repeat(len(parts) - 1, axis=0)]
+    for part, value in zip(parts, values, strict=True):
+        part.assign(value)
+
+
+def _parts(variable):
+    """Returns the variables of the replicas that a distributed one is made of; it alone where it is not distributed."""
+    return getattr(variable, "values", None) or [variable]

@@ -5,6 +5,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import keras
@@ -15,10 +16,13 @@ from segtrain.pipeline.batches import batch_spec, evaluation_batches, training_b
 from segtrain.pipeline.samples import Samples
 from segtrain.training.confusion import ConfusionMatrix
 from segtrain.training.convention import MetricConvention
+from segtrain.training.determinism import make_deterministic
 from segtrain.training.image_score_sums import ImageScoreSums
 from segtrain.training.labels_at_logits import labels_at_logits
 from segtrain.training.replicas import StrategyChoice, choose_strategy, pays_to_compile, sum_over_replicas
 from segtrain.training.scores import Scores, mean_of_sums, scores_of
+from segtrain.training.signals import StopSignals
+from segtrain.training.state import TrainingState, load_state
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,11 @@ class Trainer:
         strategy: `one` device; `mirrored` over all of this machine; `auto` mirrors where there are several GPUs.
         jit: whether XLA compiles the steps; `auto` does on a single GPU.
         precision: what the network computes in. Weights are float32, and so are the logits that the loss sees.
+        deterministic: whether every run gives the same bits. They depend on the number of threads, which is fixed then,
+            and on the kind of processor. It holds for the process from then on.
 
     Raises:
-        ValueError: XLA or scaled float16 on several devices.
+        ValueError: XLA or scaled float16 on several devices; or `deterministic` where TensorFlow runs already.
     """
 
     def __init__(
@@ -57,7 +63,10 @@ class Trainer:
         strategy: StrategyChoice = "auto",
         jit: bool | Literal["auto"] = "auto",
         precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
+        deterministic: bool = False,
     ):
+        if deterministic:
+            make_deterministic()
         self.strategy = choose_strategy(strategy)
         if self.num_replicas > 1:
             _refuse_on_several_devices("jit", jit is True, "jit=false")
@@ -96,13 +105,16 @@ class Trainer:
         batch_size: int,
         epochs: int,
         callbacks: Sequence[keras.callbacks.Callback],
+        resume_from: Path | None = None,
+        stays_stopped: bool = True,
+        signals: StopSignals | None = None,
     ) -> None:
         """Trains for `epochs`, driving the callbacks as `model.fit` would.
 
         Logs of a step hold its loss and data_wait, the seconds that its batch was waited for. Epoch logs hold loss,
         pixel_accuracy and mean_iou of the training batches as they went by, the same with `val_` for the validation
         split, learning_rate, images_per_second, data_wait (share of the time spent waiting for batches, 0..1) and
-        seconds (of the whole epoch, validation included).
+        seconds (of the whole epoch, validation included). The callbacks' `params["state"]` is the `TrainingState`.
 
         Args:
             model: from images 0..255 to logits.
@@ -113,7 +125,14 @@ class Trainer:
             batch_size: images of a step, over all replicas.
             epochs: epochs to train; a callback may set `model.stop_training`.
             callbacks: any Keras callbacks.
+            resume_from: a file of `save_state`, to go on from; None begins a run.
+            stays_stopped: whether a run that a callback has stopped stops there again; False gives it another epoch.
+            signals: what may end the run between two steps.
+
+        Raises:
+            Interrupted: one of `signals` has.
         """
+        signals = signals or StopSignals()
         steps_per_epoch = training.steps_per_epoch(batch_size)
         self._synchronise_batch_norm(model)
         with self.scope():
@@ -124,33 +143,47 @@ class Trainer:
             tally = Tally(training.dataset.num_classes, training.dataset.ignore_label, evaluator.convention)
         step = training_step(model, optimizer, loss, self.num_replicas)
         train_step = self.compile(step, tally, spec=batch_spec(training, batch_size))
-        batches = self.batches(
-            lambda: training_batches(
-                training, batch_size=batch_size, num_parts=self.num_replicas, first_epoch=0, last_epoch=epochs
-            )
-        )
         # Keras callbacks look for the optimizer on the model. It is no part of the model, and leaves it with them.
         model.optimizer = optimizer
         model.stop_training = False
+        state = TrainingState(model, tally.variables, callbacks)
+        if resume_from is not None:
+            load_state(resume_from, state)
+            model.stop_training = model.stop_training and stays_stopped
+        batches = self.batches(
+            lambda: training_batches(
+                training,
+                batch_size=batch_size,
+                num_parts=self.num_replicas,
+                first_epoch=state.epoch,
+                first_step=state.step,
+                last_epoch=epochs,
+            )
+        )
         driver = keras.callbacks.CallbackList(
-            list(callbacks), model=model, verbose=0, epochs=epochs, steps=steps_per_epoch
+            list(callbacks), model=model, verbose=0, epochs=epochs, steps=steps_per_epoch, state=state
         )
 
         try:
-            driver.on_train_begin()
-            for epoch in range(epochs):
-                start = time.perf_counter()
-                driver.on_epoch_begin(epoch)
-                logs = self._run_epoch(driver, batches, train_step, tally, steps_per_epoch, batch_size, training)
-                driver.on_test_begin()
-                evaluation = evaluator.run()
-                driver.on_test_end()
-                logs |= {"val_" + name: value for name, value in _summary(evaluation).items()}
-                logs["learning_rate"] = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
-                logs["seconds"] = time.perf_counter() - start
-                driver.on_epoch_end(epoch, logs)
-                if model.stop_training:
-                    break
+            with signals.deferred():
+                driver.on_train_begin()
+                state.restore_callbacks()
+                while state.epoch < epochs and not model.stop_training:
+                    epoch = state.epoch
+                    driver.on_epoch_begin(epoch)
+                    logs = self._run_epoch(
+                        driver, batches, train_step, tally, steps_per_epoch, batch_size, training, state, signals
+                    )
+                    start = time.perf_counter()
+                    driver.on_test_begin()
+                    with signals.waiting():
+                        evaluation = evaluator.run()
+                    driver.on_test_end()
+                    logs |= {"val_" + name: value for name, value in _summary(evaluation).items()}
+                    logs["learning_rate"] = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+                    logs["seconds"] = state.timing.whole + time.perf_counter() - start
+                    state.complete_epoch(logs)
+                    driver.on_epoch_end(epoch, logs)
         finally:
             # Also after an error: a display has to give the terminal back, a writer has to flush.
             driver.on_train_end()
@@ -158,27 +191,26 @@ class Trainer:
             # Reading ahead ends with the iterator. Python must not end before it does.
             del batches
 
-    def _run_epoch(self, driver, batches, train_step, tally, steps, batch_size, training) -> dict[str, float]:
-        tally.reset()
-        start, waited, timed_steps = time.perf_counter(), 0.0, steps
-        for step in range(steps):
+    def _run_epoch(
+        self, driver, batches, train_step, tally, steps, batch_size, training, state, signals
+    ) -> dict[str, float]:
+        """Takes the steps that are left of an epoch. Returns the logs of its training."""
+        if state.step == 0:
+            tally.reset()
+        ended = time.perf_counter()
+        for step in range(state.step, steps):
             driver.on_train_batch_begin(step)
             asked = time.perf_counter()
-            with _original_failure(training):
+            with signals.waiting(), _original_failure(training):
                 images, labels = next(batches)
-            begun = time.perf_counter()
-            waited += begun - asked
+            waited = time.perf_counter() - asked
             compiles = train_step.experimental_get_tracing_count() == 0
-            loss = train_step(images, labels)
-            driver.on_train_batch_end(step, {"loss": float(loss), "data_wait": begun - asked})
-            if compiles and steps > 1:
-                # The step that compiles takes longer than many; the rates are those of the others.
-                start, waited, timed_steps = time.perf_counter(), 0.0, steps - 1
-        seconds = time.perf_counter() - start
-        return _summary(tally.result()) | {
-            "images_per_second": timed_steps * batch_size / seconds,
-            "data_wait": waited / seconds,
-        }
+            loss = float(train_step(images, labels))
+            # The step that compiles takes longer than many; the rates are those of the others.
+            ended, began = time.perf_counter(), ended
+            state.complete_step(ended - began, waited, is_timed=not compiles or steps == 1)
+            driver.on_train_batch_end(step, {"loss": loss, "data_wait": waited})
+        return _summary(tally.result()) | state.timing.rates(steps, batch_size)
 
     def compile(
         self,
@@ -379,6 +411,11 @@ class Tally:
         own_weight = tf.reduce_sum(tf.cast(valid, tf.float64))
         self._loss_sum.assign_add(tf.cast(loss_share, tf.float64) * sum_over_replicas(own_weight))
         self._weight.assign_add(own_weight)
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        of_images = [] if self._of_images is None else self._of_images.variables
+        return [*self._confusion.variables, *of_images, self._loss_sum, self._weight]
 
     def reset(self):
         self._confusion.reset()

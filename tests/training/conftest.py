@@ -63,9 +63,12 @@ def train(build_network, shapes_dataset):
         augmentation=None,
         dataset=shapes_dataset,
         prepare=lambda model: None,
+        convention="segtrain",
+        precision="float32",
+        **of_fit,
     ):
         keras.utils.set_random_seed(seed)
-        trainer, history = Trainer(strategy=strategy), History()
+        trainer, history = Trainer(strategy=strategy, precision=precision), History()
         with trainer.scope():
             model = build_network(dropout)
             optimizer = build_sgd(learning_rate=learning_rate, weight_decay=0.01)
@@ -74,7 +77,7 @@ def train(build_network, shapes_dataset):
         training = Samples(dataset, "train", augmentation=augmentation, **of_run)
         validation = Samples(dataset, "val", **of_run)
         loss = build_cross_entropy(ignore_label=dataset.ignore_label)
-        evaluator = Evaluator(trainer, model, loss, validation, BATCH_SIZE)
+        evaluator = Evaluator(trainer, model, loss, validation, BATCH_SIZE, convention)
         trainer.fit(
             model,
             optimizer=optimizer,
@@ -84,6 +87,7 @@ def train(build_network, shapes_dataset):
             batch_size=BATCH_SIZE,
             epochs=epochs,
             callbacks=[history, *callbacks, *make_callbacks(evaluator)],
+            **of_fit,
         )
         return SimpleNamespace(
             trainer=trainer, model=model, optimizer=optimizer, evaluator=evaluator, history=history.epochs

@@ -1,14 +1,12 @@
 """The state file: a run goes on from it as if it had never stopped."""
 
-import json
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from segtrain.training.replicas import choose_strategy
-from segtrain.training.state import load_state, save_state
+from segtrain.training.state import TrainingState, load_state, save_state
 
 
 def build(seed, *, width=8, optimizer=None):
@@ -48,11 +46,13 @@ def values(model):
 def test_training_goes_on_identically(tmp_path):
     model = build(seed=1)
     train(model, range(3))
-    save_state(tmp_path / "state.npz", model, epochs_done=3, callbacks=[])
+    save_state(tmp_path / "state.npz", TrainingState(model, epoch=3))
     expected = train(model, range(3, 8))
 
     restored = build(seed=2)
-    assert load_state(tmp_path / "state.npz", restored)["epochs_done"] == 3
+    state = TrainingState(restored)
+    load_state(tmp_path / "state.npz", state)
+    assert (state.epoch, state.step, state.is_new) == (3, 0, False)
     assert train(restored, range(3, 8)) == expected
     for after, before in zip(values(restored), values(model), strict=True):
         np.testing.assert_array_equal(after, before)
@@ -65,7 +65,7 @@ def test_dropout_and_optimizer_state_decide_how_it_goes_on(tmp_path):
     weights = model.get_weights()
     seeds = [variable for variable in model.variables if "seed" in variable.path]
     assert len(seeds) == 1
-    save_state(tmp_path / "state.npz", model, epochs_done=3, callbacks=[])
+    save_state(tmp_path / "state.npz", TrainingState(model, epoch=3))
     expected = train(model, range(3, 6))
 
     restored = build(seed=2)
@@ -84,8 +84,8 @@ def test_dropout_and_optimizer_state_decide_how_it_goes_on(tmp_path):
 def test_every_optimizer_goes_on_identically(tmp_path, optimizer):
     model, restored = build(1, optimizer=optimizer()), build(2, optimizer=optimizer())
     train(model, range(3))
-    save_state(tmp_path / "state.npz", model, epochs_done=1, callbacks=[])
-    load_state(tmp_path / "state.npz", restored)
+    save_state(tmp_path / "state.npz", TrainingState(model, epoch=1))
+    load_state(tmp_path / "state.npz", TrainingState(restored))
     assert float(restored.optimizer.learning_rate) == float(model.optimizer.learning_rate)
     assert train(restored, range(3, 6)) == train(model, range(3, 6))
 
@@ -93,8 +93,8 @@ def test_every_optimizer_goes_on_identically(tmp_path, optimizer):
 def test_a_reduced_learning_rate_is_kept(tmp_path):
     model, restored = build(1), build(2)
     model.optimizer.learning_rate = 0.00125
-    save_state(tmp_path / "state.npz", model, epochs_done=1, callbacks=[])
-    load_state(tmp_path / "state.npz", restored)
+    save_state(tmp_path / "state.npz", TrainingState(model, epoch=1))
+    load_state(tmp_path / "state.npz", TrainingState(restored))
     assert float(restored.optimizer.learning_rate) == pytest.approx(0.00125)
 
 
@@ -103,14 +103,14 @@ def test_state_moves_between_one_device_and_several(tmp_path):
         mirrored = build(seed=1)
     for number, variable in enumerate(mirrored.variables):
         variable.assign(np.full(variable.shape, number, variable.dtype))
-    save_state(tmp_path / "mirrored.npz", mirrored, epochs_done=1, callbacks=[])
+    save_state(tmp_path / "mirrored.npz", TrainingState(mirrored, epoch=1))
     single = build(seed=2)
-    load_state(tmp_path / "mirrored.npz", single)
+    load_state(tmp_path / "mirrored.npz", TrainingState(single))
     assert [value.ravel()[0] for value in values(single)[: len(single.variables)]] == list(range(len(single.variables)))
 
     train(single, range(2))
-    save_state(tmp_path / "single.npz", single, epochs_done=1, callbacks=[])
-    load_state(tmp_path / "single.npz", mirrored)
+    save_state(tmp_path / "single.npz", TrainingState(single, epoch=1))
+    load_state(tmp_path / "single.npz", TrainingState(mirrored))
     for variable, expected in zip([*mirrored.variables, *mirrored.optimizer.variables], values(single), strict=True):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), expected)
 
@@ -121,26 +121,111 @@ def test_callbacks_come_back_by_what_decides(tmp_path):
     plateau = keras.callbacks.ReduceLROnPlateau(monitor="val_mean_iou", mode="max", patience=3, cooldown=2)
     stopping.best, stopping.wait, stopping.best_epoch = np.float32(0.5), 2, 7
     plateau.best, plateau.cooldown_counter = 0.25, 1
-    save_state(tmp_path / "state.npz", build(1), epochs_done=9, callbacks=[stopping, plateau])
-    position = load_state(tmp_path / "state.npz", build(2))
-    assert position["epochs_done"] == 9
-    kept = position["callbacks"]
-    assert {name: kept["EarlyStopping"][name] for name in ("best", "wait", "best_epoch")} == {
-        "best": 0.5,
-        "wait": 2,
-        "best_epoch": 7,
-    }
-    assert (kept["ReduceLROnPlateau"]["best"], kept["ReduceLROnPlateau"]["cooldown_counter"]) == (0.25, 1)
-    assert "patience" not in json.dumps(kept)
+    save_state(tmp_path / "state.npz", TrainingState(build(1), callbacks=[stopping, plateau], epoch=9))
+    other_stopping = keras.callbacks.EarlyStopping(monitor="val_mean_iou", mode="max", patience=8)
+    other_plateau = keras.callbacks.ReduceLROnPlateau(monitor="val_mean_iou", mode="max", patience=3, cooldown=2)
+    state = TrainingState(build(2), callbacks=[other_stopping, other_plateau])
+    load_state(tmp_path / "state.npz", state)
+    assert state.epoch == 9
+    other_stopping.on_train_begin()  # forgets
+    state.restore_callbacks()
+    assert (other_stopping.best, other_stopping.wait, other_stopping.best_epoch) == (0.5, 2, 7)
+    assert (other_plateau.best, other_plateau.cooldown_counter) == (0.25, 1)
+    assert other_stopping.patience == 8
 
 
 def test_two_callbacks_of_one_class_keep_a_state_each(tmp_path):
     callbacks = [keras.callbacks.EarlyStopping(monitor=monitor) for monitor in ("loss", "val_loss")]
     callbacks[0].wait, callbacks[1].wait = 3, 5
-    save_state(tmp_path / "state.npz", build(1), epochs_done=1, callbacks=callbacks)
-    kept = json.dumps(load_state(tmp_path / "state.npz", build(2))["callbacks"])
-    assert '"wait": 3' in kept
-    assert '"wait": 5' in kept
+    save_state(tmp_path / "state.npz", TrainingState(build(1), callbacks=callbacks, epoch=1))
+    others = [keras.callbacks.EarlyStopping(monitor=monitor) for monitor in ("loss", "val_loss")]
+    state = TrainingState(build(2), callbacks=others)
+    load_state(tmp_path / "state.npz", state)
+    state.restore_callbacks()
+    assert [callback.wait for callback in others] == [3, 5]
+
+
+def test_what_was_known_of_another_log_is_forgotten(tmp_path):
+    """A best loss is no score to beat."""
+    callback = keras.callbacks.EarlyStopping(monitor="val_loss")
+    callback.best, callback.wait = 0.01, 3
+    save_state(tmp_path / "state.npz", TrainingState(build(1), callbacks=[callback]))
+    other = keras.callbacks.EarlyStopping(monitor="val_mean_iou", mode="max")
+    other.on_train_begin()
+    state = TrainingState(build(2), callbacks=[other])
+    load_state(tmp_path / "state.npz", state)
+    state.restore_callbacks()
+    assert (other.best, other.wait) == (None, 0)
+
+
+def test_the_tally_of_each_replica_is_its_own(tmp_path):
+    """Counts of 2**53 + 1 and sums that rounding would change: a sum divided among the replicas is another."""
+
+    def tally():
+        with choose_strategy("mirrored").scope():
+            return [
+                tf.Variable(
+                    tf.zeros(2, dtype),
+                    trainable=False,
+                    synchronization=tf.VariableSynchronization.ON_READ,
+                    aggregation=tf.VariableAggregation.SUM,
+                )
+                for dtype in (tf.int64, tf.float64)
+            ]
+
+    saved, restored, alone = (
+        tally(),
+        tally(),
+        [tf.Variable([0, 0], dtype=tf.int64), tf.Variable([0.0, 0.0], dtype=tf.float64)],
+    )
+    values = [[[2**53 + 1, 3], [4, 0]], [[1e16, 0.1], [1.0, 0.2]]]
+    for variable, of_replicas in zip(saved, values, strict=True):
+        for part, value in zip(variable.values, of_replicas, strict=True):
+            part.assign(value)
+    save_state(tmp_path / "state.npz", TrainingState(build(1), tally=saved))
+    load_state(tmp_path / "state.npz", TrainingState(build(2), tally=restored))
+    assert [[part.numpy().tolist() for part in variable.values] for variable in restored] == values
+    load_state(tmp_path / "state.npz", TrainingState(build(2), tally=alone))
+    assert alone[0].numpy().tolist() == [2**53 + 5, 3]
+
+
+def test_the_log_of_the_epochs_comes_back_to_the_last_bit(tmp_path):
+    state = TrainingState(build(1))
+    for number in range(20):
+        state.complete_step(0.5, 0.125, is_timed=number > 0)
+        state.complete_epoch({"loss": np.float64(number / 7), "val_loss": float("nan") if number == 3 else 0.1 + 0.2})
+    state.complete_step(0.25, 0.0, is_timed=True)
+    save_state(tmp_path / "state.npz", state)
+    restored = TrainingState(build(2))
+    load_state(tmp_path / "state.npz", restored)
+    assert (restored.epoch, restored.step, restored.timing) == (20, 1, state.timing)
+    assert repr(restored.history) == repr(
+        [{name: float(v) if name != "epoch" else v for name, v in epoch.items()} for epoch in state.history]
+    )
+
+
+def test_a_run_that_was_stopped_stays_so(tmp_path):
+    model = build(1)
+    model.stop_training = True
+    save_state(tmp_path / "state.npz", TrainingState(model))
+    model.stop_training = False
+    load_state(tmp_path / "state.npz", TrainingState(model))
+    assert model.stop_training
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "emptied"])
+def test_a_damaged_file_is_refused_and_leaves_the_model_alone(tmp_path, damage):
+    path = tmp_path / "state.npz"
+    save_state(path, TrainingState(build(1)))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes({"cut": content[: len(content) // 2], "flipped": content, "emptied": b""}[damage])
+    model = build(2)
+    before = values(model)
+    with pytest.raises(ValueError, match="state.npz is damaged"):
+        load_state(path, TrainingState(model))
+    for one, other_value in zip(values(model), before, strict=True):
+        np.testing.assert_array_equal(one, other_value)
 
 
 @pytest.mark.parametrize(
@@ -152,11 +237,11 @@ def test_two_callbacks_of_one_class_keep_a_state_each(tmp_path):
     ids=["another optimizer", "another width"],
 )
 def test_state_of_another_model_is_refused_and_leaves_the_model_alone(tmp_path, other):
-    save_state(tmp_path / "state.npz", build(2), epochs_done=1, callbacks=[])
+    save_state(tmp_path / "state.npz", TrainingState(build(2), epoch=1))
     model = other()
     before = values(model)
     with pytest.raises(ValueError, match="another model or optimizer") as error:
-        load_state(tmp_path / "state.npz", model)
+        load_state(tmp_path / "state.npz", TrainingState(model))
     assert "state.npz" in str(error.value)
     for one, other_value in zip(values(model), before, strict=True):
         np.testing.assert_array_equal(one, other_value)
@@ -165,7 +250,7 @@ def test_state_of_another_model_is_refused_and_leaves_the_model_alone(tmp_path, 
 def test_a_failure_while_writing_leaves_the_former_state(tmp_path, monkeypatch):
     model = build(1)
     path = tmp_path / "state.npz"
-    save_state(path, model, epochs_done=1, callbacks=[])
+    save_state(path, TrainingState(model, epoch=1))
 
     def fill_the_disk(file, **arrays):
         file.write(b"half")
@@ -173,6 +258,8 @@ def test_a_failure_while_writing_leaves_the_former_state(tmp_path, monkeypatch):
 
     monkeypatch.setattr(np, "savez", fill_the_disk)
     with pytest.raises(OSError, match="No space left"):
-        save_state(path, model, epochs_done=2, callbacks=[])
+        save_state(path, TrainingState(model, epoch=2))
     assert [file.name for file in tmp_path.iterdir()] == ["state.npz"]
-    assert load_state(path, model)["epochs_done"] == 1
+    state = TrainingState(model)
+    load_state(path, state)
+    assert state.epoch == 1

@@ -19,6 +19,8 @@ class CollapseAlarm(keras.callbacks.Callback):
         keep: is given all warnings so far, after each.
     """
 
+    kept = ("is_collapsed", "warnings")  # when a run goes on
+
     def __init__(
         self,
         evaluator: Evaluator,
@@ -34,7 +36,7 @@ class CollapseAlarm(keras.callbacks.Callback):
         self._tell = tell
         self._weighs_classes = weighs_classes
         self._keep = keep
-        self._is_collapsed = False
+        self.is_collapsed = False
         self.warnings: list[str] = []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -44,8 +46,8 @@ class CollapseAlarm(keras.callbacks.Callback):
             collapse = describe_collapse(
                 evaluation.confusion_matrix, self._class_names, weighs_classes=self._weighs_classes
             )
-        if collapse is not None and not self._is_collapsed:
+        if collapse is not None and not self.is_collapsed:
             self.warnings.append(f"after epoch {epoch + 1}: {collapse}")
             self._keep(self.warnings)
             self._tell(f"warning: {collapse}")
-        self._is_collapsed = collapse is not None
+        self.is_collapsed = collapse is not None

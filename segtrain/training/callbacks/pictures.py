@@ -39,7 +39,8 @@ class Pictures(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self._epochs is None:
             self._epochs = np.unique(np.linspace(0, self.params["epochs"], PICTURES_OF_A_RUN).round().astype(int))
-        self._draw(0)
+        if self.params["state"].is_new:
+            self._draw(0)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._draw(epoch + 1)

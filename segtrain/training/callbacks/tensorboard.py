@@ -1,13 +1,16 @@
+import contextlib
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
+from tensorboard.compat.proto import event_pb2
 
 from segtrain.pipeline.samples import Samples
 from segtrain.reports.pictures import picture_path
-from segtrain.run_folder import RunFolder
+from segtrain.run_folder import RunFolder, written_whole
 from segtrain.training.trainer import Evaluator
 
 
@@ -31,8 +34,13 @@ class TensorBoard(keras.callbacks.Callback):
         self._training = self._validation = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._training = tf.summary.create_file_writer(str(self._folder.tensorboard / "train"))
-        self._validation = tf.summary.create_file_writer(str(self._folder.tensorboard / "validation"))
+        state = self.params["state"]
+        curves = [self._folder.tensorboard / curve for curve in ("train", "validation")]
+        for curve in curves:
+            keep_events(curve, up_to=None if state.is_new else state.epoch)
+        self._training, self._validation = (tf.summary.create_file_writer(str(curve)) for curve in curves)
+        if not state.is_new:
+            return
         if self._folder.config.is_file():  # a benchmark leaves none
             config = self._folder.config.read_text(encoding="utf-8")
             with self._training.as_default(step=0):
@@ -63,3 +71,24 @@ class TensorBoard(keras.callbacks.Callback):
         if path.is_file():
             with Image.open(path) as picture, self._validation.as_default(step=epoch):
                 tf.summary.image("predictions", np.asarray(picture.convert("RGB"))[None])
+
+
+def keep_events(curve: Path, *, up_to: int | None) -> None:
+    """Drops what a run that goes on is going to write again: TensorBoard would show both.
+
+    Args:
+        curve: the folder of event files.
+        up_to: the last epoch whose events to keep; None keeps none.
+    """
+    for path in sorted(curve.glob("events.out.tfevents.*")):
+        if up_to is None:
+            path.unlink()
+            continue
+        with (
+            written_whole(path) as temporary,
+            tf.io.TFRecordWriter(str(temporary)) as writer,
+            contextlib.suppress(tf.errors.DataLossError),  # half an event at the end, where the process was killed
+        ):
+            for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+                if event_pb2.Event.FromString(record).step <= up_to:
+                    writer.write(record)

@@ -24,15 +24,21 @@ def small_model():
 
 @pytest.fixture
 def drive(small_model):
-    """Returns a function that calls a callback's epochs with given logs, as the loop would."""
+    """Returns a function that calls a callback's epochs with given logs, from a state on, as the loop would."""
 
-    def drive(callback, epochs, before_epoch=lambda model, epoch: None):
+    def drive(callback, epochs, before_epoch=lambda model, epoch: None, state=None):
+        from segtrain.training.state import TrainingState
+
+        state = state or TrainingState(small_model, callbacks=[callback])
         callback.set_model(small_model)
-        callback.set_params({"epochs": len(epochs), "steps": 1})
+        callback.set_params({"epochs": state.epoch + len(epochs), "steps": 1, "state": state})
         callback.on_train_begin()
-        for epoch, logs in enumerate(epochs):
+        state.restore_callbacks()
+        for logs in epochs:
+            epoch = state.epoch
             before_epoch(small_model, epoch)
             callback.on_epoch_begin(epoch)
+            state.complete_epoch(logs)
             callback.on_epoch_end(epoch, logs)
         callback.on_train_end()
         return SimpleNamespace(callback=callback, model=small_model)
