@@ -39,6 +39,7 @@ from segtrain.settings import (
     read_settings,
     suggest,
 )
+from segtrain.targets import TargetError, require_allowed_hydra
 
 SCHEMAS = {
     "train": TrainSettings,
@@ -92,7 +93,8 @@ def main(arguments: list[str] | None = None) -> None:
         _complain(error)
         sys.exit(STATUS_OF_USAGE_ERROR)
     sys.argv = [sys.argv[0], *arguments]
-    task = functools.partial(_run_task, verb, shlex.join(["segtrain", *typed]))
+    allow_targets = _typed_allowance(parsed.overrides)
+    task = functools.partial(_run_task, verb, shlex.join(["segtrain", *typed]), allow_targets)
     task.__module__, task.__name__ = __name__, "segtrain"  # Hydra names the application by them
     hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)()
 
@@ -191,10 +193,29 @@ def _check_command_line(verb: str, config_name: str, parsed: Any) -> None:
             config = _compose(verb, config_name, [*overrides, *search])
             output = _output_folder(config, parsed.multirun)
             OmegaConf.set_struct(config, False)
+            _check_hydra(config)
             del config["hydra"]
             if parsed.cfg is None:
-                read_settings(config, SCHEMAS[verb])
+                read_settings(config, SCHEMAS[verb], _typed_allowance(parsed.overrides))
                 _require_writable(output)
+
+
+def _check_hydra(config: DictConfig) -> None:
+    try:
+        require_allowed_hydra(OmegaConf.to_container(config.hydra))
+    except TargetError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _typed_allowance(overrides: list[str]) -> list[str]:
+    """Returns what the command line itself says of `allow_targets`, for any job of a sweep."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except HydraException:  # told when the config is composed
+        return []
+    values = [override.value() for override in parsed if override.key_or_group == "allow_targets"]
+    lists = [value if isinstance(value, list) else [value] for value in values]
+    return [str(target) for targets in lists for target in targets]
 
 
 def _jobs_to_check(overrides: list[str], sweeping: bool) -> Iterator[list[str]]:
@@ -299,14 +320,14 @@ def _require_writable(folder: Path) -> None:
         raise ConfigError(f"The run's folder {folder} cannot be made: {reason}. Type hydra.run.dir=FOLDER.") from error
 
 
-def _run_task(verb: str, command: str, config: DictConfig) -> Any:
+def _run_task(verb: str, command: str, allow_targets: list[str], config: DictConfig) -> Any:
     """Does what the verb says, in the folder Hydra made. Called by Hydra, in a worker's process for parallel sweeps."""
     hydra_config = HydraConfig.get()
     # Importing TensorFlow and tracing a network make millions of objects that stay; looking through them for garbage
     # every few hundred is a tenth of the time to the first step.
     gc.set_threshold(100_000, 20, 100)
     try:
-        settings = read_settings(config, SCHEMAS[verb])
+        settings = read_settings(config, SCHEMAS[verb], allow_targets)
         from segtrain import experiment
 
         folder = RunFolder(hydra_config.runtime.output_dir)

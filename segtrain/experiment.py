@@ -199,7 +199,7 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
         raise ValueError(
             f"There is a run in {folder.path}, whose results would be replaced. Type another hydra.run.dir=FOLDER."
         )
-    run_settings = read_settings_of_run(run.config)
+    run_settings = read_settings_of_run(run.config, settings.allow_targets)
     batch_size = settings.batch_size or run_settings.batch_size
     if run_settings.image_size is None and batch_size != 1:
         raise ValueError(

@@ -9,7 +9,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from segtrain.prediction.choices import FormatChoice, TtaChoice
 from segtrain.signatures import Signature, read_signature
+from segtrain.targets import TargetError, require_allowed_targets
 from segtrain.training.convention import MetricConvention
 from segtrain.training.epoch_log import EPOCH_COLUMNS
 
@@ -66,6 +67,7 @@ class TrainSettings:
     max_samples: Annotated[int, Ge(2)] | None
     metric_convention: MetricConvention = "segtrain"
     stand_in: Option | None = None
+    allow_targets: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class EvaluateSettings:
     overlap: Annotated[float, Ge(0), Le(0.9)]
     metric_convention: MetricConvention | None
     batch_size: Annotated[int, Ge(1)] | None
+    allow_targets: list[str] | None = None
 
     @property
     def sees_images_one_by_one(self) -> bool:
@@ -130,11 +133,17 @@ class SummarySettings(TrainSettings):
 Settings = TrainSettings | EvaluateSettings | PredictSettings | CompareSettings
 
 
-def read_settings(config: DictConfig, schema: type) -> Any:
+def read_settings(config: DictConfig, schema: type, allow_targets: Sequence[str] = ()) -> Any:
     """Returns the config as an instance of `schema`, one of the dataclasses above, checked to the last option.
 
+    Args:
+        config: as composed.
+        schema: the dataclass.
+        allow_targets: what the user has typed of that name. What a config says of itself is no permission.
+
     Raises:
-        ConfigError: a key that does not exist, a value that is missing, of the wrong type or out of range.
+        ConfigError: a key that does not exist, a value that is missing, of the wrong type or out of range, or a target
+            that may not be called.
     """
     types = get_type_hints(schema, include_extras=True)
     _refuse_unknown(config, types, prefix="")
@@ -150,6 +159,7 @@ def read_settings(config: DictConfig, schema: type) -> Any:
     # Settings of the whole run first: options refer to them.
     for key in [key for key in types if key not in GIVEN_BY_RUN]:
         _check_value(key, values[key], types[key])
+    _check_targets(values, allow_targets)
     for key in [key for key in types if key in GIVEN_BY_RUN]:
         options = values[key].items() if key == "callbacks" else [("", values[key])]
         for name, option in options:
@@ -162,10 +172,14 @@ def read_settings(config: DictConfig, schema: type) -> Any:
     return settings
 
 
-def read_settings_of_run(path: Path) -> TrainSettings:
+def read_settings_of_run(path: Path, allow_targets: Sequence[str] | None = None) -> TrainSettings:
     """Returns the settings that a run left as `path`, checked as those of a new run are.
 
     A setting that has a default may be missing: the run may be older than the setting.
+
+    Args:
+        path: the run's config.yaml, which may be a stranger's.
+        allow_targets: see `read_settings`; those that the run was given do not count.
 
     Raises:
         ValueError: it cannot be read, or is no config of a run.
@@ -175,7 +189,8 @@ def read_settings_of_run(path: Path) -> TrainSettings:
         if not isinstance(config, DictConfig):
             raise ValueError("it holds no settings")
         newer = {field.name: field.default for field in fields(TrainSettings) if field.default is not MISSING}
-        return read_settings(OmegaConf.merge(newer, config), TrainSettings)
+        config = OmegaConf.merge(newer, config, {"allow_targets": allow_targets})
+        return read_settings(config, TrainSettings, allow_targets or ())
     except (ValueError, OSError, yaml.YAMLError) as error:
         raise ValueError(f"{path} is not the config of a run: {str(error).splitlines()[0]}") from error
 
@@ -226,6 +241,20 @@ def _purpose(config: DictConfig, key: str) -> str:
     signature = read_signature(option["_target_"]) if isinstance(option, DictConfig) and "_target_" in option else None
     parameter = signature.parameters.get(name) if signature else None
     return f": {parameter.description.rstrip('.')}" if parameter and parameter.description else ""
+
+
+def _check_targets(values: Mapping[str, Any], allow_targets: Sequence[str]) -> None:
+    untyped = [target for target in values.get("allow_targets") or () if target not in allow_targets]
+    if untyped:
+        raise ConfigError(
+            f"allow_targets: a config file says so, and it has to be typed. If you trust that code, type "
+            f"allow_targets=[{','.join(untyped)}]."
+        )
+    try:
+        for key in values.keys() & GIVEN_BY_RUN.keys():
+            require_allowed_targets(values[key], key, allow_targets)
+    except TargetError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _check_option(where: str, option: Any, given: set[str]) -> None:
