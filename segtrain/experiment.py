@@ -27,9 +27,11 @@ from segtrain.quiet_start import native_messages_to
 from segtrain.reports.terminal import announce_run, note_on_windows, print_line
 from segtrain.run_folder import RunFolder, write_text
 from segtrain.settings import (
+    READ_BY_RUN,
     BenchmarkSettings,
     CompareSettings,
     EvaluateSettings,
+    Option,
     PredictSettings,
     SummarySettings,
     TrainSettings,
@@ -81,7 +83,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
     folder = invocation.folder
 
     # The data.
-    dataset = build(settings.dataset)
+    dataset = _open_dataset(settings.dataset)
     dataset.check()
     augmentation = build(settings.augmentation, ignore_label=dataset.ignore_label, channels=dataset.channels)
     of_run = {"image_size": settings.image_size, "seed": settings.seed, "max_samples": settings.max_samples}
@@ -160,6 +162,7 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
         model.load_weights(folder.best_model)
     predictions = NetworkPredictions(trainer, model, validation, settings.batch_size)
     scores, of_images = _score(predictions, facts["metric_contract"]["convention"], folder, console)
+    skipped = _told_of_skipped([training, validation], console)
     results = {
         "status": "completed",
         "best_epoch": checkpoints[0].best_epoch if checkpoints else len(history.epochs),
@@ -170,7 +173,8 @@ def _train(settings: TrainSettings, invocation: Invocation, console: Console) ->
         "seconds": time.perf_counter() - start,
         "epochs": len(history.epochs),
         "seed": settings.seed,
-        "warnings": alarm.warnings,
+        "warnings": [*alarm.warnings, *skipped["warnings"]],
+        "skipped_samples": skipped["samples"],
         **facts,
         "images": of_images,
         "environment": describe_environment(trainer.strategy),
@@ -206,7 +210,7 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
             f"batch_size={batch_size}: the run's images keep their own sizes (image_size=null), which make no batch. "
             "Leave batch_size out."
         )
-    dataset = dataclasses.replace(build(run_settings.dataset), cache="none")  # each image is read once
+    dataset = dataclasses.replace(_open_dataset(run_settings.dataset), cache="none")  # each image is read once
     dataset.check([settings.split])
     trainer = _start_tensorflow(run_settings, folder)
 
@@ -245,6 +249,7 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
         overlap=settings.overlap if settings.sliding_window else None,
     )
     scores, of_images = _score(predictions, contract["convention"], folder, console)
+    skipped = _told_of_skipped([samples], console)
     results = {
         settings.split: scores.as_dict(dataset.class_names),
         "run": str(run.path.resolve()),
@@ -252,6 +257,8 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
         "dataset": {"name": dataset.name, **dataset.facts()},
         "metric_contract": contract,
         "images": of_images,
+        "warnings": skipped["warnings"],
+        "skipped_samples": skipped["samples"],
         "seconds": time.perf_counter() - start,
         "environment": describe_environment(trainer.strategy),
         "command": invocation.command,
@@ -322,7 +329,7 @@ def inspect(settings: TrainSettings, invocation: Invocation) -> None:
     folder, console, findings = invocation.folder, Console(), Findings()
     of_run = {"image_size": settings.image_size, "seed": settings.seed}
     try:
-        dataset = build(settings.dataset, tell=findings.tell)
+        dataset = _open_dataset(settings.dataset, tell=findings.tell)
         augmentation = build(settings.augmentation, ignore_label=dataset.ignore_label, channels=dataset.channels)
         try_augmentation(dataset, augmentation, **of_run)
     except ValueError:
@@ -370,7 +377,7 @@ def summary(settings: SummarySettings, invocation: Invocation) -> None:
 def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:
     """Times a run's parts and what segtrain claims of itself, in alternating rounds, and writes benchmark.json."""
     folder, console = invocation.folder, Console()
-    dataset = build(settings.dataset)
+    dataset = _open_dataset(settings.dataset)
     dataset.check()
     trainer = _start_tensorflow(settings, folder)
 
@@ -398,6 +405,12 @@ def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:
         "command": invocation.command,
     }
     report_figures(figures, facts, settings.measure, make_run, folder, console)
+
+
+def _open_dataset(option: Option, **given: Any) -> SegmentationDataset:
+    of_run = {key: value for key, value in option.items() if key in READ_BY_RUN["dataset"]}
+    dataset = build({key: value for key, value in option.items() if key not in of_run}, **given)
+    return dataclasses.replace(dataset, **of_run)
 
 
 def _num_classes_without_files(settings: SummarySettings) -> tuple[int, str]:
@@ -483,6 +496,14 @@ def _score(predictions: Any, convention: str, folder: RunFolder, console: Consol
     write_confusion_csv(folder.confusion_csv, scores.confusion_matrix, class_names)
     save_confusion_picture(folder.confusion_picture, scores.confusion_matrix, class_names)
     return scores, scores.extremes.as_dict(class_names)
+
+
+def _told_of_skipped(splits: list[Samples], console: Console) -> dict[str, Any]:
+    """Returns why each skipped sample was, by split, and a line about each split for people, which is printed too."""
+    warnings = [samples.describe_skipped() for samples in splits if samples.skipped]
+    for warning in warnings:
+        print_line(console, warning)
+    return {"samples": {each.split: list(each.skipped.values()) for each in splits}, "warnings": warnings}
 
 
 def _followed(description: str, total: int, console: Console) -> Any:

@@ -40,6 +40,13 @@ GIVEN_BY_RUN = {
     "callbacks": {"folder", "validation", "evaluator"},
     "trainer": set(),
 }
+# What the run itself reads of an option, whatever its builder: conf/config.yaml has the defaults.
+READ_BY_RUN = {
+    "dataset": {
+        "on_bad_sample": Literal["fail", "skip"],
+        "max_bad_share": Annotated[float, Ge(0), Le(1)],
+    }
+}
 # Values under these keys are code to call or how to call it, never arguments of it.
 _INSTANTIATION_KEYS = {"_target_", "_convert_", "_recursive_", "_partial_", "_args_"}
 
@@ -163,7 +170,7 @@ def read_settings(config: DictConfig, schema: type, allow_targets: Sequence[str]
     for key in [key for key in types if key in GIVEN_BY_RUN]:
         options = values[key].items() if key == "callbacks" else [("", values[key])]
         for name, option in options:
-            _check_option(f"{key}.{name}".rstrip("."), option, GIVEN_BY_RUN[key])
+            _check_option(f"{key}.{name}".rstrip("."), option, GIVEN_BY_RUN[key], READ_BY_RUN.get(key, {}))
     if issubclass(schema, TrainSettings):
         _check_together(values)
     settings = schema(**{field.name: values[field.name] for field in fields(schema)})
@@ -216,13 +223,18 @@ def suggest(word: str, known: Iterable[str]) -> str:
 def _require_all(config: DictConfig, keys: Iterable[str]) -> None:
     """Refuses a config that leaves something out: a group (`~model`), or a value that has no default (`???`)."""
     for key in keys:
-        if key in GIVEN_BY_RUN and config.get(key) is None:
+        if key in GIVEN_BY_RUN and _is_left_out(config, key):
             raise ConfigError(f"{key} is required. Type {key}=OPTION, or leave ~{key} out.")
         if key not in config:
             raise ConfigError(f"{key} is required. Type {key}=VALUE.")
     missing = OmegaConf.missing_keys(config)
     for name in (name for key in keys for name in sorted(missing) if name.partition(".")[0] == key):
         raise ConfigError(f"{name} is required{_purpose(config, name)}. Type {name}=VALUE.")
+
+
+def _is_left_out(config: DictConfig, key: str) -> bool:
+    option, of_run = config.get(key), READ_BY_RUN.get(key, {})
+    return option is None or (bool(of_run) and isinstance(option, DictConfig) and option.keys() <= of_run.keys())
 
 
 def _without_missing_files(config: DictConfig) -> DictConfig:
@@ -257,23 +269,26 @@ def _check_targets(values: Mapping[str, Any], allow_targets: Sequence[str]) -> N
         raise ConfigError(str(error)) from error
 
 
-def _check_option(where: str, option: Any, given: set[str]) -> None:
+def _check_option(where: str, option: Any, given: set[str], of_run: Mapping[str, Any] | None = None) -> None:
     """Checks one option of a group, and whatever is nested in it."""
     if not isinstance(option, Mapping) or not isinstance(option.get("_target_"), str):
         raise ConfigError(f"{where}: needs a _target_, the dotted name of what to call. Received: {_shown(option)}.")
+    of_run = of_run or {}
+    for key in of_run.keys() & option.keys():
+        _check_value(f"{where}.{key}", option[key], of_run[key])
     try:
         signature = read_signature(option["_target_"])
     except ValueError as error:
         raise ConfigError(f"{where}._target_={option['_target_']}: {error}") from error
     if signature is None:
         return  # what its source does not tell is found when it is called
-    arguments = {key: value for key, value in option.items() if key not in _INSTANTIATION_KEYS}
+    arguments = {key: value for key, value in option.items() if key not in {*_INSTANTIATION_KEYS, *of_run}}
     for key in given & set(arguments):
         raise ConfigError(
             f"{where}.{key}: is set by the run itself, from the dataset and the other settings. Leave it out."
         )
     if not signature.takes_any:
-        settable = [name for name in signature.parameters if name not in given]
+        settable = [*(name for name in signature.parameters if name not in given), *of_run]
         # Of a library's, the name is what to look up in its manual.
         owner = "here" if option["_target_"].startswith("segtrain.") else f"of {option['_target_']}"
         _refuse_unknown(arguments, settable, prefix=f"{where}.", owner=owner)
