@@ -442,6 +442,7 @@ def _build_run(settings: TrainSettings, folder: RunFolder, trainer: Any, trainin
     """Returns the model and all that trains it, with the callbacks in the config's order."""
     import keras
 
+    from segtrain.training.divergence import describe_step
     from segtrain.training.run import Run
     from segtrain.training.trainer import Evaluator
 
@@ -461,10 +462,13 @@ def _build_run(settings: TrainSettings, folder: RunFolder, trainer: Any, trainin
         )
         optimizer = build(settings.optimizer, learning_rate=learning_rate)
     evaluator = Evaluator(trainer, model, loss, validation, batch_size, settings.metric_convention)
-    callbacks = [
-        build(option, folder=folder, validation=validation, evaluator=evaluator)
-        for option in settings.callbacks.values()
-    ]
+    facts = {
+        "folder": folder,
+        "validation": validation,
+        "evaluator": evaluator,
+        "describe_step": functools.partial(describe_step, model, loss, training, batch_size),
+    }
+    callbacks = [build(option, **facts) for option in settings.callbacks.values()]
     return Run(trainer, model, optimizer, loss, training, evaluator, batch_size, callbacks)
 
 

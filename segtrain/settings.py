@@ -37,7 +37,7 @@ GIVEN_BY_RUN = {
     "optimizer": set(),
     "schedule": {"learning_rate", "steps_per_epoch", "epochs"},
     "loss": {"ignore_label", "class_names", "class_balance", "tell"},
-    "callbacks": {"folder", "validation", "evaluator"},
+    "callbacks": {"folder", "validation", "evaluator", "describe_step"},
     "trainer": set(),
 }
 # What the run itself reads of an option, whatever its builder: conf/config.yaml has the defaults.
