@@ -5,6 +5,7 @@ import functools
 import gc
 import hashlib
 import itertools
+import logging
 import os
 import re
 import shlex
@@ -94,6 +95,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(STATUS_OF_USAGE_ERROR)
     sys.argv = [sys.argv[0], *arguments]
     allow_targets = _typed_allowance(parsed.overrides)
+    logging.raiseExceptions = False  # on a full disk each line of the log would come with a traceback
     task = functools.partial(_run_task, verb, shlex.join(["segtrain", *typed]), allow_targets)
     task.__module__, task.__name__ = __name__, "segtrain"  # Hydra names the application by them
     hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)()
@@ -345,7 +347,7 @@ def _run_task(verb: str, command: str, allow_targets: list[str], config: DictCon
         log = RunFolder(hydra_config.runtime.output_dir).log
         with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
             traceback.print_exc(file=file)
-        _complain(error if isinstance(error, MISTAKES) else _unexpected(error, log))
+        _complain(_worded_for_people(error, log))
         if hydra_config.mode == RunMode.RUN:
             sys.exit(1)
         return None
@@ -354,7 +356,14 @@ def _run_task(verb: str, command: str, allow_targets: list[str], config: DictCon
             gc.collect()  # networks refer to themselves, and the next job needs their memory
 
 
-def _unexpected(error: Exception, log: Path) -> str:
+def _worded_for_people(error: Exception, log: Path) -> str:
+    if isinstance(error, MISTAKES):
+        return str(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return (
+            f"memory does not last: {_one_line(error)}. Type a smaller batch_size or image_size, or dataset.cache=disk "
+            "where the images take it."
+        )
     return f"{type(error).__name__}: {_one_line(error)} (unexpected; the traceback is in {log})"
 
 

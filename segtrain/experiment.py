@@ -3,6 +3,7 @@
 Whatever can be wrong without TensorFlow (the data, the augmentation) is built first, so that it is said at once.
 """
 
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -75,7 +76,10 @@ def train(settings: TrainSettings, invocation: Invocation) -> float:
     try:
         return _train(settings, invocation, Console())
     except Exception as error:
-        folder.write_results(folder.read_results() | {"status": "failed", "error": f"{type(error).__name__}: {error}"})
+        with contextlib.suppress(OSError):  # a full disk is told as what it has stopped
+            folder.write_results(
+                folder.read_results() | {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+            )
         raise
 
 
