@@ -27,6 +27,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from segtrain.out_of_memory import OutOfMemoryError
 from segtrain.prediction.unreadable import UnreadableFilesError
 from segtrain.run_folder import RunFolder, try_folder
 from segtrain.settings import (
@@ -65,7 +66,7 @@ PATH_LIST = re.compile(rf"\[{LISTED_PATH.pattern}(,{LISTED_PATH.pattern})*\]")
 # What is typed after a verb is a setting if it looks like this, and else the path of a run, which may hold a "=" too.
 SETTING = re.compile(r"[+~]*(hydra/)?[A-Za-z_][\w.@]*=")
 # How mistakes in data and settings are told: in words for whoever made them.
-MISTAKES = (ValueError, TypeError, OSError, FloatingPointError)
+MISTAKES = (ValueError, TypeError, OSError, FloatingPointError, OutOfMemoryError)
 STATUS_OF_USAGE_ERROR = 2
 STATUS_OF_UNREADABLE_FILES = 3
 STATUS_OF_INTERRUPT = 130
@@ -347,7 +348,7 @@ def _run_task(verb: str, command: str, allow_targets: list[str], config: DictCon
         log = RunFolder(hydra_config.runtime.output_dir).log
         with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
             traceback.print_exc(file=file)
-        _complain(_worded_for_people(error, log))
+        _complain(error if isinstance(error, MISTAKES) else _unexpected(error, log))
         if hydra_config.mode == RunMode.RUN:
             sys.exit(1)
         return None
@@ -356,14 +357,7 @@ def _run_task(verb: str, command: str, allow_targets: list[str], config: DictCon
             gc.collect()  # networks refer to themselves, and the next job needs their memory
 
 
-def _worded_for_people(error: Exception, log: Path) -> str:
-    if isinstance(error, MISTAKES):
-        return str(error)
-    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        return (
-            f"memory does not last: {_one_line(error)}. Type a smaller batch_size or image_size, or dataset.cache=disk "
-            "where the images take it."
-        )
+def _unexpected(error: Exception, log: Path) -> str:
     return f"{type(error).__name__}: {_one_line(error)} (unexpected; the traceback is in {log})"
 
 

@@ -19,6 +19,7 @@ from rich.progress import MofNCompleteColumn, Progress, track
 
 from segtrain.datasets.dataset import SegmentationDataset
 from segtrain.instantiate import build
+from segtrain.out_of_memory import tells_of_memory
 from segtrain.pipeline.class_balance import count_classes
 from segtrain.pipeline.samples import Samples
 from segtrain.prediction.inputs import find_inputs
@@ -83,6 +84,7 @@ def train(settings: TrainSettings, invocation: Invocation) -> float:
         raise
 
 
+@tells_of_memory
 def _train(settings: TrainSettings, invocation: Invocation, console: Console) -> float:
     folder = invocation.folder
 

@@ -188,8 +188,8 @@ def written_whole(path: Path, num_bytes: int = 0) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        of_path = error.filename is not None and os.fspath(error.filename) in map(str, (temporary, path, path.parent))
-        if error.errno not in _NO_ROOM and not of_path:
+        is_refused = error.errno in (errno.EACCES, errno.EPERM) and error.filename in map(str, (temporary, path.parent))
+        if error.errno not in _NO_ROOM and not is_refused:
             raise  # of what was to be written, not of where to
         told = OSError(_no_room(error, path, max(num_bytes, _size(temporary), _size(path))))
         told.errno = error.errno
