@@ -99,6 +99,15 @@ def test_pickled_weights_are_refused_and_not_unpickled(saved, tmp_path):
     assert sprung.exists()  # the trap works
 
 
+def test_a_file_that_unpacks_to_gigabytes_is_refused(saved, tmp_path):
+    bomb = tmp_path / "bomb.keras"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as file, file.open("config.json", "w") as member:
+        for _ in range(50):
+            member.write(b" " * 2**20)
+    with pytest.raises(ValueError, match=r"unpack to 52,428,800, more than 20 times as many"):
+        load_saved_model(bomb)
+
+
 @pytest.mark.parametrize("count", [60, pytest.param(3000, marks=pytest.mark.long)])
 def test_a_damaged_file_is_an_error_in_a_line(saved, model, tmp_path, count):
     whole, choice, messages = saved.read_bytes(), random.Random(count), []
