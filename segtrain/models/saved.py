@@ -32,6 +32,4 @@ def _require_few_bytes(path: Path) -> None:
     with zipfile.ZipFile(path) as file:
         unpacked = sum(member.file_size for member in file.infolist())
     if unpacked > MOST_UNPACKED * packed:
-        raise ValueError(
-            f"it has {packed:,} bytes and unpacks to {unpacked:,}, more than {MOST_UNPACKED} times as many"
-        )
+        raise ValueError(f"its {packed:,} bytes unpack to {unpacked:,}, more than {MOST_UNPACKED} times as many")
