@@ -77,6 +77,9 @@ def main(arguments: list[str] | None = None) -> None:
 
     Exits with 0, 1 (the run failed), 2 (the command line is wrong) or 3 (predicted, but for files that are unreadable).
     """
+    if arguments is None and sys.getfilesystemencoding() != "utf-8":
+        # TensorFlow takes no names that are anything else, and Python decides it once, when it starts.
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONUTF8": "1"})
     typed = sys.argv[1:] if arguments is None else arguments
     verb, arguments = _split_verb(typed)
     sweeping = get_args_parser().parse_known_args(arguments)[0].multirun
@@ -90,7 +93,8 @@ def main(arguments: list[str] | None = None) -> None:
         if unknown:
             raise ConfigError(f"{unknown[0]}: there is no such option. See segtrain --hydra-help.")
         if not asks_only:
-            _check_command_line(verb, config_name, parsed)
+            output = _check_command_line(verb, config_name, parsed)
+            arguments += _claimed(*output) if output and parsed.cfg is None else []
     except ConfigError as error:
         _complain(error)
         sys.exit(STATUS_OF_USAGE_ERROR)
@@ -174,8 +178,11 @@ def _quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
-def _check_command_line(verb: str, config_name: str, parsed: Any) -> None:
+def _check_command_line(verb: str, config_name: str, parsed: Any) -> tuple[str, Path] | None:
     """Composes the config, or every job's of a sweep, and checks it before anything heavy is imported.
+
+    Returns:
+        Where the setting of the output folder holds the time: its name, and the folder of now.
 
     Raises:
         ConfigError: what is wrong, in a line.
@@ -195,12 +202,31 @@ def _check_command_line(verb: str, config_name: str, parsed: Any) -> None:
         for overrides in _jobs_to_check(parsed.overrides, sweeping=parsed.multirun):
             config = _compose(verb, config_name, [*overrides, *search])
             output = _output_folder(config, parsed.multirun)
+            setting = "hydra.sweep.dir" if parsed.multirun else "hydra.run.dir"
+            is_of_now = "${now:" in str(OmegaConf.to_container(config.hydra)[setting.split(".")[1]]["dir"])
             OmegaConf.set_struct(config, False)
             _check_hydra(config)
             del config["hydra"]
             if parsed.cfg is None:
                 read_settings(config, SCHEMAS[verb], _typed_allowance(parsed.overrides))
                 _require_writable(output)
+    return (setting, output) if is_of_now else None
+
+
+def _claimed(setting: str, folder: Path) -> list[str]:
+    """Makes a folder that is named by the time, or one with a number behind it where another run began in the same
+    second or the clock went back. Returns what to type for it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    mine, number = folder, 1
+    while True:
+        try:
+            mine.mkdir()  # of two processes, one can
+        except FileExistsError:
+            number += 1
+            mine = folder.with_name(f"{folder.name}-{number}")
+        else:
+            return [f"{setting}={_quoted(str(mine))}"]
 
 
 def _check_hydra(config: DictConfig) -> None:
