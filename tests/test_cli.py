@@ -790,3 +790,24 @@ def test_bash_completes(tmp_path):
     assert set(models.split()) == {f"model={model}" for model in MODELS if model.startswith("seg")}
     assert split == "split="
     assert os.listdir(tmp_path) == []
+
+
+def test_runs_that_are_named_by_the_time_get_folders_of_their_own(tmp_path, monkeypatch):
+    """Each of them at once, all in the same year."""
+    monkeypatch.chdir(tmp_path)
+    names = [value_for_hydra(given_to_hydra("hydra.run.dir='out/${now:%Y}'")[-1])[1] for _ in range(3)]
+    year = Path(names[0]).name
+    assert names == [f"out/{year}", f"out/{year}-2", f"out/{year}-3"]
+    assert sorted(os.listdir(tmp_path / "out")) == [year, f"{year}-2", f"{year}-3"]
+
+
+def test_a_folder_that_is_typed_is_the_runs_own_business(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert given_to_hydra("hydra.run.dir=out") == given_to_hydra("hydra.run.dir=out")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_is_claimed_by_one_of_many_threads(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        claims = list(pool.map(lambda _: cli._claimed("hydra.run.dir", tmp_path / "run")[0], range(40)))
+    assert len(set(claims)) == len(os.listdir(tmp_path)) == 40

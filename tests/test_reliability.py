@@ -1,11 +1,13 @@
 """Whole runs, as processes, where the machine does what it can to spoil them. See the table in CONTRIBUTING.md."""
 
+import contextlib
 import csv
 import json
 import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,9 @@ import pytest
 from PIL import Image
 
 from segtrain.run_folder import RunFolder
+
+# Each of them is several processes that import TensorFlow; their parts have short tests of their own.
+pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[1]
 SMOKE = ["--config-name", "smoke", "model.width=4"]
@@ -109,14 +114,17 @@ def test_a_bad_image_is_skipped_and_listed(tmp_path):
 def test_a_full_disk_ends_the_run_in_a_line_and_leaves_the_last_checkpoint(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], capture_output=True).returncode:
         pytest.skip("only root may mount a disk")
     try:
-        # Pictures, reports and events fill it up.
-        settings = ["epochs=400", "size=full", "max_samples=12", "callbacks.pictures.epochs=[]"]
-        filler = ["batch_size=4", f"hydra.run.dir={disk / 'run'}"]
-        (disk / "filler").write_bytes(bytes(2_000_000))
-        status, _, errors = run("model.width=4", *settings, *filler, cwd=tmp_path)
+        settings = ["epochs=1000", "batch_size=4", "max_samples=12", "callbacks.pictures.epochs=[]", f"hydra.run.dir={disk / 'run'}"]
+        process = start("model.width=4", *settings, cwd=tmp_path)
+        while process.poll() is None and not (disk / "run" / "checkpoints" / "last").is_dir():
+            time.sleep(0.05)
+        with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+            while filler.write(bytes(2**12)):
+                pass
+        errors, status = process.communicate(timeout=300)[1], process.returncode
         assert status == 1
         assert re.fullmatch(r"segtrain: error: \S+ cannot be written: the disk is full\. It needs [\d,]+ .*\n", errors)
         (disk / "filler").unlink()
