@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -792,19 +793,19 @@ def test_bash_completes(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_runs_that_are_named_by_the_time_get_folders_of_their_own(tmp_path, monkeypatch):
-    """Each of them at once, all in the same year."""
-    monkeypatch.chdir(tmp_path)
-    names = [value_for_hydra(given_to_hydra("hydra.run.dir='out/${now:%Y}'")[-1])[1] for _ in range(3)]
-    year = Path(names[0]).name
-    assert names == [f"out/{year}", f"out/{year}-2", f"out/{year}-3"]
+def test_runs_that_are_named_by_the_time_get_folders_of_their_own(segtrain, asked, tmp_path):
+    for _ in range(3):
+        assert segtrain("hydra.run.dir=out/${now:%Y}").status == 0
+    year = min(os.listdir(tmp_path / "out"))
     assert sorted(os.listdir(tmp_path / "out")) == [year, f"{year}-2", f"{year}-3"]
+    assert all((tmp_path / "out" / name / ".hydra").is_dir() for name in os.listdir(tmp_path / "out"))
+    assert len(asked) == 3
 
 
-def test_a_folder_that_is_typed_is_the_runs_own_business(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert given_to_hydra("hydra.run.dir=out") == given_to_hydra("hydra.run.dir=out")
-    assert os.listdir(tmp_path) == []
+def test_a_folder_that_is_typed_is_taken_as_it_is(segtrain, asked, tmp_path):
+    for _ in range(2):
+        assert segtrain("hydra.run.dir=out").status == 0
+    assert os.listdir(tmp_path) == ["out"]
 
 
 def test_a_folder_is_claimed_by_one_of_many_threads(tmp_path):

@@ -117,7 +117,13 @@ def test_a_full_disk_ends_the_run_in_a_line_and_leaves_the_last_checkpoint(tmp_p
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], capture_output=True).returncode:
         pytest.skip("only root may mount a disk")
     try:
-        settings = ["epochs=1000", "batch_size=4", "max_samples=12", "callbacks.pictures.epochs=[]", f"hydra.run.dir={disk / 'run'}"]
+        settings = [
+            "epochs=1000",
+            "batch_size=4",
+            "max_samples=12",
+            "callbacks.pictures.epochs=[]",
+            f"hydra.run.dir={disk / 'run'}",
+        ]
         process = start("model.width=4", *settings, cwd=tmp_path)
         while process.poll() is None and not (disk / "run" / "checkpoints" / "last").is_dir():
             time.sleep(0.05)
