@@ -27,6 +27,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from segtrain.out_of_memory import OutOfMemoryError
 from segtrain.prediction.unreadable import UnreadableFilesError
 from segtrain.resumption import plan_resumption
 from segtrain.run_folder import RunFolder, try_folder
@@ -42,6 +43,7 @@ from segtrain.settings import (
     read_settings,
     suggest,
 )
+from segtrain.targets import TargetError, require_allowed_hydra
 from segtrain.training.signals import Interrupted
 
 SCHEMAS = {
@@ -68,7 +70,7 @@ PATH_LIST = re.compile(rf"\[{LISTED_PATH.pattern}(,{LISTED_PATH.pattern})*\]")
 # What is typed after a verb is a setting if it looks like this, and else the path of a run, which may hold a "=" too.
 SETTING = re.compile(r"[+~]*(hydra/)?[A-Za-z_][\w.@]*=")
 # How mistakes in data and settings are told: in words for whoever made them.
-MISTAKES = (ValueError, TypeError, OSError, FloatingPointError)
+MISTAKES = (ValueError, TypeError, OSError, FloatingPointError, OutOfMemoryError)
 STATUS_OF_USAGE_ERROR = 2
 STATUS_OF_UNREADABLE_FILES = 3
 STATUS_OF_INTERRUPT = 130
@@ -80,6 +82,9 @@ def main(arguments: list[str] | None = None) -> None:
     Exits with 0, 1 (the run failed), 2 (the command line is wrong), 3 (predicted, but for files that are unreadable) or
     128 + the number of the signal that ended it.
     """
+    if arguments is None and sys.getfilesystemencoding() != "utf-8":
+        # TensorFlow takes no names that are anything else, and Python decides it once, when it starts.
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONUTF8": "1"})
     typed = sys.argv[1:] if arguments is None else arguments
     verb, arguments = _split_verb(typed)
     sweeping = _parse(arguments)[0].multirun
@@ -96,11 +101,14 @@ def main(arguments: list[str] | None = None) -> None:
         if unknown:
             raise ConfigError(f"{unknown[0]}: there is no such option. See segtrain --hydra-help.")
         if not asks_only:
-            _check_command_line(verb, config_name, parsed)
+            output = _check_command_line(verb, config_name, parsed)
+            arguments += _claimed(*output) if output and parsed.cfg is None else []
     except ConfigError as error:
         _refuse(error)
     sys.argv = [sys.argv[0], *arguments]
-    task = functools.partial(_run_task, verb, shlex.join(["segtrain", *typed]))
+    allow_targets = _typed_allowance(parsed.overrides)
+    logging.raiseExceptions = False  # on a full disk each line of the log would come with a traceback
+    task = functools.partial(_run_task, verb, shlex.join(["segtrain", *typed]), allow_targets)
     task.__module__, task.__name__ = __name__, "segtrain"  # Hydra names the application by them
     hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)()
 
@@ -179,7 +187,7 @@ def _quote_path(argument: str, sweeping: bool) -> str:
 
 def _as_changes_of_a_run(arguments: list[str], overrides: list[str]) -> list[str]:
     """Returns the arguments with the settings that are not resume's own as its one setting `overrides`."""
-    own = re.compile(r"[+~]*(run=|overrides=|hydra[./])")
+    own = re.compile(r"[+~]*(run=|overrides=|allow_targets=|hydra[./])")
     changes = [override for override in overrides if not own.match(override)]
     if not changes:
         return arguments
@@ -193,8 +201,11 @@ def _quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
-def _check_command_line(verb: str, config_name: str, parsed: Any) -> None:
+def _check_command_line(verb: str, config_name: str, parsed: Any) -> tuple[str, Path] | None:
     """Composes the config, or every job's of a sweep, and checks it before anything heavy is imported.
+
+    Returns:
+        Where the setting of the output folder holds the time: its name, and the folder of now.
 
     Raises:
         ConfigError: what is wrong, in a line.
@@ -213,15 +224,53 @@ def _check_command_line(verb: str, config_name: str, parsed: Any) -> None:
     with hydra.initialize_config_dir(str(folder), version_base="1.3"):
         for overrides in _jobs_to_check(parsed.overrides, sweeping=parsed.multirun):
             config = _compose(verb, config_name, [*overrides, *search])
-            whole = config.copy()
+            output = _output_folder(config, parsed.multirun)
+            setting = "hydra.sweep.dir" if parsed.multirun else "hydra.run.dir"
+            is_of_now = "${now:" in str(OmegaConf.to_container(config.hydra)[setting.split(".")[1]]["dir"])
             OmegaConf.set_struct(config, False)
+            _check_hydra(config)
             del config["hydra"]
             if parsed.cfg is None:
-                settings = read_settings(config, SCHEMAS[verb])
+                settings = read_settings(config, SCHEMAS[verb], _typed_allowance(parsed.overrides))
                 if isinstance(settings, ResumeSettings):
                     # Before Hydra makes the folder, where there is none.
-                    plan_resumption(settings.run, settings.overrides)
-                _require_writable(_output_folder(whole, parsed.multirun))
+                    plan_resumption(settings.run, settings.overrides, settings.allow_targets)
+                _require_writable(output)
+    return (setting, output) if is_of_now else None
+
+
+def _claimed(setting: str, folder: Path) -> list[str]:
+    """Makes a folder that is named by the time, or one with a number behind it where another run began in the same
+    second or the clock went back. Returns what to type for it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    mine, number = folder, 1
+    while True:
+        try:
+            mine.mkdir()  # of two processes, one can
+        except FileExistsError:
+            number += 1
+            mine = folder.with_name(f"{folder.name}-{number}")
+        else:
+            return [f"{setting}={_quoted(str(mine))}"]
+
+
+def _check_hydra(config: DictConfig) -> None:
+    try:
+        require_allowed_hydra(OmegaConf.to_container(config.hydra))
+    except TargetError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _typed_allowance(overrides: list[str]) -> list[str]:
+    """Returns what the command line itself says of `allow_targets`, for any job of a sweep."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except HydraException:  # told when the config is composed
+        return []
+    values = [override.value() for override in parsed if override.key_or_group == "allow_targets"]
+    lists = [value if isinstance(value, list) else [value] for value in values]
+    return [str(target) for targets in lists for target in targets]
 
 
 def _jobs_to_check(overrides: list[str], sweeping: bool) -> Iterator[list[str]]:
@@ -328,14 +377,14 @@ def _require_writable(folder: Path) -> None:
         raise ConfigError(f"The run's folder {folder} cannot be made: {reason}. Type hydra.run.dir=FOLDER.") from error
 
 
-def _run_task(verb: str, command: str, config: DictConfig) -> Any:
+def _run_task(verb: str, command: str, allow_targets: list[str], config: DictConfig) -> Any:
     """Does what the verb says, in the folder Hydra made. Called by Hydra, in a worker's process for parallel sweeps."""
     hydra_config = HydraConfig.get()
     # Importing TensorFlow and tracing a network make millions of objects that stay; looking through them for garbage
     # every few hundred is a tenth of the time to the first step.
     gc.set_threshold(100_000, 20, 100)
     try:
-        settings = read_settings(config, SCHEMAS[verb])
+        settings = read_settings(config, SCHEMAS[verb], allow_targets)
         from segtrain import experiment
 
         folder = RunFolder(hydra_config.runtime.output_dir)

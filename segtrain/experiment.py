@@ -21,6 +21,7 @@ from rich.progress import MofNCompleteColumn, Progress, track
 
 from segtrain.datasets.dataset import SegmentationDataset
 from segtrain.instantiate import build
+from segtrain.out_of_memory import tells_of_memory
 from segtrain.pipeline.class_balance import count_classes
 from segtrain.pipeline.samples import Samples
 from segtrain.prediction.inputs import find_inputs
@@ -31,6 +32,7 @@ from segtrain.reports.terminal import announce_run, note_on_windows, print_line
 from segtrain.resumption import Resumption, describe_data, plan_resumption
 from segtrain.run_folder import RunFolder, write_text
 from segtrain.settings import (
+    READ_BY_RUN,
     BenchmarkSettings,
     CompareSettings,
     EvaluateSettings,
@@ -93,7 +95,7 @@ def resume(settings: ResumeSettings, invocation: Invocation) -> float | None:
         ValueError: the data is not what the run has seen, or another process is training in the folder.
     """
     console = Console()
-    resumption = plan_resumption(settings.run, settings.overrides)
+    resumption = plan_resumption(settings.run, settings.overrides, settings.allow_targets)
     folder = resumption.folder
     if resumption.has_nothing_to_do:
         print_line(console, f"{folder.path} is complete: {resumption.state.epoch} epochs. To go on, type epochs=N.")
@@ -129,7 +131,7 @@ def _resume_command(folder: RunFolder) -> str:
 
 def _read_data(settings: TrainSettings) -> tuple[Samples, Samples]:
     """Returns the training and the validation samples."""
-    dataset = build(settings.dataset)
+    dataset = _open_dataset(settings.dataset)
     dataset.check()
     augmentation = build(settings.augmentation, ignore_label=dataset.ignore_label, channels=dataset.channels)
     of_run = {"image_size": settings.image_size, "seed": settings.seed, "max_samples": settings.max_samples}
@@ -138,6 +140,7 @@ def _read_data(settings: TrainSettings) -> tuple[Samples, Samples]:
     return training, Samples(dataset, "val", **of_run)
 
 
+@tells_of_memory
 def _train(
     settings: TrainSettings,
     data: tuple[Samples, Samples],
@@ -234,6 +237,7 @@ def _train(
         model.load_weights(folder.best_model)
     predictions = NetworkPredictions(trainer, model, validation, settings.batch_size)
     scores, of_images = _score(predictions, contract["convention"], folder, console)
+    skipped = _told_of_skipped([training, validation], console)
     results = {
         "status": "completed",
         "best_epoch": checkpoints[0].best_epoch if checkpoints else len(history.epochs),
@@ -244,7 +248,8 @@ def _train(
         "seconds": history.seconds_before + time.perf_counter() - start,
         "epochs": len(history.epochs),
         "seed": settings.seed,
-        "warnings": alarm.warnings,
+        "warnings": [*alarm.warnings, *skipped["warnings"]],
+        "skipped_samples": skipped["samples"],
         **facts,
         "images": of_images,
         "environment": describe_environment(trainer.strategy),
@@ -273,14 +278,14 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
         raise ValueError(
             f"There is a run in {folder.path}, whose results would be replaced. Type another hydra.run.dir=FOLDER."
         )
-    run_settings = read_settings_of_run(run.config)
+    run_settings = read_settings_of_run(run.config, settings.allow_targets)
     batch_size = settings.batch_size or run_settings.batch_size
     if run_settings.image_size is None and batch_size != 1:
         raise ValueError(
             f"batch_size={batch_size}: the run's images keep their own sizes (image_size=null), which make no batch. "
             "Leave batch_size out."
         )
-    dataset = dataclasses.replace(build(run_settings.dataset), cache="none")  # each image is read once
+    dataset = dataclasses.replace(_open_dataset(run_settings.dataset), cache="none")  # each image is read once
     dataset.check([settings.split])
     trainer = _start_tensorflow(run_settings, folder)
 
@@ -321,6 +326,7 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
         overlap=settings.overlap if settings.sliding_window else None,
     )
     scores, of_images = _score(predictions, contract["convention"], folder, console)
+    skipped = _told_of_skipped([samples], console)
     results = {
         settings.split: scores.as_dict(dataset.class_names),
         "run": str(run.path.resolve()),
@@ -328,6 +334,8 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
         "dataset": {"name": dataset.name, **dataset.facts()},
         "metric_contract": contract,
         "images": of_images,
+        "warnings": skipped["warnings"],
+        "skipped_samples": skipped["samples"],
         "seconds": time.perf_counter() - start,
         "environment": describe_environment(trainer.strategy),
         "command": invocation.command,
@@ -398,7 +406,7 @@ def inspect(settings: TrainSettings, invocation: Invocation) -> None:
     folder, console, findings = invocation.folder, Console(), Findings()
     of_run = {"image_size": settings.image_size, "seed": settings.seed}
     try:
-        dataset = build(settings.dataset, tell=findings.tell)
+        dataset = _open_dataset(settings.dataset, tell=findings.tell)
         augmentation = build(settings.augmentation, ignore_label=dataset.ignore_label, channels=dataset.channels)
         try_augmentation(dataset, augmentation, **of_run)
     except ValueError:
@@ -446,7 +454,7 @@ def summary(settings: SummarySettings, invocation: Invocation) -> None:
 def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:
     """Times a run's parts and what segtrain claims of itself, in alternating rounds, and writes benchmark.json."""
     folder, console = invocation.folder, Console()
-    dataset = build(settings.dataset)
+    dataset = _open_dataset(settings.dataset)
     dataset.check()
     trainer = _start_tensorflow(settings, folder)
 
@@ -474,6 +482,12 @@ def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:
         "command": invocation.command,
     }
     report_figures(figures, facts, settings.measure, make_run, folder, console)
+
+
+def _open_dataset(option: Option, **given: Any) -> SegmentationDataset:
+    of_run = {key: value for key, value in option.items() if key in READ_BY_RUN["dataset"]}
+    dataset = build({key: value for key, value in option.items() if key not in of_run}, **given)
+    return dataclasses.replace(dataset, **of_run)
 
 
 def _num_classes_without_files(settings: SummarySettings) -> tuple[int, str]:
@@ -513,6 +527,7 @@ def _build_run(settings: TrainSettings, folder: RunFolder, trainer: Any, trainin
     """Returns the model and all that trains it, with the callbacks in the config's order."""
     import keras
 
+    from segtrain.training.divergence import describe_step
     from segtrain.training.run import Run
     from segtrain.training.trainer import Evaluator
 
@@ -532,10 +547,13 @@ def _build_run(settings: TrainSettings, folder: RunFolder, trainer: Any, trainin
         )
         optimizer = build(settings.optimizer, learning_rate=learning_rate)
     evaluator = Evaluator(trainer, model, loss, validation, batch_size, settings.metric_convention)
-    callbacks = [
-        build(option, folder=folder, validation=validation, evaluator=evaluator)
-        for option in settings.callbacks.values()
-    ]
+    facts = {
+        "folder": folder,
+        "validation": validation,
+        "evaluator": evaluator,
+        "describe_step": functools.partial(describe_step, model, loss, training, batch_size),
+    }
+    callbacks = [build(option, **facts) for option in settings.callbacks.values()]
     return Run(trainer, model, optimizer, loss, training, evaluator, batch_size, callbacks)
 
 
@@ -567,6 +585,14 @@ def _score(predictions: Any, convention: str, folder: RunFolder, console: Consol
     write_confusion_csv(folder.confusion_csv, scores.confusion_matrix, class_names)
     save_confusion_picture(folder.confusion_picture, scores.confusion_matrix, class_names)
     return scores, scores.extremes.as_dict(class_names)
+
+
+def _told_of_skipped(splits: list[Samples], console: Console) -> dict[str, Any]:
+    """Returns why each skipped sample was, by split, and a line about each split for people, which is printed too."""
+    warnings = [samples.describe_skipped() for samples in splits if samples.skipped]
+    for warning in warnings:
+        print_line(console, warning)
+    return {"samples": {each.split: list(each.skipped.values()) for each in splits}, "warnings": warnings}
 
 
 def _followed(description: str, total: int, console: Console) -> Any:

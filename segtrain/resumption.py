@@ -101,23 +101,24 @@ class Resumption:
                 )
 
 
-def plan_resumption(run: str, overrides: Sequence[str]) -> Resumption:
+def plan_resumption(run: str, overrides: Sequence[str], allow_targets: Sequence[str] | None = None) -> Resumption:
     """Reads a run's folder, and what was typed to be changed about it. Writes nothing.
 
     Args:
         run: the folder.
         overrides: settings as typed, `epochs=20`.
+        allow_targets: see `read_settings`.
 
     Raises:
         ConfigError: it is no run, a setting is wrong, or one that would make it another run.
     """
     try:
         folder = RunFolder.of_begun_run(Path(run).absolute())
-        config = read_config_of_run(folder.config)
+        config = read_config_of_run(folder.config, allow_targets)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     changed = _with_overrides(config, overrides)
-    settings = read_settings(changed, TrainSettings)
+    settings = read_settings(changed, TrainSettings, allow_targets or ())
     changed = with_absolute_paths(changed)
     before, now = (dict(leaves(OmegaConf.to_container(each, resolve=True))) for each in (config, changed))
     changes = [key for key in (before | now) if before.get(key, _ABSENT) != now.get(key, _ABSENT)]

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -185,25 +186,64 @@ def try_folder(folder: Path) -> None:
         pass
 
 
+_NO_ROOM = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "a file may not be as large here",
+    errno.EROFS: "the disk is read-only",
+}
+
+
 @contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, num_bytes: int = 0) -> Iterator[Path]:
     """Gives a temporary name beside `path` to write to, and renames it when all is written.
 
     A process that is killed, or a disk that fills up, leaves the former file and no half of the new one. The temporary
     name keeps the suffix, by which Keras and Matplotlib choose a format.
+
+    Args:
+        path: the file.
+        num_bytes: what it takes at least, as far as that is known, for messages.
+
+    Raises:
+        OSError: it cannot be written; names it, the bytes it needs and those that are free.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     # No longer than short: the file's own name may be as long as the disk takes.
     digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
     temporary = path.with_name(f".{digest}.{os.getpid()}.part{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         _to_disk(temporary)
         temporary.replace(path)
         with contextlib.suppress(OSError):  # the new name; not every file system does this for folders
             _to_disk(path.parent)
+    except OSError as error:
+        is_refused = error.errno in (errno.EACCES, errno.EPERM) and error.filename in map(str, (temporary, path.parent))
+        if error.errno not in _NO_ROOM and not is_refused:
+            raise  # of what was to be written, not of where to
+        told = OSError(_no_room(error, path, max(num_bytes, _size(temporary), _size(path))))
+        told.errno = error.errno
+        raise told from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _no_room(error: OSError, path: Path, num_bytes: int) -> str:
+    reason = _NO_ROOM.get(error.errno) or os.strerror(error.errno).lower()
+    existing = next(folder for folder in path.absolute().parents if folder.exists())
+    return (
+        f"{path} cannot be written: {reason}. It needs {num_bytes:,} bytes or more, free are "
+        f"{shutil.disk_usage(existing).free:,}. What was saved before is whole."
+    )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _to_disk(path):
@@ -216,8 +256,9 @@ def _to_disk(path):
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text file, UTF-8, as a whole."""
-    with written_whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    content = text.encode("utf-8")
+    with written_whole(path, len(content)) as temporary:
+        temporary.write_bytes(content)
 
 
 def _write_json(path, content):

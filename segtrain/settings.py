@@ -9,7 +9,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from segtrain.prediction.choices import FormatChoice, TtaChoice
 from segtrain.signatures import Signature, read_signature
+from segtrain.targets import TargetError, require_allowed_targets
 from segtrain.training.convention import MetricConvention
 from segtrain.training.epoch_log import EPOCH_COLUMNS
 
@@ -36,11 +37,18 @@ GIVEN_BY_RUN = {
     "optimizer": set(),
     "schedule": {"learning_rate", "steps_per_epoch", "epochs"},
     "loss": {"ignore_label", "class_names", "class_balance", "tell"},
-    "callbacks": {"folder", "validation", "evaluator"},
+    "callbacks": {"folder", "validation", "evaluator", "describe_step"},
     "trainer": set(),
 }
 # Settings of a dataset that say where its files are.
 PATHS_OF_DATA = ("root", "archive", "manual_folder", "mask_folder")
+# What the run itself reads of an option, whatever its builder: conf/config.yaml has the defaults.
+READ_BY_RUN = {
+    "dataset": {
+        "on_bad_sample": Literal["fail", "skip"],
+        "max_bad_share": Annotated[float, Ge(0), Le(1)],
+    }
+}
 # Values under these keys are code to call or how to call it, never arguments of it.
 _INSTANTIATION_KEYS = {"_target_", "_convert_", "_recursive_", "_partial_", "_args_"}
 
@@ -68,6 +76,7 @@ class TrainSettings:
     max_samples: Annotated[int, Ge(2)] | None
     metric_convention: MetricConvention = "segtrain"
     stand_in: Option | None = None
+    allow_targets: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,7 @@ class EvaluateSettings:
     overlap: Annotated[float, Ge(0), Le(0.9)]
     metric_convention: MetricConvention | None
     batch_size: Annotated[int, Ge(1)] | None
+    allow_targets: list[str] | None = None
 
     @property
     def sees_images_one_by_one(self) -> bool:
@@ -110,6 +120,7 @@ class ResumeSettings:
 
     run: str
     overrides: list[str]
+    allow_targets: list[str] | None
 
 
 @dataclass(frozen=True)
@@ -140,11 +151,17 @@ class SummarySettings(TrainSettings):
 Settings = TrainSettings | EvaluateSettings | PredictSettings | CompareSettings | ResumeSettings
 
 
-def read_settings(config: DictConfig, schema: type) -> Any:
+def read_settings(config: DictConfig, schema: type, allow_targets: Sequence[str] = ()) -> Any:
     """Returns the config as an instance of `schema`, one of the dataclasses above, checked to the last option.
 
+    Args:
+        config: as composed.
+        schema: the dataclass.
+        allow_targets: what the user has typed of that name. What a config says of itself is no permission.
+
     Raises:
-        ConfigError: a key that does not exist, a value that is missing, of the wrong type or out of range.
+        ConfigError: a key that does not exist, a value that is missing, of the wrong type or out of range, or a target
+            that may not be called.
     """
     types = get_type_hints(schema, include_extras=True)
     _refuse_unknown(config, types, prefix="")
@@ -160,12 +177,13 @@ def read_settings(config: DictConfig, schema: type) -> Any:
     # Settings of the whole run first: options refer to them.
     for key in [key for key in types if key not in GIVEN_BY_RUN]:
         _check_value(key, values[key], types[key])
+    _check_targets(values, allow_targets)
     for key in [key for key in types if key in GIVEN_BY_RUN]:
         if key == "callbacks":
             _check_value(key, values[key], dict[str, Any])
         options = values[key].items() if key == "callbacks" else [("", values[key])]
         for name, option in options:
-            _check_option(f"{key}.{name}".rstrip("."), option, GIVEN_BY_RUN[key])
+            _check_option(f"{key}.{name}".rstrip("."), option, GIVEN_BY_RUN[key], READ_BY_RUN.get(key, {}))
     if issubclass(schema, TrainSettings):
         _check_together(values)
     settings = schema(**{field.name: values[field.name] for field in fields(schema)})
@@ -174,19 +192,19 @@ def read_settings(config: DictConfig, schema: type) -> Any:
     return settings
 
 
-def read_settings_of_run(path: Path) -> TrainSettings:
-    """Returns the settings that a run left as `path`, checked as those of a new run are.
-
-    Raises:
-        ValueError: it cannot be read, or is no config of a run.
-    """
-    return read_settings(read_config_of_run(path), TrainSettings)
+def read_settings_of_run(path: Path, allow_targets: Sequence[str] | None = None) -> TrainSettings:
+    """Returns the settings that a run left as `path`; see `read_config_of_run`."""
+    return read_settings(read_config_of_run(path, allow_targets), TrainSettings, allow_targets or ())
 
 
-def read_config_of_run(path: Path) -> DictConfig:
+def read_config_of_run(path: Path, allow_targets: Sequence[str] | None = None) -> DictConfig:
     """Returns the config that a run left as `path`, checked as that of a new run is.
 
     A setting that has a default may be missing: the run may be older than the setting.
+
+    Args:
+        path: the run's config.yaml, which may be a stranger's.
+        allow_targets: see `read_settings`; those that the run was given do not count.
 
     Raises:
         ValueError: it cannot be read, or is no config of a run.
@@ -196,8 +214,8 @@ def read_config_of_run(path: Path) -> DictConfig:
         if not isinstance(config, DictConfig):
             raise ValueError("it holds no settings")
         newer = {field.name: field.default for field in fields(TrainSettings) if field.default is not MISSING}
-        config = OmegaConf.merge(newer, config)
-        read_settings(config, TrainSettings)
+        config = OmegaConf.merge(newer, config, {"allow_targets": allow_targets})
+        read_settings(config, TrainSettings, allow_targets or ())
         return config
     except (ValueError, OSError, yaml.YAMLError) as error:
         raise ValueError(f"{path} is not the config of a run: {str(error).splitlines()[0]}") from error
@@ -225,13 +243,18 @@ def suggest(word: str, known: Iterable[str]) -> str:
 def _require_all(config: DictConfig, keys: Iterable[str]) -> None:
     """Refuses a config that leaves something out: a group (`~model`), or a value that has no default (`???`)."""
     for key in keys:
-        if key in GIVEN_BY_RUN and config.get(key) is None:
+        if key in GIVEN_BY_RUN and _is_left_out(config, key):
             raise ConfigError(f"{key} is required. Type {key}=OPTION, or leave ~{key} out.")
         if key not in config:
             raise ConfigError(f"{key} is required. Type {key}=VALUE.")
     missing = OmegaConf.missing_keys(config)
     for name in (name for key in keys for name in sorted(missing) if name.partition(".")[0] == key):
         raise ConfigError(f"{name} is required{_purpose(config, name)}. Type {name}=VALUE.")
+
+
+def _is_left_out(config: DictConfig, key: str) -> bool:
+    option, of_run = config.get(key), READ_BY_RUN.get(key, {})
+    return option is None or (bool(of_run) and isinstance(option, DictConfig) and option.keys() <= of_run.keys())
 
 
 def _without_missing_files(config: DictConfig) -> DictConfig:
@@ -252,23 +275,40 @@ def _purpose(config: DictConfig, key: str) -> str:
     return f": {parameter.description.rstrip('.')}" if parameter and parameter.description else ""
 
 
-def _check_option(where: str, option: Any, given: set[str]) -> None:
+def _check_targets(values: Mapping[str, Any], allow_targets: Sequence[str]) -> None:
+    untyped = [target for target in values.get("allow_targets") or () if target not in allow_targets]
+    if untyped:
+        raise ConfigError(
+            f"allow_targets: a config file says so, and it has to be typed. If you trust that code, type "
+            f"allow_targets=[{','.join(untyped)}]."
+        )
+    try:
+        for key in values.keys() & GIVEN_BY_RUN.keys():
+            require_allowed_targets(values[key], key, allow_targets)
+    except TargetError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _check_option(where: str, option: Any, given: set[str], of_run: Mapping[str, Any] | None = None) -> None:
     """Checks one option of a group, and whatever is nested in it."""
     if not isinstance(option, Mapping) or not isinstance(option.get("_target_"), str):
         raise ConfigError(f"{where}: needs a _target_, the dotted name of what to call. Received: {_shown(option)}.")
+    of_run = of_run or {}
+    for key in of_run.keys() & option.keys():
+        _check_value(f"{where}.{key}", option[key], of_run[key])
     try:
         signature = read_signature(option["_target_"])
     except ValueError as error:
         raise ConfigError(f"{where}._target_={option['_target_']}: {error}") from error
     if signature is None:
         return  # what its source does not tell is found when it is called
-    arguments = {key: value for key, value in option.items() if key not in _INSTANTIATION_KEYS}
+    arguments = {key: value for key, value in option.items() if key not in {*_INSTANTIATION_KEYS, *of_run}}
     for key in given & set(arguments):
         raise ConfigError(
             f"{where}.{key}: is set by the run itself, from the dataset and the other settings. Leave it out."
         )
     if not signature.takes_any:
-        settable = [name for name in signature.parameters if name not in given]
+        settable = [*(name for name in signature.parameters if name not in given), *of_run]
         # Of a library's, the name is what to look up in its manual.
         owner = "here" if option["_target_"].startswith("segtrain.") else f"of {option['_target_']}"
         _refuse_unknown(arguments, settable, prefix=f"{where}.", owner=owner)

@@ -86,6 +86,14 @@ def read_signature(target: str) -> Signature | None:
     raise ValueError(f"The module '{module_name}' has no '{name}'.")
 
 
+def is_defined_in_its_module(target: str) -> bool:
+    """Says whether a dotted name is a class or function whose source stands in that module: not one it has imported."""
+    module_name, _, name = target.rpartition(".")
+    path = _module_file(module_name) if module_name else None
+    definition = _find_definition(path, name, depth=0) if path else None
+    return definition is not None
+
+
 @dataclass(frozen=True)
 class _Definition:
     """A class's or function's syntax tree, and the file it stands in."""

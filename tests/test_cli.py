@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -794,3 +795,24 @@ def test_bash_completes(tmp_path):
     assert set(models.split()) == {f"model={model}" for model in MODELS if model.startswith("seg")}
     assert split == "split="
     assert os.listdir(tmp_path) == []
+
+
+def test_runs_that_are_named_by_the_time_get_folders_of_their_own(segtrain, asked, tmp_path):
+    for _ in range(3):
+        assert segtrain("hydra.run.dir=out/${now:%Y}").status == 0
+    year = min(os.listdir(tmp_path / "out"))
+    assert sorted(os.listdir(tmp_path / "out")) == [year, f"{year}-2", f"{year}-3"]
+    assert all((tmp_path / "out" / name / ".hydra").is_dir() for name in os.listdir(tmp_path / "out"))
+    assert len(asked) == 3
+
+
+def test_a_folder_that_is_typed_is_taken_as_it_is(segtrain, asked, tmp_path):
+    for _ in range(2):
+        assert segtrain("hydra.run.dir=out").status == 0
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_folder_is_claimed_by_one_of_many_threads(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        claims = list(pool.map(lambda _: cli._claimed("hydra.run.dir", tmp_path / "run")[0], range(40)))
+    assert len(set(claims)) == len(os.listdir(tmp_path)) == 40

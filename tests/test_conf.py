@@ -14,7 +14,7 @@ from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from segtrain.cli import SCHEMAS, config_folder
-from segtrain.settings import GIVEN_BY_RUN, TrainSettings, read_settings
+from segtrain.settings import GIVEN_BY_RUN, READ_BY_RUN, TrainSettings, read_settings
 
 CONF = Path(__file__).parents[1] / "conf"
 # At least this many: an option more is a file more, and no change here.
@@ -125,7 +125,8 @@ def test_an_option_lists_what_its_builder_takes(compose, group, option):
     calls = own_calls(compose(f"{group}={option}", *COMPANIONS.get((group, option), [])), group)
     assert bool(calls) != (group == "experiment" or (group, option) in WITHOUT_BUILDER)
     for call in calls.values():
-        assert set(call) - {"_target_", "_partial_"} == set(builder(call, group))
+        of_run = READ_BY_RUN.get(group, {}).keys()
+        assert set(call) - {"_target_", "_partial_"} == {*builder(call, group), *of_run}
 
 
 @pytest.mark.parametrize(

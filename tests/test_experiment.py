@@ -28,7 +28,7 @@ from segtrain import cli, experiment
 from segtrain.datasets import dataset as dataset_module
 from segtrain.datasets.shapes import CLASS_NAMES, PALETTE, build_shapes
 from segtrain.run_folder import RunFolder
-from segtrain.settings import TrainSettings, read_settings
+from segtrain.settings import READ_BY_RUN, TrainSettings, read_settings
 
 # So that a handful of steps tell classes apart; the scores of a constant would agree with anything.
 SETTINGS = ["--config-name", "smoke", "model.width=4", "model.batch_norm_momentum=0.5", "optimizer=adam"]
@@ -316,7 +316,9 @@ def test_images_are_scored_at_their_own_size(run, tmp_path):
     with (tmp_path / "out" / "per_image.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     config = yaml.safe_load((run.path / "config.yaml").read_text(encoding="utf-8"))["dataset"]
-    dataset = build_shapes(**{name: value for name, value in config.items() if name != "_target_"})
+    dataset = build_shapes(
+        **{name: value for name, value in config.items() if name not in {"_target_", *READ_BY_RUN["dataset"]}}
+    )
     model = keras.saving.load_model(run.path / "checkpoints" / "best.keras")
     truth, guesses = [], []
     assert len(rows) == results["val"]["num_images"] == 12

@@ -1,5 +1,10 @@
+import contextlib
+import errno
 import json
 import os
+import re
+import resource
+import subprocess
 
 import numpy as np
 import pytest
@@ -148,3 +153,68 @@ def test_one_process_at_a_time_trains_in_a_folder(tmp_path):
         other.__enter__()
     with folder.held():
         assert [path.name for path in tmp_path.iterdir()] == ["segtrain.log"]
+
+
+# Disks that take no more.
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of one megabyte."""
+    folder = tmp_path / "small disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("only root may mount a disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@contextlib.contextmanager
+def largest_file(num_bytes):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_file_over_the_limit_is_told_and_the_former_one_is_whole(tmp_path):
+    path = tmp_path / "state.npz"
+    path.write_bytes(b"former")
+    with largest_file(10_000), pytest.raises(OSError, match="a file may not be as large here") as error:
+        write_text(path, "x" * 50_000)
+    assert error.value.errno == errno.EFBIG
+    assert f"{path} cannot be written" in str(error.value)
+    assert "It needs 50,000 bytes or more" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert path.read_bytes() == b"former"
+    assert os.listdir(tmp_path) == ["state.npz"]
+
+
+def test_a_full_disk_is_told_and_the_former_file_is_whole(small_disk):
+    path = small_disk / "run" / "state.npz"
+    for size in (100_000, 3_000_000):
+        rest = np.zeros(size, np.uint8)
+        if size == 100_000:
+            with written_whole(path) as temporary:
+                np.savez(temporary, rest=rest)
+            continue
+        with pytest.raises(OSError, match="the disk is full") as error, written_whole(path) as temporary:
+            np.savez(temporary, rest=rest)
+    assert re.search(r"It needs [\d,]{7,} bytes or more, free are [\d,]+\.", str(error.value))
+    assert os.listdir(path.parent) == ["state.npz"]
+    with np.load(path, allow_pickle=False) as arrays:
+        assert arrays["rest"].shape == (100_000,)
+
+
+def test_a_read_only_disk_is_told(small_disk):
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(OSError, match="the disk is read-only. It needs 4 bytes or more") as error:
+        write_text(small_disk / "run" / "results.json", "text")
+    assert error.value.errno == errno.EROFS
+
+
+def test_what_fails_to_be_read_meanwhile_is_told_as_that(tmp_path):
+    with pytest.raises(FileNotFoundError, match="image.png"), written_whole(tmp_path / "scores.csv"):
+        (tmp_path / "image.png").read_bytes()

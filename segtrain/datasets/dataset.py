@@ -13,10 +13,14 @@ from segtrain.machine import usable_cores
 
 CacheChoice = Literal["auto", "memory", "disk", "none"]
 ResizeChoice = Literal["stretch", "crop_square", "letterbox"]
+BadSampleChoice = Literal["fail", "skip"]
 
 # The check before training opens this many files at most, spread evenly, so that 100,000 pairs start as fast as 100.
 SIZES_CHECKED = 200
 MASKS_CHECKED = 40
+
+# What may be wrong with a single sample: a file may also vanish, or the disk fail under it.
+SAMPLE_ERRORS = (BadSampleError, OSError)
 
 
 class Split(Protocol):
@@ -56,6 +60,8 @@ class SegmentationDataset:
             image and pads it with void.
         advice_on_labels: what to type where masks hold other labels, a sentence for the end of messages; empty where
             no setting says what labels mean.
+        on_bad_sample: whether a sample that cannot be used is a failure, or counts as void.
+        max_bad_share: share of a split that may be skipped so, 0..1; more is a failure.
     """
 
     name: str
@@ -68,6 +74,8 @@ class SegmentationDataset:
     cache: CacheChoice = "auto"
     resize: ResizeChoice = "stretch"
     advice_on_labels: str = ""
+    on_bad_sample: BadSampleChoice = "fail"
+    max_bad_share: float = 0.01
 
     def __post_init__(self):
         if len(self.class_names) < 2:
@@ -122,6 +130,14 @@ class SegmentationDataset:
         self.require_valid_labels(labels, samples.source(index))
         return image, labels
 
+    def _look_at(self, split: str, index: int) -> tuple[np.ndarray, np.ndarray] | None:
+        try:
+            return self.read(split, index)
+        except SAMPLE_ERRORS:
+            if self.on_bad_sample == "fail":
+                raise
+            return None
+
     def holds_valid_labels(self, labels: np.ndarray) -> bool:
         """Returns whether each of the uint8 labels, in any shape, is a class or void."""
         if labels.max(initial=0) < self.num_classes:
@@ -146,17 +162,20 @@ class SegmentationDataset:
         """Checks what can be known without reading everything: counts, a sample of sizes, a sample of masks.
 
         Raises:
-            ValueError: an empty split, an image whose mask has another size, a wrong label; names the file.
+            ValueError: an empty split, an image whose mask has another size, a wrong label; names the file. Single
+                samples are passed over where they are to be skipped.
         """
         for name in split_names:
             samples = self.split(name)
             if len(samples) == 0:
                 raise ValueError(f"{self.name}: the split '{name}' is empty. A run needs images in train and in val.")
-            for index in spread_evenly(len(samples), SIZES_CHECKED):
-                require_same_size(*samples.sizes(index), samples.source(index))
+            if self.on_bad_sample == "fail":
+                for index in spread_evenly(len(samples), SIZES_CHECKED):
+                    require_same_size(*samples.sizes(index), samples.source(index))
             # Decoding large photos takes a while, and Pillow leaves the lock meanwhile.
             with ThreadPoolExecutor(usable_cores() + 4) as pool:
-                read = list(pool.map(functools.partial(self.read, name), spread_evenly(len(samples), MASKS_CHECKED)))
+                looked_at = pool.map(functools.partial(self._look_at, name), spread_evenly(len(samples), MASKS_CHECKED))
+                read = [sample for sample in looked_at if sample is not None]
             if read and all((labels == self.ignore_label).all() for _, labels in read):
                 raise ValueError(
                     f"{self.name}: the masks looked at in the split '{name}' ({len(read)} of {len(samples)}, such "

@@ -25,6 +25,8 @@ _TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 # 16384x16384, and as RGB 0.8 GB. Pillow takes two thirds of it for an attack; aerial mosaics are as large.
 MOST_PIXELS = 2**28
+MOST_SIDE = 2**16 - 1  # pixels in a row or column, as in JPEG; longer ones are no photographs, and OpenCV resizes none
+MOST_BYTES = 16 * MOST_PIXELS  # of a TIFF, whose pixels may have bands without number
 Image.MAX_IMAGE_PIXELS = None  # `require_few_pixels` is asked instead
 
 
@@ -136,6 +138,11 @@ def opened_picture(file: BinaryIO) -> Image.Image:
 
 def require_few_pixels(height: int, width: int) -> None:
     """Raises a ValueError where an image is too large to be decoded at once."""
+    if max(height, width) > MOST_SIDE:
+        raise ValueError(
+            f"it has {height}x{width} pixels (height x width), and a side may have {MOST_SIDE:,}; cut image and mask "
+            "into tiles"
+        )
     if height * width > MOST_PIXELS:
         raise ValueError(
             f"it has {height}x{width} pixels (height x width), and more than {MOST_PIXELS:,} are not decoded at once; "
@@ -236,6 +243,8 @@ def _read_tiff(file: BinaryIO) -> StoredImage:
     with tifffile.TiffFile(file) as tiff:
         page = tiff.pages.first
         require_few_pixels(page.imagelength, page.imagewidth)
+        if page.nbytes > MOST_BYTES:
+            raise ValueError(f"it has {page.nbytes:,} bytes when decoded, and more than {MOST_BYTES:,} are not decoded")
         values = page.asarray()
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and values.ndim == 2:
             values = _with_white_high(values, page.bitspersample)

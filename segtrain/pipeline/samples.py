@@ -1,18 +1,24 @@
 """The NumPy side of the pipeline: any batch of any epoch, as a pure function of (seed, epoch, sample index)."""
 
 import functools
+import logging
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
 from segtrain.augmentations.augmentation import Augmentation
-from segtrain.datasets.dataset import SIZES_CHECKED, SegmentationDataset, spread_evenly
+from segtrain.datasets.dataset import SAMPLE_ERRORS, SIZES_CHECKED, SegmentationDataset, spread_evenly
 from segtrain.pipeline.resizing import bring_to_size, crop, largest_part
 from segtrain.pipeline.sample_cache import open_cache
 
 # The pipeline calls from several threads already; OpenCV's own would only get in their way.
 cv2.setNumThreads(0)
+
+_log = logging.getLogger(__name__)
+# Height and width of what stands for an image that cannot be read, where the network's size does not say: any
+# network takes it.
+_SIZE_OF_UNREAD = (128, 128)
 
 
 class Samples:
@@ -21,6 +27,9 @@ class Samples:
     The dataset says how they reach that size: see `SegmentationDataset.resize`. An augmentation that reads images at
     their own size comes before that. It is given the part that `crop_square` keeps; `letterbox` pads nothing for it,
     since it takes parts of the image at the network's size by itself, and padding would only be in its way.
+
+    Where the dataset says so, a sample that cannot be read is void: black, and left out of loss and score. So the order
+    and augmentation of all others stay the same.
 
     Every method may be called from several threads.
 
@@ -31,6 +40,9 @@ class Samples:
         augmentation: random changes for training, or None.
         seed: seed of order and augmentation.
         max_samples: how many of the split's samples to use, spread evenly; all when None.
+
+    Attributes:
+        skipped: why each sample that was skipped could not be used, by index.
 
     Raises:
         OSError: the dataset's cache is `disk`, and its folder is too small or cannot be written to.
@@ -50,6 +62,7 @@ class Samples:
         self.split = split
         self.image_size = image_size
         self.failure: Exception | None = None
+        self.skipped: dict[int, str] = {}
         self._source = dataset.split(split)
         self._chosen = spread_evenly(len(self._source), max_samples or len(self._source))
         self._augmentation = augmentation
@@ -76,7 +89,16 @@ class Samples:
 
     def own_size_labels(self, index: int) -> np.ndarray:
         """Returns the labels as they are before any resizing, uint8 `(height, width)`; nothing of it is kept."""
-        return self.dataset.read(self.split, int(self._chosen[index]))[1]
+        return self._read(index)[1]
+
+    def describe_skipped(self) -> str:
+        """Returns in a line which samples were skipped, or the first of many."""
+        count, names = len(self.skipped), [self.name(index) for index in sorted(self.skipped)]
+        more = f" and {count - 5} more" if count > 5 else ""
+        return (
+            f"{count} of {len(self)} images of {self.split} could not be used and count as void "
+            f"(dataset.on_bad_sample=skip): {', '.join(names[:5])}{more}"
+        )
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Returns the number of full batches.
@@ -163,11 +185,32 @@ class Samples:
         return self._cache.get(index, self._decode)
 
     def _decode(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        image, labels = self.dataset.read(self.split, int(self._chosen[index]))
+        image, labels = self._read(index)
         if self._crops:
             part = largest_part(labels.shape, self.image_size)
             image, labels = crop(image, part), crop(labels, part)
         return (image, labels) if self._keeps_own_size else self._resized(image, labels)
+
+    def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        try:
+            return self.dataset.read(self.split, int(self._chosen[index]))
+        except SAMPLE_ERRORS as error:
+            if self.dataset.on_bad_sample == "fail":
+                raise
+            self._skip(index, error)
+        size = self.image_size or _SIZE_OF_UNREAD
+        return np.zeros((*size, self.dataset.channels), np.uint8), np.full(size, self.dataset.ignore_label, np.uint8)
+
+    def _skip(self, index: int, error: Exception) -> None:
+        if index not in self.skipped:
+            self.skipped[index] = str(error)
+            _log.warning("skipped: %s", error)
+        if len(self.skipped) > self.dataset.max_bad_share * len(self):
+            raise ValueError(
+                f"{len(self.skipped)} of the {len(self)} images of the split '{self.split}' cannot be used, more than "
+                f"dataset.max_bad_share={self.dataset.max_bad_share:g} allows. Type a larger one, or take the images "
+                f"out; segtrain inspect lists them. The last: {error}"
+            ) from error
 
     def _resized(self, image: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.image_size is None:
@@ -177,13 +220,22 @@ class Samples:
     def _bytes_per_sample(self) -> int:
         """Returns what a decoded sample takes; where sizes differ, the mean over files that are spread evenly."""
         if self._keeps_own_size:
-            chosen = self._chosen[spread_evenly(len(self), SIZES_CHECKED)]
-            sizes = [self._source.sizes(int(index))[0] for index in chosen]
+            sizes = self._own_sizes()
             if self._crops:
                 sizes = [largest_part(size, self.image_size).size for size in sizes]
         else:
             sizes = [self.image_size]
         return int(np.prod(sizes, axis=1).mean()) * (self.dataset.channels + 1)
+
+    def _own_sizes(self) -> list[tuple[int, int]]:
+        sizes = []
+        for index in self._chosen[spread_evenly(len(self), SIZES_CHECKED)]:
+            try:
+                sizes.append(self._source.sizes(int(index))[0])
+            except SAMPLE_ERRORS:
+                if self.dataset.on_bad_sample == "fail":
+                    raise
+        return sizes or [_SIZE_OF_UNREAD]
 
 
 def _draw_order(count: int, seed: int, epoch: int) -> np.ndarray:

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import segtrain.layers  # noqa: F401  (registers what the model's file names)
 from segtrain.models.logits_of_image import with_logits_of_image
+from segtrain.models.saved import load_saved_model
 from segtrain.pipeline.resizing import Place, Size, letterboxed, pad, resize_image, size_around, whole
 from segtrain.prediction.choices import TtaChoice
 from segtrain.prediction.row_bands import bands_of_rows, resized_rows
@@ -26,8 +26,8 @@ MOST_PIXELS_OF_TILES = 2**18
 
 
 def load_best(run: RunFolder) -> keras.Model:
-    """Returns a run's best checkpoint, without an optimizer."""
-    return keras.saving.load_model(run.best_model, compile=False)
+    """Returns a run's best checkpoint, without an optimizer; see `load_saved_model`."""
+    return load_saved_model(run.best_model)
 
 
 class Predictor:

@@ -451,6 +451,9 @@ def training_step(
             penalty = sum(tf.cast(each, tf.float32) for each in model.losses)
             objective = optimizer.scale_loss(loss_share + penalty / num_replicas)
         gradients = tape.gradient(objective, model.trainable_variables)
+        # A loss that is no number would spoil every weight, and then nothing tells which gradient it was.
+        is_number = tf.math.is_finite(loss_share)
+        gradients = [each if each is None else tf.where(is_number, each, tf.zeros_like(each)) for each in gradients]
         # The optimizer adds the gradients of all replicas up, as the loss shares add up to the loss.
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         return loss_share, logits

@@ -1,7 +1,11 @@
 """Files are written by Pillow, OpenCV and tifffile; what is read is compared with the pixels they were given."""
 
+import io
+import random
 import re
+import resource
 import struct
+import tracemalloc
 import zlib
 
 import cv2
@@ -328,3 +332,118 @@ def test_bytes_turned_over_are_never_another_error_than_one_that_names_the_file(
             assert str(path) in str(error)  # noqa: PT017  (which bytes are fatal is the decoder's affair)
             refused += 1
     assert refused > 200
+
+
+# Files that somebody made to do harm, or that were damaged.
+
+
+def png_of(height, width, data):
+    """Returns a grey PNG that says it has that size, whatever its data is."""
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), (b"IDAT", data), (b"IEND", b"")]
+    parts = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def peak_of(action):
+    """Returns the bytes that Python and NumPy held at most meanwhile."""
+    tracemalloc.start()
+    try:
+        action()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+READERS = [read_image, read_stored, read_mask, image_size]
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize(
+    ("height", "width", "limit"),
+    [(10, 100_000, "65,535"), (100_000, 10, "65,535"), (100_000, 100_000, "65,535"), (60_000, 60_000, "268,435,456")],
+)
+def test_an_image_of_more_pixels_than_the_limit_is_refused_before_it_is_decoded(tmp_path, read, height, width, limit):
+    path = tmp_path / "image.png"
+    path.write_bytes(png_of(height, width, zlib.compress(bytes(1000))))
+
+    def refused():
+        with pytest.raises(BadSampleError, match=rf"image\.png.*{height}x{width} pixels.*{limit}"):
+            read(path)
+
+    assert peak_of(refused) < 2**24
+
+
+def test_a_tiff_of_more_bytes_than_the_limit_is_refused_before_it_is_decoded(tmp_path):
+    tifffile.imwrite(tmp_path / "image.tif", np.zeros((16, 16), np.uint16))
+    content = bytearray((tmp_path / "image.tif").read_bytes())
+    with tifffile.TiffFile(tmp_path / "image.tif") as tiff:
+        tags = tiff.pages.first.tags
+        for name, value in (("ImageWidth", 16_000), ("ImageLength", 16_000), ("SamplesPerPixel", 60_000)):
+            struct.pack_into({3: "<H", 4: "<I"}[tags[name].dtype], content, tags[name].valueoffset, value)
+    (tmp_path / "image.tif").write_bytes(content)
+    with pytest.raises(BadSampleError, match=r"bytes when decoded, and more than 4,294,967,296"):
+        read_stored(tmp_path / "image.tif")
+
+
+def test_data_that_unpacks_to_more_than_the_image_is_not_unpacked(tmp_path):
+    """A quarter of a gigabyte of zeros behind a header of 10x10."""
+    packer = zlib.compressobj(1)
+    data = b"".join(packer.compress(bytes(2**20)) for _ in range(250)) + packer.flush()
+    (tmp_path / "image.png").write_bytes(png_of(10, 10, data))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert read_image(tmp_path / "image.png").shape == (10, 10, 3)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
+
+
+def encoded(format_name, pixels=COLOURS, **options):
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, format_name, **options)
+    return content.getvalue()
+
+
+def encoded_tiff(pixels, **options):
+    content = io.BytesIO()
+    tifffile.imwrite(content, pixels, photometric="rgb", **options)
+    return content.getvalue()
+
+
+FILES = {
+    "png": encoded("PNG"),
+    "png of 16 bits": cv2.imencode(".png", DEEP)[1].tobytes(),
+    "jpeg": encoded("JPEG"),
+    "progressive jpeg": encoded("JPEG", progressive=True),
+    "tiff": encoded("TIFF", compression="tiff_lzw"),
+    "tiff with jpeg": encoded("TIFF", compression="jpeg"),
+    "tiff of 16 bits": encoded_tiff(DEEP, compression="zlib"),
+    "tiff of tiles": encoded_tiff(DEEP, compression="lzw", tile=(16, 16)),
+    "bmp": encoded("BMP"),
+    "gif": encoded("GIF", COLOURS[..., 0]),
+    "webp": encoded("WEBP"),
+}
+
+
+def damaged(content, choice):
+    """Returns the content cut off somewhere, or with some bits turned over, often near its beginning."""
+    content = bytearray(content)
+    if choice.random() < 0.25:
+        return content[: choice.randrange(len(content))]
+    for _ in range(choice.choice([1, 2, 8, 30])):
+        content[choice.randrange(min(len(content), choice.choice([64, 10**9])))] ^= 1 << choice.randrange(8)
+    return content
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("count", [40, pytest.param(2000, marks=pytest.mark.long)])
+def test_a_damaged_file_is_an_image_or_an_error_that_names_it(tmp_path, kind, count):
+    path, choice, told = tmp_path / "image", random.Random(count), []
+    for _ in range(count):
+        path.write_bytes(damaged(FILES[kind], choice))
+        for read in READERS:
+            try:
+                read(path)
+            except BadSampleError as error:  # any other one fails the test
+                told.append(str(error))
+    assert len(told) > 0.2 * count
+    assert all(str(path) in message and "\n" not in message for message in told)

@@ -1,4 +1,6 @@
+import io
 import os
+import random
 import tarfile
 
 import numpy as np
@@ -77,3 +79,47 @@ def test_an_archives_fingerprint_is_that_of_size_time_and_samples(tmp_path):
     assert len(changed) == 4
     content = content[:-1]
     assert fingerprint() not in changed
+
+
+def test_members_that_leave_their_folder_are_passed_over_and_nothing_is_written(tmp_path):
+    """Links too: an archive is read where it is, and never unpacked."""
+    before = tmp_path / "a.tar"
+    with tarfile.open(before, "w") as tar:
+        for name in ("../out", "/tmp/segtrain-out", "kit/../../out", "kit/root/../../../out", "kit/root/a.txt"):
+            tar.addfile(tarfile.TarInfo(name), io.BytesIO())
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE):
+            member = tarfile.TarInfo(f"kit/root/link {kind!r}")
+            member.type, member.linkname = kind, "/etc/passwd"
+            tar.addfile(member)
+    files = TarFiles(before, "kit/root")
+    assert "a.txt" in files
+    for name in ("link b'2'", "link b'1'", "link b'3'", "../out", "/etc/passwd"):
+        assert name not in files
+    with pytest.raises(ValueError, match="cannot be read"):
+        files.read("../../../../etc/passwd")
+    assert os.listdir(tmp_path) == ["a.tar"]
+
+
+@pytest.mark.parametrize("count", [100, pytest.param(3000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_damaged_archive_is_read_or_an_error_that_names_it(tmp_path, folder, form, count):
+    whole, choice = pack(folder, tmp_path / "a.tar", form).read_bytes(), random.Random(count)
+    damaged, told = tmp_path / "damaged.tar", []
+    for number in range(count):
+        content = bytearray(whole)
+        if number % 3 == 0:
+            content = content[: choice.randrange(len(content))]
+        else:
+            for _ in range(choice.choice([1, 4, 40])):
+                content[choice.choice([choice.randrange(len(content)), choice.randrange(2048)])] ^= (
+                    1 << choice.randrange(8)
+                )
+        damaged.write_bytes(content)
+        files = TarFiles(damaged, "kit/root")
+        for name in CONTENTS:
+            try:
+                files.read(name)
+            except ValueError as error:  # any other one fails the test
+                told.append(str(error))
+    assert len(told) > count
+    assert all(message.startswith(str(damaged)) and "\n" not in message for message in told)

@@ -4,6 +4,7 @@ import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import albumentations
 import cv2
@@ -11,9 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from segtrain.augmentations.augmentation import Augmentation
+from segtrain.datasets.folder import build_folder
 from segtrain.datasets.shapes import build_shapes
+from segtrain.pipeline.class_balance import count_classes
 from segtrain.pipeline.resizing import resize_image, resize_labels
 from segtrain.pipeline.sample_cache import MemoryCache
 from segtrain.pipeline.samples import Samples
@@ -344,3 +348,100 @@ def test_a_failure_keeps_its_own_error(shapes_dataset):
     with pytest.raises(ValueError, match=r"masks/7\.png: broken") as error:
         samples.batch([6, 7, 8])
     assert samples.failure is error.value
+
+
+# Samples that cannot be used.
+
+
+@pytest.fixture
+def folder_of_ten(tmp_path):
+    """A folder of images at `tmp_path/images` and `masks`, a.png to j.png, all of them training images but two."""
+    rng = np.random.default_rng(0)
+    for name in "abcdefghij":
+        save(tmp_path / "images" / f"{name}.png", rng.integers(0, 256, (24, 24, 3), np.uint8))
+        save(tmp_path / "masks" / f"{name}.png", rng.integers(0, 2, (24, 24), np.uint8))
+    for split, names in (("train", "abcdefgh"), ("val", "ij")):
+        (tmp_path / f"{split}.txt").write_text("\n".join(names))
+    return tmp_path
+
+
+def save(path, pixels):
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def write_wrong_label(path):
+    save(path.parents[1] / "masks" / path.name, np.full((24, 24), 7, np.uint8))
+
+
+def write_other_size(path):
+    save(path.parents[1] / "masks" / path.name, np.zeros((12, 24), np.uint8))
+
+
+DAMAGES = [Path.unlink, cut, write_wrong_label, write_other_size]
+
+
+def open_folder(folder, **options):
+    return dataclasses.replace(build_folder(root=str(folder), classes=["a", "b"], ignore_label=255), **options)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("cache", ["memory", "disk", "none"])
+@pytest.mark.parametrize("size", [(16, 16), None])
+def test_a_bad_sample_is_void_and_all_others_are_as_they_were(folder_of_ten, damage, cache, size):
+    options = {"image_size": size, "augmentation": flip(), "seed": 3}
+    undisturbed = Samples(open_folder(folder_of_ten), "train", **options)
+    expected = {(index, epoch): undisturbed.augmented(index, epoch) for index in range(8) for epoch in range(2)}
+    dataset = open_folder(folder_of_ten, on_bad_sample="skip", max_bad_share=0.125, cache=cache)
+    damage(folder_of_ten / "images" / "c.png")
+    dataset.check()
+    samples = Samples(dataset, "train", **options)
+    for (index, epoch), (image, labels) in expected.items():
+        found_image, found_labels = samples.augmented(index, epoch)
+        if index == 2:
+            assert (found_labels == 255).all()
+            assert not found_image.any()
+            assert found_labels.shape == (size or (128, 128))
+        else:
+            np.testing.assert_array_equal(found_image, image)
+            np.testing.assert_array_equal(found_labels, labels)
+    assert list(samples.skipped) == [2]
+    assert "c.png" in samples.skipped[2]
+    assert samples.describe_skipped().startswith("1 of 8 images of train could not be used and count as void")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_bad_sample_is_a_failure_unless_it_is_to_be_skipped(folder_of_ten, damage):
+    dataset = open_folder(folder_of_ten)
+    samples = Samples(dataset, "train", image_size=(16, 16))
+    damage(folder_of_ten / "images" / "c.png")
+    with pytest.raises(ValueError, match=r"c\.png") as error:
+        samples.batch(range(4))
+    assert samples.failure is error.value
+    with pytest.raises(ValueError, match=r"c\.png"):
+        dataset.check()
+
+
+def test_more_bad_samples_than_the_share_are_a_failure(folder_of_ten):
+    for name in "cd":
+        (folder_of_ten / "images" / f"{name}.png").write_bytes(b"no image")
+    dataset = open_folder(folder_of_ten, on_bad_sample="skip", max_bad_share=0.249)
+    with pytest.raises(ValueError, match=r"2 of the 8 images of the split 'train' .* dataset.max_bad_share=0.249"):
+        Samples(dataset, "train", image_size=(16, 16)).batch(range(8))
+    samples = Samples(dataclasses.replace(dataset, max_bad_share=0.25), "train", image_size=(16, 16))
+    samples.batch(range(8))
+    samples.batch(range(8))  # each is counted once
+    assert sorted(samples.skipped) == [2, 3]
+
+
+def test_classes_are_counted_without_the_bad_samples(folder_of_ten):
+    whole = count_classes(Samples(open_folder(folder_of_ten), "train", image_size=(16, 16)))
+    lost = np.asarray(Image.open(folder_of_ten / "masks" / "c.png"))
+    cut(folder_of_ten / "images" / "c.png")
+    dataset = open_folder(folder_of_ten, on_bad_sample="skip", max_bad_share=0.5)
+    rest = count_classes(Samples(dataset, "train", image_size=(16, 16)))
+    np.testing.assert_array_equal(rest.class_pixels, whole.class_pixels - np.bincount(lost.ravel()))

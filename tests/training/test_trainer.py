@@ -772,3 +772,60 @@ def test_fewer_logits_train_against_labels_of_their_size(train_on, shapes_datase
 def test_fewer_logits_learn(train_on):
     first, second = train_on(network=at_half_the_size).history
     assert second["loss"] < 0.98 * first["loss"]
+
+
+# Samples that cannot be used.
+
+
+class Vanishing:
+    """A split whose files go when it is told so. Implements `Split`."""
+
+    def __init__(self, split):
+        self.split, self.gone = split, set()
+
+    def __len__(self):
+        return len(self.split)
+
+    def __getattr__(self, name):
+        return getattr(self.split, name)
+
+    def read(self, index):
+        if index in self.gone:
+            raise FileNotFoundError(2, "No such file or directory", f"image_{index}.png")
+        return self.split.read(index)
+
+
+class TakesAway(keras.callbacks.Callback):
+    def __init__(self, split, indices):
+        super().__init__()
+        self.split, self.indices = split, indices
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.split.gone |= self.indices
+
+
+def test_a_file_that_vanishes_in_mid_epoch_is_named(train, shapes_dataset):
+    split = Vanishing(shapes_dataset.split("train"))
+    dataset = replace(shapes_dataset, splits={**shapes_dataset.splits, "train": split}, cache="none")
+    with pytest.raises(FileNotFoundError, match=r"image_5\.png"):
+        train(dataset=dataset, callbacks=[TakesAway(split, {5})])
+
+
+def test_training_goes_on_without_a_file_that_vanishes(train, shapes_dataset):
+    split = Vanishing(shapes_dataset.split("train"))
+    options = {"cache": "none", "on_bad_sample": "skip", "max_bad_share": 0.1}
+    dataset = replace(shapes_dataset, splits={**shapes_dataset.splits, "train": split}, **options)
+    trained = train(dataset=dataset, callbacks=[TakesAway(split, {5})])
+    assert len(trained.history) == 2
+    assert np.isfinite([epoch["loss"] for epoch in trained.history]).all()
+
+
+def test_a_batch_of_nothing_but_void_teaches_nothing_and_spoils_nothing(train, shapes_dataset):
+    """As when all files of a step are gone."""
+    split = Vanishing(shapes_dataset.split("train"))
+    split.gone = set(range(len(split)))
+    options = {"on_bad_sample": "skip", "max_bad_share": 1.0}
+    dataset = replace(shapes_dataset, splits={**shapes_dataset.splits, "train": split}, **options)
+    trained = train(dataset=dataset)
+    assert all(np.isfinite(value).all() for value in trained.model.get_weights())
+    assert np.isfinite(trained.history[-1]["val_loss"])

@@ -13,6 +13,7 @@ from keras import layers
 
 from segtrain.layers import FusedBatchNormalization, PadToMultiple2D
 from segtrain.models.encoders.encoder import Encoder
+from segtrain.models.saved import load_saved_model
 
 # What stays as it is while the rest is trained: nothing, everything, BatchNorm alone, or so many stages from the image.
 Freeze = Literal["none", "all", "batch_norm"] | Annotated[int, Ge(1), Le(5)]
@@ -220,7 +221,7 @@ def _take_over(encoder: Encoder, path: str, setting: str) -> None:
     """Sets the encoder's weights to those of the encoder of the same name in a model that was trained here."""
     wanted = f"It has to be the checkpoints/best.keras of a run on {encoder.model.name}."
     try:
-        trained = keras.saving.load_model(Path(path).expanduser(), compile=False)
+        trained = load_saved_model(Path(path).expanduser())
         encoder.model.set_weights(trained.get_layer(encoder.model.name).get_weights())
     except (ValueError, TypeError, OSError) as error:
         raise ValueError(f"{setting}={path}: {_first_line(error)} {wanted}") from error

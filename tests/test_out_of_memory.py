@@ -1,0 +1,57 @@
+"""What is said when memory does not last: of TensorFlow's own error, raised by a tensor that no machine holds."""
+
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from segtrain.out_of_memory import OutOfMemoryError, tells_of_memory
+
+SETTINGS = SimpleNamespace(batch_size=8, image_size=[360, 480])
+
+
+def allocate_with_tensorflow(settings):
+    import tensorflow as tf
+
+    @tf.function
+    def allocate(size):
+        return tf.reduce_sum(tf.zeros([size, size, 64]))
+
+    return allocate(tf.constant(2_000_000))
+
+
+def allocate_with_numpy(settings):
+    return np.zeros((10**7, 10**7))
+
+
+@pytest.mark.parametrize(
+    ("allocate", "reason"),
+    [
+        (allocate_with_tensorflow, "OOM when allocating tensor with shape[2000000,2000000,64]"),
+        (allocate_with_numpy, "Unable to allocate 728. TiB for an array with shape (10000000, 10000000)"),
+    ],
+)
+def test_says_what_was_tried_and_what_to_lower(allocate, reason):
+    with pytest.raises(OutOfMemoryError) as error:
+        tells_of_memory(allocate)(SETTINGS)
+    message = str(error.value)
+    assert message.startswith("Memory does not last for batch_size=8 with image_size=[360,480]")
+    assert reason in message
+    assert "Type batch_size=4, or a smaller image_size, or dataset.cache=disk" in message
+    assert "\n" not in message
+
+
+def test_a_batch_of_one_is_not_halved():
+    with pytest.raises(OutOfMemoryError) as error:
+        tells_of_memory(allocate_with_numpy)(SimpleNamespace(batch_size=1, image_size=None))
+    assert "batch_size=1 with image_size=[any,any]" in str(error.value)
+    assert not re.search("batch_size=0", str(error.value))
+
+
+def test_other_errors_are_left_alone():
+    def divide(settings):
+        return 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        tells_of_memory(divide)(SETTINGS)
