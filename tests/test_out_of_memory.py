@@ -11,6 +11,11 @@ from segtrain.out_of_memory import OutOfMemoryError, tells_of_memory
 SETTINGS = SimpleNamespace(batch_size=8, image_size=[360, 480])
 
 
+@pytest.fixture(autouse=True)
+def _devices(two_devices):
+    """TensorFlow's devices cannot be changed once it is in use."""
+
+
 def allocate_with_tensorflow(settings):
     import tensorflow as tf
 
