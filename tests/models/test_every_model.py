@@ -162,7 +162,7 @@ def test_logits_stay_float32_in_mixed_precision(name, mixed_bfloat16):
     model = build(name)
     logits = model(batch((32, 32))[0], training=False)
     kernels = [layer for layer in all_layers(model) if hasattr(layer, "kernel")]
-    assert sum(layer.compute_dtype == "bfloat16" for layer in kernels) > len(kernels) / 2
+    assert sum(layer.compute_dtype == "bfloat16" for layer in kernels) >= len(kernels) / 2 > 0
     assert logits.dtype == "float32"
     # A logit that went through bfloat16 has no bits below its first 16.
     assert (logits.numpy().view(np.uint32) & 0xFFFF).any()
@@ -172,7 +172,7 @@ def test_logits_stay_float32_in_mixed_precision(name, mixed_bfloat16):
 def test_every_kernel_learns(name):
     _, _, gradients = a_step_downhill(name)
     kernels = {path: gradient for path, gradient in gradients.items() if path.endswith("kernel")}
-    assert len(kernels) >= 5
+    assert len(kernels) >= 2
     assert [path for path, gradient in kernels.items() if gradient is None or not np.any(gradient.numpy())] == []
 
 

@@ -2,16 +2,19 @@
 
 import functools
 import importlib
+import os
 import re
 import urllib.error
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
 from keras import applications
 
 import segtrain.models.encoders
+from segtrain.layers import FusedBatchNormalization
 
 FOLDER = Path(segtrain.models.encoders.__file__).parent
 CONFIGS = Path(__file__).parents[3] / "conf" / "model" / "encoder"
@@ -46,9 +49,15 @@ WIDTHS = {
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 # The others go the same ways through code of these.
 FIRST = ("vgg16", "resnet50", "mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0")
-every_encoder = pytest.mark.parametrize(
-    "name", [name if name in FIRST else pytest.param(name, marks=pytest.mark.long) for name in sorted(NETWORKS)]
-)
+
+
+def every_encoder_of_which_first(*first):
+    """The others are long."""
+    names = [name if name in first else pytest.param(name, marks=pytest.mark.long) for name in sorted(NETWORKS)]
+    return pytest.mark.parametrize("name", names)
+
+
+every_encoder = every_encoder_of_which_first(*FIRST)
 
 
 def build(name, **options):
@@ -135,25 +144,107 @@ def test_running_statistics_follow_at_the_pace_that_is_set(name):
     assert {norm.momentum for norm in norms} == {0.25}
 
 
-@every_encoder
-def test_without_a_network_it_says_what_to_fetch_and_where_to_put_it(name, monkeypatch):
-    """The address is keras' own. Some files are named by size, or by version."""
-    asked = []
+@pytest.fixture
+def keras_home(tmp_path, monkeypatch):
+    """An empty home of keras on a machine without a network."""
 
-    def unreachable(address, *_):
-        asked.append(address)
+    def unreachable(*_):
         raise urllib.error.URLError("no network")
 
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))  # read by keras when it is imported
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))
     monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", unreachable)
-    # Else a file that is there already would be loaded.
-    monkeypatch.setattr("keras.src.utils.file_utils.os.path.exists", lambda path: False)
-    with pytest.raises(ValueError, match="model.encoder.weights=imagenet") as caught:
+    return tmp_path
+
+
+def path_told(name):
+    """Returns where the error of an encoder without its file tells to put it."""
+    with pytest.raises(ValueError, match="could not be downloaded: no network. Put") as caught:
         build(name, weights="imagenet")
-    assert len(asked) == 1
-    assert re.match(r"https://storage\.googleapis\.com/(tensorflow/)?keras-applications/", asked[0])
-    for words in (asked[0], ".keras/models", "no network", "model.encoder.weights=null"):
-        assert words in str(caught.value)
-    assert re.search(r"no_?top.*\.h5$", asked[0])
+    address, folder = re.search(
+        r"Put (https://\S+) into (\S+), or type model.encoder.weights=null", str(caught.value)
+    ).groups()
+    assert re.match(r"https://storage\.googleapis\.com/(tensorflow/)?keras-applications/", address)
+    return Path(folder) / os.path.basename(address)
+
+
+def name_of(layer):
+    """Returns a layer's name. One, ConvNeXt's last, has none of its own, and keras numbers such on."""
+    return re.sub(r"^layer_normalization_\d+$", "layer_normalization", layer.name)
+
+
+def write_file(path, network):
+    """Writes a network's weights as Keras 2 did: a group for each layer, names and order as attributes.
+
+    Returns the values by layer: kernels as they are, vectors at random.
+    """
+    random, written = np.random.default_rng(0), {}
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [layer.name.encode() for layer in network.layers]
+        file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", b"2.4.0"
+        for layer in network.layers:
+            weights = layer.trainable_weights + layer.non_trainable_weights
+            values = [
+                weight.numpy() if weight.ndim != 1 else random.uniform(0.5, 1.5, weight.shape).astype("float32")
+                for weight in weights
+            ]
+            if weights and isinstance(layer, keras.layers.Normalization):
+                # The deviation stands for the variance, which keras makes up for: it divides by its root twice.
+                values = [np.float32(MEAN), np.float32(DEVIATION), np.array(0)]
+            names = [f"{weight.path}:0".encode() for weight in weights]
+            group = file.create_group(layer.name)
+            group.attrs["weight_names"] = names
+            for key, value in zip(names, values, strict=True):
+                group.create_dataset(key, data=value)
+            written[name_of(layer)] = values
+    return written
+
+
+@pytest.mark.filterwarnings("ignore:.input_shape. is undefined")
+@every_encoder_of_which_first("mobilenet_v2", "efficientnet_b0")  # without a checksum; with a scale of its own
+def test_a_file_put_where_the_error_says_is_loaded_into_its_layers(name, keras_home, monkeypatch):
+    """Through keras' own code, in the format of ImageNet's files: those themselves are not at hand."""
+    path = path_told(name)
+    assert path.parent == keras_home / "models"
+    assert re.search(r"no_?top.*\.h5$", path.name)
+    make, family = NETWORKS[name]
+    written = write_file(path, make(include_top=False, weights=None, input_shape=(None, None, 3)))
+    checksums = []
+
+    def checked(file, checksum, algorithm="auto", **_):
+        assert Path(file) == path
+        checksums.append(checksum)
+        return True
+
+    monkeypatch.setattr("keras.src.utils.file_utils.validate_file", checked)
+    encoder = build(name, weights="imagenet")
+    # Keras has no checksum of MobileNetV2's files; others are MD5 or SHA-256.
+    assert [len(each) in (32, 64) for each in checksums] == [True] * (name != "mobilenet_v2")
+
+    loaded = [layer for layer in encoder.model.layers if layer.weights]
+    for layer in loaded:
+        values = layer.trainable_weights + layer.non_trainable_weights
+        for value, expected in zip(values, written[name_of(layer)], strict=True):
+            np.testing.assert_array_equal(value.numpy(), expected)
+    kinds = {type(layer) for layer in loaded}
+    assert keras.layers.BatchNormalization not in kinds
+    assert (FusedBatchNormalization in kinds) == (not name.startswith(("vgg16", "convnext")))
+    with_weights = [layer for layer, values in written.items() if values and not layer.startswith("normalization")]
+    assert len(loaded) == len(with_weights) > 10
+
+    network = make(include_top=False, weights="imagenet", input_shape=(None, None, 3))
+    images = images_of(64, 96)
+    expected = network(family.preprocess_input(images.copy()), training=False).numpy()
+    assert expected.std() > 0
+    found = encoder.model(images, training=False)[-1].numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_a_file_cut_short_is_not_taken(keras_home):
+    """Here keras' checksum is computed."""
+    path = path_told("efficientnet_b0")
+    path.write_bytes(b"\x89HDF\r\n\x1a\n")
+    path_told("efficientnet_b0")
 
 
 def test_grey_images_are_seen_as_equal_channels():
