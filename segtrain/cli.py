@@ -224,9 +224,7 @@ def _check_command_line(verb: str, config_name: str, parsed: Any) -> tuple[str, 
     with hydra.initialize_config_dir(str(folder), version_base="1.3"):
         for overrides in _jobs_to_check(parsed.overrides, sweeping=parsed.multirun):
             config = _compose(verb, config_name, [*overrides, *search])
-            output = _output_folder(config, parsed.multirun)
-            setting = "hydra.sweep.dir" if parsed.multirun else "hydra.run.dir"
-            is_of_now = "${now:" in str(OmegaConf.to_container(config.hydra)[setting.split(".")[1]]["dir"])
+            whole = config.copy()
             OmegaConf.set_struct(config, False)
             _check_hydra(config)
             del config["hydra"]
@@ -235,8 +233,11 @@ def _check_command_line(verb: str, config_name: str, parsed: Any) -> tuple[str, 
                 if isinstance(settings, ResumeSettings):
                     # Before Hydra makes the folder, where there is none.
                     plan_resumption(settings.run, settings.overrides, settings.allow_targets)
-                _require_writable(output)
-    return (setting, output) if is_of_now else None
+                _require_writable(_output_folder(whole, parsed.multirun))
+        output = _output_folder(whole, parsed.multirun)
+    kind = "sweep" if parsed.multirun else "run"
+    is_of_now = "${now:" in str(OmegaConf.to_container(whole.hydra)[kind]["dir"])
+    return (f"hydra.{kind}.dir", output) if is_of_now else None
 
 
 def _claimed(setting: str, folder: Path) -> list[str]:

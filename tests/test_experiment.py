@@ -773,7 +773,9 @@ def test_a_run_at_the_size_of_its_logits(tmp_path):
     assert len([name for name in files_in(tmp_path / "run") if name.startswith("predictions/")]) == 3
 
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text(encoding="utf-8"))["dataset"]
-    split = build_shapes(**{name: value for name, value in config.items() if name != "_target_"}).split("val")
+    split = build_shapes(
+        **{name: value for name, value in config.items() if name not in {"_target_", *READ_BY_RUN["dataset"]}}
+    ).split("val")
     places = {split.name(index): index for index in range(len(split))}
     model = keras.saving.load_model(tmp_path / "run" / "checkpoints" / "best.keras")
     truth, guesses = [], []
