@@ -164,6 +164,7 @@ def test_logits_stay_float32_in_mixed_precision(name, mixed_bfloat16):
     kernels = [layer for layer in all_layers(model) if hasattr(layer, "kernel")]
     assert sum(layer.compute_dtype == "bfloat16" for layer in kernels) >= len(kernels) / 2 > 0
     assert logits.dtype == "float32"
+    assert np.isfinite(logits).all()
     # A logit that went through bfloat16 has no bits below its first 16.
     assert (logits.numpy().view(np.uint32) & 0xFFFF).any()
 
@@ -172,7 +173,7 @@ def test_logits_stay_float32_in_mixed_precision(name, mixed_bfloat16):
 def test_every_kernel_learns(name):
     _, _, gradients = a_step_downhill(name)
     kernels = {path: gradient for path, gradient in gradients.items() if path.endswith("kernel")}
-    assert len(kernels) >= 2
+    assert len(kernels) == sum(variable.path.endswith("kernel") for variable in built(name).variables) >= 2
     assert [path for path, gradient in kernels.items() if gradient is None or not np.any(gradient.numpy())] == []
 
 
@@ -186,7 +187,8 @@ def test_a_step_downhill_lowers_the_loss(name):
 def test_saved_and_loaded_it_is_the_same(name, tmp_path):
     model = build(name)
     for number, variable in enumerate(model.weights):  # no variable at its initial value, nor like another
-        variable.assign(np.random.default_rng(number).uniform(0.1, 1.0, variable.shape))
+        factor = np.random.default_rng(number).uniform(0.5, 1.5, variable.shape)
+        variable.assign(variable.numpy() * factor if factor.ndim > 1 else factor)  # kernels of a size that logits bear
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.name == model.name == name
@@ -195,6 +197,8 @@ def test_saved_and_loaded_it_is_the_same(name, tmp_path):
         np.testing.assert_array_equal(after.numpy(), before.numpy())
     images, _ = batch((32, 32))
     expected = model(images, training=False).numpy()
+    assert np.isfinite(expected).all()
+    assert np.ptp(expected[..., 0]) > 0
     np.testing.assert_array_equal(loaded(images, training=False).numpy(), expected)
 
 
