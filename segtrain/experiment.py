@@ -131,7 +131,7 @@ def _resume_command(folder: RunFolder) -> str:
 
 def _read_data(settings: TrainSettings) -> tuple[Samples, Samples]:
     """Returns the training and the validation samples."""
-    dataset = _open_dataset(settings.dataset)
+    dataset = open_dataset(settings.dataset)
     dataset.check()
     augmentation = build(settings.augmentation, ignore_label=dataset.ignore_label, channels=dataset.channels)
     of_run = {"image_size": settings.image_size, "seed": settings.seed, "max_samples": settings.max_samples}
@@ -285,7 +285,7 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
             f"batch_size={batch_size}: the run's images keep their own sizes (image_size=null), which make no batch. "
             "Leave batch_size out."
         )
-    dataset = dataclasses.replace(_open_dataset(run_settings.dataset), cache="none")  # each image is read once
+    dataset = dataclasses.replace(open_dataset(run_settings.dataset), cache="none")  # each image is read once
     dataset.check([settings.split])
     trainer = _start_tensorflow(run_settings, folder)
 
@@ -406,7 +406,7 @@ def inspect(settings: TrainSettings, invocation: Invocation) -> None:
     folder, console, findings = invocation.folder, Console(), Findings()
     of_run = {"image_size": settings.image_size, "seed": settings.seed}
     try:
-        dataset = _open_dataset(settings.dataset, tell=findings.tell)
+        dataset = open_dataset(settings.dataset, tell=findings.tell)
         augmentation = build(settings.augmentation, ignore_label=dataset.ignore_label, channels=dataset.channels)
         try_augmentation(dataset, augmentation, **of_run)
     except ValueError:
@@ -454,7 +454,7 @@ def summary(settings: SummarySettings, invocation: Invocation) -> None:
 def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:
     """Times a run's parts and what segtrain claims of itself, in alternating rounds, and writes benchmark.json."""
     folder, console = invocation.folder, Console()
-    dataset = _open_dataset(settings.dataset)
+    dataset = open_dataset(settings.dataset)
     dataset.check()
     trainer = _start_tensorflow(settings, folder)
 
@@ -484,7 +484,8 @@ def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:
     report_figures(figures, facts, settings.measure, make_run, folder, console)
 
 
-def _open_dataset(option: Option, **given: Any) -> SegmentationDataset:
+def open_dataset(option: Option, **given: Any) -> SegmentationDataset:
+    """Returns the dataset of an option, with what the run itself reads of it."""
     of_run = {key: value for key, value in option.items() if key in READ_BY_RUN["dataset"]}
     dataset = build({key: value for key, value in option.items() if key not in of_run}, **given)
     return dataclasses.replace(dataset, **of_run)
