@@ -1,6 +1,7 @@
 """Fixtures for all rooms. Nothing here imports TensorFlow before a test needs it."""
 
 import dataclasses
+import logging
 
 import numpy as np
 import pytest
@@ -19,6 +20,18 @@ def two_devices():
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     return tf.config.list_logical_devices("CPU")
+
+
+@pytest.fixture
+def kept_logging(monkeypatch):
+    """Gives logging back as it was. Hydra's set-up would close absl's handler, and that the stream pytest captures."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    monkeypatch.setattr(logging, "shutdown", lambda *_: None)
+    yield
+    for handler in set(root.handlers) - set(handlers):
+        handler.close()
+    root.handlers[:], root.level = handlers, level
 
 
 @pytest.fixture(scope="session")

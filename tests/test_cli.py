@@ -1,7 +1,6 @@
 """The command line, without TensorFlow: what a verb would do is replaced by a note of what it was asked to do."""
 
 import json
-import logging
 import os
 import re
 import shutil
@@ -23,6 +22,8 @@ from hypothesis import assume, example, given, settings, strategies
 from segtrain import cli, experiment
 from segtrain.run_folder import RunFolder
 from segtrain.signatures import read_signature
+
+pytestmark = pytest.mark.usefixtures("kept_logging")
 
 # A loaded machine may take its time, and nothing is to be left in the checkout.
 at_leisure = settings(deadline=None, database=None, max_examples=50)
@@ -60,18 +61,6 @@ def asked(monkeypatch) -> list:
     for verb in cli.SCHEMAS:
         monkeypatch.setattr(experiment, verb, lambda settings, *rest, verb=verb: jobs.append((verb, settings)))
     return jobs
-
-
-@pytest.fixture(autouse=True)
-def _kept_logging(monkeypatch):
-    """Gives logging back as it was. Hydra's set-up would close absl's handler, and that the stream pytest captures."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    monkeypatch.setattr(logging, "shutdown", lambda *_: None)
-    yield
-    for handler in set(root.handlers) - set(handlers):
-        handler.close()
-    root.handlers[:], root.level = handlers, level
 
 
 @pytest.fixture

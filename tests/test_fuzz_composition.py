@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import logging
 import sys
 from pathlib import Path
 from unittest import mock
@@ -174,16 +173,8 @@ def assert_run_or_refused(*arguments: str) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path, monkeypatch):
-    """With logging given back as it was: Hydra's set-up closes the handlers of others."""
+def _in_an_empty_folder(tmp_path, monkeypatch, kept_logging):
     monkeypatch.chdir(tmp_path)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    monkeypatch.setattr(logging, "shutdown", lambda *_: None)
-    yield
-    for handler in set(root.handlers) - set(handlers):
-        handler.close()
-    root.handlers[:], root.level = handlers, level
 
 
 def at_random(examples: int):
