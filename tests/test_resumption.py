@@ -47,6 +47,7 @@ def files_in(folder):
         ["+callbacks.early_stopping={_target_: keras.callbacks.EarlyStopping, patience: 3}"],
         ["trainer.strategy=one", "trainer.jit=false"],
         ["dataset.cache=disk"],
+        ["dataset.on_bad_sample=skip", "dataset.max_bad_share=0.5"],
         ["batch_size=4", "seed=1"],
     ],
 )
@@ -107,6 +108,16 @@ def test_a_mistake_is_told_in_a_line(begin, override, message):
         plan_resumption(str(begin(epoch=1).path), [override])
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_code_of_ones_own_is_allowed_by_what_is_typed_at_resume(begin):
+    folder = begin("+callbacks.mine={_target_: my_package.Mine}", "allow_targets=[my_package.]", epoch=1)
+    for typed in (None, [], ["another_package."]):  # what the run was allowed does not count
+        with pytest.raises(ConfigError, match=r"allow_targets=\[my_package.\]"):
+            plan_resumption(str(folder.path), ["epochs=9"], typed)
+    resumption = plan_resumption(str(folder.path), ["epochs=9"], ["my_package."])
+    assert resumption.changes == ["epochs"]
+    assert resumption.settings.callbacks["mine"]["_target_"] == "my_package.Mine"
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

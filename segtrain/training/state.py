@@ -120,7 +120,8 @@ def save_state(path: Path, state: TrainingState) -> None:
             for name, callback in _by_name(state.callbacks).items()
         },
     }
-    with written_whole(path) as temporary, temporary.open("wb") as file:
+    num_bytes = sum(array.nbytes for array in arrays.values())
+    with written_whole(path, num_bytes) as temporary, temporary.open("wb") as file:
         np.savez(file, facts=json.dumps(facts, default=_plain), **arrays)
 
 

@@ -453,7 +453,14 @@ def test_an_interruption_is_told_in_a_line(tmp_path):
     """On a terminal, which shows how far it is; there are more images than anybody waits for."""
     command = [sys.executable, "-m", "segtrain", "inspect", "dataset.num_train=1000000", "hydra.run.dir=out"]
     here, terminal = os.openpty()
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=terminal, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=terminal,
+        stderr=subprocess.PIPE,
+        # What was started in the background ignores this signal, and so do its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     os.close(terminal)
     shown = b""
     while b"reading train" not in shown:
