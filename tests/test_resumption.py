@@ -110,7 +110,9 @@ def test_a_mistake_is_told_in_a_line(begin, override, message):
     assert "\n" not in str(error.value)
 
 
-def test_code_of_ones_own_is_allowed_by_what_is_typed_at_resume(begin):
+def test_code_of_ones_own_is_allowed_by_what_is_typed_at_resume(begin, tmp_path, monkeypatch):
+    (tmp_path / "my_package.py").write_text("class Mine:\n    def __init__(self):\n        pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
     folder = begin("+callbacks.mine={_target_: my_package.Mine}", "allow_targets=[my_package.]", epoch=1)
     for typed in (None, [], ["another_package."]):  # what the run was allowed does not count
         with pytest.raises(ConfigError, match=r"allow_targets=\[my_package.\]"):

@@ -1,5 +1,8 @@
 """The state file: a run goes on from it as if it had never stopped."""
 
+import errno
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -263,3 +266,15 @@ def test_a_failure_while_writing_leaves_the_former_state(tmp_path, monkeypatch):
     state = TrainingState(model)
     load_state(path, state)
     assert state.epoch == 1
+
+
+def test_a_full_disk_is_told_with_the_bytes_of_the_first_state(tmp_path, monkeypatch):
+    def fill_the_disk(file, **arrays):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    model = build(1)
+    monkeypatch.setattr(np, "savez", fill_the_disk)
+    with pytest.raises(OSError, match="the disk is full") as error:
+        save_state(tmp_path / "state.npz", TrainingState(model))
+    needed = int(re.search(r"It needs ([\d,]+) bytes", str(error.value))[1].replace(",", ""))
+    assert needed == sum(value.nbytes for value in values(model)) > 500
