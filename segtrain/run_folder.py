@@ -194,6 +194,10 @@ _NO_ROOM = {
 }
 
 
+class NoRoomError(OSError):
+    """A file cannot be written where it belongs; the message says so, whole."""
+
+
 @contextlib.contextmanager
 def written_whole(path: Path, num_bytes: int = 0) -> Iterator[Path]:
     """Gives a temporary name beside `path` to write to, and renames it when all is written.
@@ -206,7 +210,7 @@ def written_whole(path: Path, num_bytes: int = 0) -> Iterator[Path]:
         num_bytes: what it takes at least, as far as that is known, for messages.
 
     Raises:
-        OSError: it cannot be written; names it, the bytes it needs and those that are free.
+        NoRoomError: it cannot be written; names it, the bytes it needs and those that are free.
     """
     # No longer than short: the file's own name may be as long as the disk takes.
     digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
@@ -222,7 +226,7 @@ def written_whole(path: Path, num_bytes: int = 0) -> Iterator[Path]:
         is_refused = error.errno in (errno.EACCES, errno.EPERM) and error.filename in map(str, (temporary, path.parent))
         if error.errno not in _NO_ROOM and not is_refused:
             raise  # of what was to be written, not of where to
-        told = OSError(_no_room(error, path, max(num_bytes, _size(temporary), _size(path))))
+        told = NoRoomError(_no_room(error, path, max(num_bytes, _size(temporary), _size(path))))
         told.errno = error.errno
         raise told from error
     finally:

@@ -14,7 +14,7 @@ from segtrain.prediction.choices import FormatChoice
 from segtrain.prediction.inputs import InputFile
 from segtrain.prediction.row_bands import bands_of_rows
 from segtrain.reports.pictures import overlay, palette_image
-from segtrain.run_folder import try_folder, written_whole
+from segtrain.run_folder import NoRoomError, try_folder, written_whole
 
 _ENDINGS: dict[FormatChoice, str] = {
     "palette": ".png",
@@ -148,6 +148,8 @@ def written(path: Path) -> Iterator[Path]:
     try:
         with written_whole(path) as temporary:
             yield temporary
+    except NoRoomError as error:
+        raise OSError(f"{error} Make room for it, or type another output=.") from error
     except OSError as error:
         reason = error.strerror or error
         raise OSError(f"{path} cannot be written: {reason}. Make room for it, or type another output=.") from error
