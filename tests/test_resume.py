@@ -42,8 +42,9 @@ def states(folder):
 
 def wait_for(process, condition):
     """Waits for a condition, or for the process to end. Returns whether it still runs."""
-    deadline = time.monotonic() + 120
-    while process.poll() is None and not condition() and time.monotonic() < deadline:
+    deadline = time.monotonic() + 300
+    while process.poll() is None and not condition():
+        assert time.monotonic() < deadline, "waited for five minutes"
         time.sleep(0.001)
     return process.poll() is None
 
