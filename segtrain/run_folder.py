@@ -237,10 +237,9 @@ def written_whole(path: Path, num_bytes: int = 0) -> Iterator[Path]:
 def _no_room(error: OSError, path: Path, num_bytes: int) -> str:
     reason = _NO_ROOM.get(error.errno) or os.strerror(error.errno).lower()
     existing = next(folder for folder in path.absolute().parents if folder.exists())
-    return (
-        f"{path} cannot be written: {reason}. It needs {num_bytes:,} bytes or more, free are "
-        f"{shutil.disk_usage(existing).free:,}. What was saved before is whole."
-    )
+    needed = f"It needs {num_bytes:,} bytes or more, free are" if num_bytes else "Bytes that are free:"
+    free = shutil.disk_usage(existing).free
+    return f"{path} cannot be written: {reason}. {needed} {free:,}. What was saved before is whole."
 
 
 def _size(path: Path) -> int:

@@ -177,7 +177,7 @@ def test_a_full_disk_is_told_and_what_is_written_stays(segtrain, bright_run, ima
     with mock.patch.object(Image.Image, "save", full_for_sub):
         finished = segtrain("predict", bright_run.path, "input=in", "output=out", "format=[ids]", "batch_size=1")
     assert finished.status == 1
-    assert "out/sub/a_ids.png cannot be written: No space left on device" in finished.errors
+    assert "out/sub/a_ids.png cannot be written: the disk is full" in finished.errors
     assert len(finished.errors.splitlines()) == 1
     assert files_in(tmp_path / "out") == {"a_ids.png", "b c_ids.png"}
 
