@@ -129,7 +129,13 @@ def test_built_twice_in_a_process_it_is_the_same(name):
 WITHOUT_BATCH_NORM = {"vgg16", "vgg16_pools", "convnext_tiny"}
 
 
-@pytest.mark.parametrize("name", sorted(set(NETWORKS) - WITHOUT_BATCH_NORM))
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in FIRST else pytest.param(name, marks=pytest.mark.long)
+        for name in sorted(set(NETWORKS) - WITHOUT_BATCH_NORM)
+    ],
+)
 def test_running_statistics_follow_at_the_pace_that_is_set(name):
     """Through the network's own momentum, up to 0.999, validation of a short run would see those of random weights."""
     assert len(NETWORKS) - len(WITHOUT_BATCH_NORM) == 8
