@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from segtrain.pipeline.samples import Samples
+from segtrain.training.trainer import loss_and_logits, penalty
 
 # Of a step's images, as many are named on a line.
 MOST_NAMED = 16
@@ -49,8 +50,8 @@ def _gradients(model: keras.Model, loss: Callable, images: np.ndarray, labels: n
     @tf.function
     def gradients():
         with tf.GradientTape() as tape:
-            logits = tf.cast(model(tf.cast(images, tf.float32), training=True), tf.float32)
-            objective = loss(tf.constant(labels), logits) + sum(tf.cast(each, tf.float32) for each in model.losses)
+            value, _ = loss_and_logits(model, loss, images, tf.constant(labels), training=True)
+            objective = value + penalty(model)
         return tape.gradient(objective, [variable.value for variable in model.trainable_variables])
 
     try:

@@ -445,11 +445,8 @@ def training_step(
 
     def step(images, labels):
         with tf.GradientTape() as tape:
-            logits = tf.cast(model(tf.cast(images, tf.float32), training=True), tf.float32)
-            loss_share = loss(labels_at_logits(labels, logits), logits)
-            # Penalties that layers add, such as weight regularisation, steer training; the loss reported has none.
-            penalty = sum(tf.cast(each, tf.float32) for each in model.losses)
-            objective = optimizer.scale_loss(loss_share + penalty / num_replicas)
+            loss_share, logits = loss_and_logits(model, loss, images, labels, training=True)
+            objective = optimizer.scale_loss(loss_share + penalty(model) / num_replicas)
         gradients = tape.gradient(objective, model.trainable_variables)
         # A loss that is no number would spoil every weight, and then nothing tells which gradient it was.
         is_number = tf.math.is_finite(loss_share)
@@ -463,10 +460,22 @@ def training_step(
 
 def _evaluation_step(model, loss):
     def step(images, labels):
-        logits = tf.cast(model(tf.cast(images, tf.float32), training=False), tf.float32)
-        return loss(labels_at_logits(labels, logits), logits), logits
+        return loss_and_logits(model, loss, images, labels, training=False)
 
     return step
+
+
+def loss_and_logits(
+    model: keras.Model, loss: Callable[[Any, Any], Any], images: Any, labels: Any, *, training: bool
+) -> tuple[Any, Any]:
+    """Returns the loss of a batch, whose labels are taken at the size of the logits, and the logits in float32."""
+    logits = tf.cast(model(tf.cast(images, tf.float32), training=training), tf.float32)
+    return loss(labels_at_logits(labels, logits), logits), logits
+
+
+def penalty(model: keras.Model) -> Any:
+    """Returns what layers add to the loss, such as weight regularisation: it steers training, and is not reported."""
+    return sum(tf.cast(each, tf.float32) for each in model.losses)
 
 
 def _refuse_on_several_devices(setting, is_set, instead):

@@ -50,6 +50,13 @@ def test_a_gradient_that_is_no_number_is_told_from_the_loss_on(model, training):
     assert "Gradients of second/kernel and 1 other variables are nan." in text
 
 
+def test_a_network_with_fewer_logits_than_pixels_is_told_of_like_any_other(training):
+    images = keras.Input((None, None, 3))
+    model = keras.Model(images, keras.layers.Conv2D(5, 1, strides=2, use_bias=False, name="only")(images))
+    text = describe_step(model, build_cross_entropy(ignore_label=255), training, 4, epoch=0, step=0)
+    assert re.match(r"The largest gradient is [\d.e+]+, of only/kernel\. Images of the step: ", text)
+
+
 def test_weights_that_were_spoiled_before_are_told(model, training):
     model.get_layer("first").kernel.assign(np.full((1, 1, 3, 1), np.nan))
     text = describe_step(model, lambda labels, logits: tf.reduce_mean(logits), training, 4, epoch=0, step=0)
