@@ -96,17 +96,17 @@ def main(arguments: list[str] | None = None) -> None:
     if parsed.shell_completion:
         verb = _verb_to_complete()
     config_name = parsed.config_name or CONFIG_NAMES[verb]
+    allow_targets = _typed_allowance(parsed.overrides)
     asks_only = parsed.help or parsed.hydra_help or parsed.info or parsed.shell_completion
     try:
         if unknown:
             raise ConfigError(f"{unknown[0]}: there is no such option. See segtrain --hydra-help.")
         if not asks_only:
-            output = _check_command_line(verb, config_name, parsed)
+            output = _check_command_line(verb, config_name, parsed, allow_targets)
             arguments += _claimed(*output) if output and parsed.cfg is None else []
     except ConfigError as error:
         _refuse(error)
     sys.argv = [sys.argv[0], *arguments]
-    allow_targets = _typed_allowance(parsed.overrides)
     logging.raiseExceptions = False  # on a full disk each line of the log would come with a traceback
     task = functools.partial(_run_task, verb, shlex.join(["segtrain", *typed]), allow_targets)
     task.__module__, task.__name__ = __name__, "segtrain"  # Hydra names the application by them
@@ -201,7 +201,7 @@ def _quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
-def _check_command_line(verb: str, config_name: str, parsed: Any) -> tuple[str, Path] | None:
+def _check_command_line(verb: str, config_name: str, parsed: Any, allow_targets: list[str]) -> tuple[str, Path] | None:
     """Composes the config, or every job's of a sweep, and checks it before anything heavy is imported.
 
     Returns:
@@ -229,7 +229,7 @@ def _check_command_line(verb: str, config_name: str, parsed: Any) -> tuple[str, 
             _check_hydra(config)
             del config["hydra"]
             if parsed.cfg is None:
-                settings = read_settings(config, SCHEMAS[verb], _typed_allowance(parsed.overrides))
+                settings = read_settings(config, SCHEMAS[verb], allow_targets)
                 if isinstance(settings, ResumeSettings):
                     # Before Hydra makes the folder, where there is none.
                     plan_resumption(settings.run, settings.overrides, settings.allow_targets)

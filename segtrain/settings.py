@@ -194,7 +194,7 @@ def read_settings(config: DictConfig, schema: type, allow_targets: Sequence[str]
 
 def read_settings_of_run(path: Path, allow_targets: Sequence[str] | None = None) -> TrainSettings:
     """Returns the settings that a run left as `path`; see `read_config_of_run`."""
-    return read_settings(read_config_of_run(path, allow_targets), TrainSettings, allow_targets or ())
+    return _read_run(path, allow_targets)[1]
 
 
 def read_config_of_run(path: Path, allow_targets: Sequence[str] | None = None) -> DictConfig:
@@ -209,14 +209,17 @@ def read_config_of_run(path: Path, allow_targets: Sequence[str] | None = None) -
     Raises:
         ValueError: it cannot be read, or is no config of a run.
     """
+    return _read_run(path, allow_targets)[0]
+
+
+def _read_run(path: Path, allow_targets: Sequence[str] | None) -> tuple[DictConfig, TrainSettings]:
     try:
         config = OmegaConf.load(path)
         if not isinstance(config, DictConfig):
             raise ValueError("it holds no settings")
         newer = {field.name: field.default for field in fields(TrainSettings) if field.default is not MISSING}
         config = OmegaConf.merge(newer, config, {"allow_targets": allow_targets})
-        read_settings(config, TrainSettings, allow_targets or ())
-        return config
+        return config, read_settings(config, TrainSettings, allow_targets or ())
     except (ValueError, OSError, yaml.YAMLError) as error:
         raise ValueError(f"{path} is not the config of a run: {str(error).splitlines()[0]}") from error
 
