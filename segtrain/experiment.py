@@ -44,6 +44,7 @@ from segtrain.settings import (
     read_settings_of_run,
     with_absolute_paths,
 )
+from segtrain.starting_weights import reading_weights, require_files_of_weights
 from segtrain.training.scores import metric_contract
 from segtrain.training.signals import StopSignals
 from segtrain.training.state_files import go_back_to
@@ -73,6 +74,7 @@ def train(settings: TrainSettings, invocation: Invocation) -> float:
         The best checkpoint's validation mean IoU: what a sweep compares.
     """
     folder = invocation.folder
+    require_files_of_weights(settings.model)
     if folder.results.exists():
         raise ValueError(
             f"There is a run in {folder.path} already, and two would mix. Type another hydra.run.dir=FOLDER, or go on "
@@ -161,6 +163,7 @@ def _train(
     folder.write_results(results | facts)
     trainer = _start_tensorflow(settings, folder)
 
+    from segtrain.models.encoders.freezing import count_frozen
     from segtrain.models.logits_of_image import logits_stride
     from segtrain.reports.environment import describe_environment
     from segtrain.training.callbacks.checkpoint import Checkpoint
@@ -168,8 +171,10 @@ def _train(
     from segtrain.training.callbacks.display import Display
     from segtrain.training.callbacks.history import History
 
-    # The network and what trains it.
-    run = _build_run(settings, folder, trainer, training, validation)
+    # The network and what trains it. A state has every weight, so the files and the network it began with may be gone.
+    has_no_state = resumption is None or resumption.state.path is None
+    with reading_weights(has_no_state, tell=functools.partial(print_line, console)):
+        run = _build_run(settings, folder, trainer, training, validation)
     model, evaluator = run.model, run.evaluator
     contract = metric_contract(
         dataset, settings.image_size, settings.metric_convention, logits_stride=logits_stride(model)
@@ -206,6 +211,7 @@ def _train(
         console,
         model_name=model.name,
         num_parameters=model.count_params(),
+        num_frozen=count_frozen(model),
         training=training,
         validation=validation,
         epochs=settings.epochs,
@@ -436,14 +442,16 @@ def summary(settings: SummarySettings, invocation: Invocation) -> None:
     folder, console = invocation.folder, Console()
     if settings.image_size is None:
         raise ValueError("summary counts for images of one size. Type image_size=[HEIGHT,WIDTH].")
+    require_files_of_weights(settings.model)
     num_classes, told_by = _num_classes_without_files(settings)
     trainer = _start_tensorflow(settings, folder)
 
     from segtrain.models.costs import stage_costs
     from segtrain.reports.summary import as_table, summarise
 
-    with trainer.scope():
-        model = build(_with_random_weights(settings.model), num_classes=num_classes, channels=settings.channels)
+    # Weights change no count, and may have to be downloaded.
+    with trainer.scope(), reading_weights(False, tell=functools.partial(print_line, console)):
+        model = build(settings.model, num_classes=num_classes, channels=settings.channels)
     summary = summarise(model, stage_costs(model, settings.image_size), settings.image_size)
     folder.write_summary(summary | {"command": invocation.command})
     console.print(as_table(summary))
@@ -503,14 +511,6 @@ def _num_classes_without_files(settings: SummarySettings) -> tuple[int, str]:
     if dataset.get("classes"):
         return len(dataset["classes"]), "dataset.classes"
     return 21, "assumed, since no data is read. Type num_classes=N"
-
-
-def _with_random_weights(option: Option) -> Option:
-    """Returns a model's option without weights to load: they change no count, and may have to be downloaded."""
-    return {
-        key: None if key == "weights" else _with_random_weights(value) if isinstance(value, dict) else value
-        for key, value in option.items()
-    }
 
 
 def _start_tensorflow(settings: TrainSettings, folder: RunFolder) -> Any:

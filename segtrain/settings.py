@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from segtrain.prediction.choices import FormatChoice, TtaChoice
 from segtrain.signatures import Signature, read_signature
+from segtrain.starting_weights import WEIGHTS_SETTINGS, is_file_of_weights
 from segtrain.targets import TargetError, require_allowed_targets
 from segtrain.training.convention import MetricConvention
 from segtrain.training.epoch_log import EPOCH_COLUMNS
@@ -230,9 +231,9 @@ def with_absolute_paths(config: DictConfig) -> DictConfig:
     for key in PATHS_OF_DATA:
         if isinstance(resolved.dataset.get(key), str):
             resolved.dataset[key] = str(Path(resolved.dataset[key]).expanduser().resolve())
-    for key in ("model.weights", "model.encoder.weights"):
+    for key in WEIGHTS_SETTINGS:
         weights = OmegaConf.select(resolved, key)
-        if isinstance(weights, str) and weights != "imagenet":
+        if is_file_of_weights(weights):
             OmegaConf.update(resolved, key, str(Path(weights).expanduser().resolve()))
     return resolved
 
@@ -364,8 +365,11 @@ _NOUNS = {
 def _worded(detail: Mapping[str, Any], details: list, value: Any, expected: Any) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "literal_error":
-        choices = _choices(detail)
-        return f"has to be {choices}.{suggest(str(detail['input']), choices.replace(' or ', ', ').split(', '))}"
+        choices = _choices(detail).replace(" or ", ", ").split(", ")
+        others = [_noun(item, expected) for item in details if item["type"] not in (kind, "none_required")]
+        *first, last = [*choices, *dict.fromkeys(others)]
+        listed = f"{', '.join(first)} or {last}" if first else last
+        return f"has to be {listed}.{suggest(str(detail['input']), choices)}"
     if kind == "missing":
         return f"has to be a list of {len(get_args(expected))} values. Received {len(value)}."
     if kind in ("too_long", "too_short"):

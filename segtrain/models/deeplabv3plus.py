@@ -8,8 +8,8 @@ from annotated_types import Ge, Gt, Lt, MinLen
 from keras import layers
 
 from segtrain.layers import BilinearUpSampling2D, FusedBatchNormalization
-from segtrain.models.encoders.applications import step_of, strides_of
 from segtrain.models.encoders.encoder import Encoder
+from segtrain.models.encoders.maps import step_of, strides_of
 from segtrain.models.logits_of_image import LogitsAt, logits_of_image
 
 

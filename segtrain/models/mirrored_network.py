@@ -10,7 +10,8 @@ import numpy as np
 from keras import layers
 
 from segtrain.layers import CropToReference2D, FusedBatchNormalization
-from segtrain.models.encoders.applications import build_application, grey_to_rgb, preprocess
+from segtrain.models.encoders.applications import build_application
+from segtrain.models.encoders.preprocessing import grey_to_rgb, preprocess
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ def load_saved_model(path: Path) -> keras.Model:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # of a damaged file, zip, JSON, HDF5 and Keras each raise their own
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        if isinstance(error, zipfile.BadZipFile | KeyError) or reason.startswith("File not found: filepath="):
+            reason = "it is damaged, or no .keras file" if path.is_file() else "there is no such file"
         if "Lambda" in str(error) or "safe_mode" in str(error):
             reason = "it holds code, such as a Lambda layer, and code from a file is not run"
         raise ValueError(f"{path} cannot be loaded as a model: {reason.rstrip('.')}.") from error

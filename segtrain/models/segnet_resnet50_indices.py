@@ -9,8 +9,8 @@ from annotated_types import Ge, Gt, Lt
 from keras import layers
 
 from segtrain.layers import MaxPoolWithIndices2D, MaxUnpool2D
-from segtrain.models.encoders.applications import step_of
 from segtrain.models.encoders.encoder import Encoder
+from segtrain.models.encoders.maps import step_of
 from segtrain.models.logits_of_image import LogitsAt, logits_of_image
 from segtrain.models.segnet_resnet50 import decode
 

@@ -30,6 +30,7 @@ def announce_run(
     *,
     model_name: str,
     num_parameters: int,
+    num_frozen: int = 0,
     training: Samples,
     validation: Samples,
     epochs: int,
@@ -40,10 +41,11 @@ def announce_run(
     """Prints in a line what is about to be trained, on what, and where that goes."""
     dataset = training.dataset
     scored = "" if convention == "segtrain" else f"scored under {convention}, "
+    frozen = f", {num_frozen:,} of them frozen" if num_frozen else ""
     size = describe_size(training.image_size, dataset.resize)
     print_line(
         console,
-        f"{model_name} ({num_parameters:,} parameters) on {dataset.name}: {len(training)} train, {len(validation)} "
-        f"val, {dataset.num_classes} classes, {size}, {scored}{epochs} epochs of {steps_per_epoch} "
+        f"{model_name} ({num_parameters:,} parameters{frozen}) on {dataset.name}: {len(training)} train, "
+        f"{len(validation)} val, {dataset.num_classes} classes, {size}, {scored}{epochs} epochs of {steps_per_epoch} "
         f"steps. Run folder: {folder}",
     )

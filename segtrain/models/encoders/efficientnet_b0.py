@@ -5,8 +5,9 @@ from typing import Annotated
 import keras
 from annotated_types import Ge, Gt, Lt
 
-from segtrain.models.encoders.applications import Freeze, build_application
+from segtrain.models.encoders.applications import build_application
 from segtrain.models.encoders.encoder import Encoder
+from segtrain.models.encoders.freezing import Freeze
 
 
 def build_efficientnet_b0(
@@ -22,7 +23,7 @@ def build_efficientnet_b0(
 
     Args:
         channels: channels of the image.
-        weights: imagenet, null (random), or a file; see `segtrain.models.encoders.applications`.
+        weights: imagenet, null (random), or a file; see `segtrain.models.encoders.weights`.
         freeze: what training leaves as it is: none, all, batch_norm, or a number of stages from the image.
         batch_norm_momentum: share of the running statistics kept at each step; see `build_application`.
 
