@@ -9,7 +9,11 @@ import pytest
 from segtrain.models.deeplabv3plus import build_deeplabv3plus, dilated
 from segtrain.models.encoders.resnet50 import build_resnet50
 
-LONG = ["resnet101", "resnet50_v2", "mobilenet_v3_large", "efficientnet_b0", "efficientnet_v2_b0", "convnext_tiny"]
+FIRST = ["vgg16", "mobilenet_v2"]  # the others are long
+LONG = [
+    *("resnet50", "resnet101", "resnet50_v2", "mobilenet_v3_large"),
+    *("efficientnet_b0", "efficientnet_v2_b0", "densenet121", "convnext_tiny"),
+]
 
 
 def separable(before, after):
@@ -27,7 +31,7 @@ def test_parameters_are_those_of_its_widths(resnet50_parameters):
 
 @pytest.mark.parametrize(
     "name",
-    ["vgg16", "resnet50", "mobilenet_v2", *(pytest.param(name, marks=pytest.mark.long) for name in LONG)],
+    [*FIRST, *(pytest.param(name, marks=pytest.mark.long) for name in LONG)],
 )
 def test_a_dilated_encoder_sees_what_the_encoder_sees_at_twice_as_many_places(name):
     """Away from the edge, every other pixel of its map is one of the encoder's map."""

@@ -6,7 +6,7 @@ import re
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ def build_with_imagenet(application: Callable[..., keras.Model], setting: str, *
     """
     output = _HeldBack(sys.stdout)
     try:
-        with contextlib.redirect_stdout(output):
+        with contextlib.redirect_stdout(output), _whole_tracebacks():
             return application(weights="imagenet", **options)
     except Exception as error:  # keras raises plain ones
         loaded, reason = _file_being_loaded(error), _first_line(error)
@@ -50,6 +50,18 @@ class _HeldBack:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
+
+
+@contextlib.contextmanager
+def _whole_tracebacks() -> Iterator[None]:
+    """Has keras leave its own frames in tracebacks: they tell what it was doing."""
+    filtered = keras.config.is_traceback_filtering_enabled()
+    keras.config.disable_traceback_filtering()
+    try:
+        yield
+    finally:
+        if filtered:
+            keras.config.enable_traceback_filtering()
 
 
 def _file_being_loaded(error: Exception) -> str | None:

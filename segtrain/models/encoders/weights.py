@@ -105,10 +105,10 @@ def _load_file(network: keras.Model, path: Path, of: str, name: str, setting: st
     try:
         network.load_weights(path)
     except (ValueError, OSError, KeyError) as error:
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        fault = "is damaged, or holds no weights" if isinstance(error, OSError) else f"does not fit {name}"
         raise ValueError(
-            f"{setting}={path}: does not fit {name}. It has to be .h5 or .weights.h5 of {of} without its top, or the "
-            f"checkpoints/best.keras of a run on the encoder {name}. Keras says: {reason.rstrip('.')}."
+            f"{setting}={path}: {fault}. It has to be .h5 or .weights.h5 of {of} without its top, or the "
+            f"checkpoints/best.keras of a run on the encoder {name}."
         ) from error
 
 
