@@ -412,6 +412,15 @@ def test_the_other_verbs_have_defaults(read, name, changes, expected):
     assert read(changes, name) == expected
 
 
+@pytest.mark.parametrize(("value", "shown"), [(1.5, "1.5"), ("some", "some"), (True, "true")])
+def test_a_choice_of_words_and_numbers_is_told_with_both(refusal, value, shown):
+    encoder = {"_target_": "segtrain.models.encoders.vgg16.build_vgg16", "_partial_": True, "freeze": value}
+    model = {"_target_": "segtrain.models.unet_on_encoder.build_unet_on_encoder", "encoder": encoder}
+    assert refusal({"model": model}) == (
+        f"model.encoder.freeze={shown}: has to be none, all, batch_norm or an integer."
+    )
+
+
 @pytest.mark.parametrize(
     ("word", "nearest"),
     [("segnt", "segnet"), ("SegNet", "segnet"), ("encoder-decoder", "encoder_decoder"), ("segnet_smal", "segnet_small"),

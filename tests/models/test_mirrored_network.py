@@ -85,15 +85,30 @@ def test_its_convolutions_are_those_of_a_run_on_vgg16(tmp_path):
         np.testing.assert_array_equal(own.get_weights()[0], other.get_weights()[0])
 
 
+def test_its_own_checkpoint_is_refused_with_what_would_do(tmp_path):
+    """It may have been trained on images that were scaled otherwise."""
+    build(build_segnet, None, width=2).save(tmp_path / "best.keras")
+    words = (
+        r"^model\.weights=\S+: has to be the checkpoints/best\.keras of a run on the encoder vgg16\. It holds segnet"
+    )
+    with pytest.raises(ValueError, match=words):
+        build(build_segnet, str(tmp_path / "best.keras"))
+
+
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_weights_that_do_not_fit_are_refused(builder, files):
     with pytest.raises(ValueError, match=r"have 64 filters; this network's 32\. Type model\.width=64"):
         build(builder, files[0], width=32)
     with pytest.raises(ValueError, match=r"model\.weights=imagenet: ImageNet's images have 3 channels.* have 4\. "):
         build(builder, "imagenet", channels=4)
-    for channels, weights in ((4, files[0]), (3, "missing.h5")):
-        with pytest.raises(ValueError, match=r"^model\.weights=\S+: .*Type model\.weights=imagenet, null, or a file"):
-            build(builder, weights, channels=channels)
+    with pytest.raises(
+        ValueError, match=r"^model\.weights=missing\.h5: .*Type model\.weights=imagenet, null, or a file"
+    ):
+        build(builder, "missing.h5")
+    with pytest.raises(
+        ValueError, match=r"^model\.weights=\S+: does not fit vgg16\. It has to be .* of VGG16 without its"
+    ):
+        build(builder, files[0], channels=4)
 
 
 def test_without_a_network_it_says_what_to_fetch_and_where_to_put_it(monkeypatch):

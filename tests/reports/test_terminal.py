@@ -26,6 +26,23 @@ def test_a_convention_of_others_is_announced(shapes_dataset, convention, is_name
     assert "3 epochs of 4 steps. Run folder: out\n" in output.getvalue()
 
 
+@pytest.mark.parametrize(("num_frozen", "told"), [(0, "(12,345 parameters) on"), (2345, "2,345 of them frozen) on")])
+def test_frozen_parameters_are_announced(shapes_dataset, num_frozen, told):
+    output, samples = io.StringIO(), Samples(shapes_dataset, "train", image_size=(8, 8))
+    announce_run(
+        Console(file=output, width=40),
+        model_name="segnet",
+        num_parameters=12345,
+        num_frozen=num_frozen,
+        training=samples,
+        validation=samples,
+        epochs=3,
+        steps_per_epoch=4,
+        folder=Path("out"),
+    )
+    assert told in output.getvalue()
+
+
 @pytest.mark.parametrize(
     ("window", "image_size", "is_noted"), [((64, 64), [24, 32], True), ((64, 64), None, False), (None, [24, 32], False)]
 )

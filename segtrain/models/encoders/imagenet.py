@@ -83,11 +83,11 @@ def _how_to_fetch(error: Exception, output: str) -> str:
 
 def _download_folder() -> Path:
     """Returns where keras puts what it downloads; it has no public name for it."""
-    home = Path.home() if os.access(Path.home(), os.W_OK) else Path("/tmp")
-    folder = Path(os.environ.get("KERAS_HOME", home / ".keras")).expanduser()
+    # Not pathlib's, which raises where there is no home.
+    folder = os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras"))
     if os.access(folder, os.W_OK):
-        return folder
-    return Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()) / ".keras"
+        return Path(folder)
+    return Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir(), ".keras")
 
 
 def _first_line(error: Exception) -> str:
