@@ -125,7 +125,7 @@ def test_a_full_disk_ends_the_run_in_a_line_and_leaves_the_last_checkpoint(tmp_p
             f"hydra.run.dir={disk / 'run'}",
         ]
         process = start("model.width=4", *settings, cwd=tmp_path)
-        while process.poll() is None and not (disk / "run" / "checkpoints" / "last").is_dir():
+        while process.poll() is None and not (disk / "run" / "checkpoints" / "best.keras").is_file():
             time.sleep(0.05)
         with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
             while filler.write(bytes(2**12)):

@@ -69,12 +69,12 @@ class Steep(keras.optimizers.schedules.LearningRateSchedule):
 def run(train):
     """Returns a function that trains in a folder, as the callbacks of the config do."""
 
-    def run(path, *others, resume=False, learning_rate=RATE, every_steps=None, max_rollbacks=3, **settings):
+    def run(path, *others, resume=False, learning_rate=RATE, keep=2, every_steps=None, max_rollbacks=3, **settings):
         path.mkdir(exist_ok=True)
         folder, warned = RunFolder(path), []
         terminate = TerminateOnNaN(action="rollback", max_rollbacks=max_rollbacks, folder=folder, warn=warned.append)
         stopping = keras.callbacks.EarlyStopping("val_loss", mode="min", patience=9)
-        checkpoint = Checkpoint(folder=folder, every_steps=every_steps)
+        checkpoint = Checkpoint(folder=folder, keep=keep, every_steps=every_steps)
         state = find_state(folder)
         if resume:
             go_back_to(folder, state)
@@ -106,9 +106,9 @@ def assert_same(run, expected):
 
 
 def read_rows(folder):
-    timings = {"images_per_second", "data_wait", "seconds"}
+    others = {"images_per_second", "data_wait", "seconds", "learning_rate"}
     with folder.metrics.open(encoding="utf-8", newline="") as file:
-        return [{name: value for name, value in row.items() if name not in timings} for row in csv.DictReader(file)]
+        return [{name: value for name, value in row.items() if name not in others} for row in csv.DictReader(file)]
 
 
 @pytest.mark.parametrize(
@@ -133,20 +133,31 @@ def test_it_is_a_run_whose_rate_was_halved_at_the_state_gone_back_to(
         expected = run(tmp_path / "expected", learning_rate=Steep(*halved_at), **settings)
         spoiled = run(tmp_path / "spoiled", Spoiler(*places), learning_rate=Steep(), **settings)
     assert_same(spoiled, expected)
-    rate = RATE / 2 if schedule == "constant" else RATE / (1 + STEPS) / 2
+    falls = schedule == "steep"
+    rates = [RATE * factor / (1 + STEPS * epoch * falls) for epoch, factor in ((1, 1 / 2), (2, 1 / 8), (3, 1 / 8))]
+    assert [epoch["learning_rate"] for epoch in spoiled.history] == pytest.approx(rates)
     assert spoiled.warned == spoiled.warnings
     assert len(spoiled.warned) == 3
     first, _, third = spoiled.warned
-    at = RATE if schedule == "constant" else RATE / 5
+    at = RATE / (1 + 4 * falls)
     assert first.startswith(f"rollback 1 of 3: the loss became nan in epoch 1, step 4, at learning rate {at:.3g}; ")
     assert first.endswith(f"goes on from epoch-0000-step-00000.npz at learning rate {RATE / 2:.3g}")
     assert third.startswith("rollback 3 of 3: the loss became nan in epoch 2, step 6, at learning rate ")
-    assert third.endswith(f"goes on from epoch-0001-step-00000.npz at learning rate {rate / 4:.3g}")
+    assert third.endswith(
+        f"goes on from epoch-0001-step-00000.npz at learning rate {RATE / 8 / (1 + STEPS * falls):.3g}"
+    )
     assert not expected.warned
 
 
-@pytest.mark.parametrize("schedule", ["constant", "steep"])
-@pytest.mark.parametrize("moment", ["after a save", "before one"])
+@pytest.mark.parametrize(
+    ("schedule", "moment"),
+    [
+        ("constant", "after a save"),
+        ("steep", "before one"),
+        pytest.param("constant", "before one", marks=pytest.mark.long),
+        pytest.param("steep", "after a save", marks=pytest.mark.long),
+    ],
+)
 def test_a_run_that_is_killed_after_a_rollback_goes_on_with_its_rate_and_count(run, tmp_path, schedule, moment):
     class KilledError(Exception):
         pass
@@ -170,7 +181,7 @@ def test_a_run_that_is_killed_after_a_rollback_goes_on_with_its_rate_and_count(r
 
 def test_a_state_whose_own_loss_is_no_number_is_none_to_go_back_to(run, tmp_path):
     """Saved after each third step, and before validation: of the two at an epoch's end neither is."""
-    trained = run(tmp_path, Spoiler((0, 3), (1, 0)), every_steps=3)
+    trained = run(tmp_path, Spoiler((0, 3), (1, 0)), every_steps=3, keep=3)
     names = [line.partition("goes on from ")[2].partition(".")[0] for line in trained.warnings]
     assert names == ["epoch-0000-step-00000", "epoch-0000-step-00003"]
     assert [row["epoch"] for row in read_rows(trained.folder)] == ["1", "2", "3"]
