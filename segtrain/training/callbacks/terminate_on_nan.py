@@ -63,7 +63,8 @@ class TerminateOnNaN(keras.callbacks.Callback):
         if self._rolls_back and len(self.warnings) < self._max_rollbacks:
             self._go_back(batch, reason)
         step = self._describe_step(epoch=self._epoch, step=batch) + " " if self._describe_step else ""
-        after = f" after {len(self.warnings)} rollbacks" if self.warnings else ""
+        count = len(self.warnings)
+        after = f" after {count} rollback{'s' * (count > 1)}" if count else ""
         raise FloatingPointError(
             f"The loss {reason}{after}. {step}Earlier checkpoints are kept. Try a tenth of optimizer.learning_rate, or "
             "schedule=cosine, which warms up."
