@@ -127,6 +127,13 @@ def _recorded(folder: RunFolder) -> Iterator[StopSignals]:
         raise
 
 
+def _keep_warning(folder: RunFolder, warning: str) -> None:
+    """Keeps a warning of the training at once, since the run may be interrupted."""
+    _log.warning(warning)
+    results = folder.read_results()
+    folder.write_results(results | {"warnings": [*results.get("warnings", ()), warning]})
+
+
 def _resume_command(folder: RunFolder) -> str:
     return shlex.join(["segtrain", "resume", str(folder.path)])
 
@@ -184,17 +191,12 @@ def _train(
     checkpoints = [callback for callback in run.callbacks if isinstance(callback, Checkpoint)]
     history = History()
 
-    def keep_warnings(warnings: list[str]) -> None:
-        # At once, since the run may be interrupted.
-        _log.warning(warnings[-1])
-        folder.write_results(folder.read_results() | {"warnings": warnings})
-
     alarm = CollapseAlarm(
         evaluator,
         dataset.class_names,
         functools.partial(print_line, console),
         weighs_classes="weighted_cross_entropy" in settings.loss["_target_"],
-        keep=keep_warnings,
+        keep=functools.partial(_keep_warning, folder),
     )
     callbacks = [
         history,
@@ -219,7 +221,6 @@ def _train(
         folder=folder.path,
         convention=settings.metric_convention,
     )
-    start = time.perf_counter()
     trainer.fit(
         model,
         optimizer=run.optimizer,
@@ -251,10 +252,13 @@ def _train(
         "model": model.name,
         "parameters": model.count_params(),
         "images_per_second": float(np.median([epoch["images_per_second"] for epoch in history.epochs])),
-        "seconds": history.seconds_before + time.perf_counter() - start,
+        "seconds": history.seconds,
         "epochs": len(history.epochs),
         "seed": settings.seed,
-        "warnings": [*alarm.warnings, *skipped["warnings"]],
+        "warnings": [
+            *(each for callback in callbacks for each in getattr(callback, "warnings", ())),
+            *skipped["warnings"],
+        ],
         "skipped_samples": skipped["samples"],
         **facts,
         "images": of_images,
@@ -273,6 +277,7 @@ def _train(
     return scores.scores.mean_iou
 
 
+@tells_of_memory
 def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
     """Scores a run's best checkpoint on a split, and writes scores and report into a folder of its own.
 
@@ -529,8 +534,8 @@ def _build_run(settings: TrainSettings, folder: RunFolder, trainer: Any, trainin
     import keras
 
     from segtrain.training.divergence import describe_step
+    from segtrain.training.evaluator import Evaluator
     from segtrain.training.run import Run
-    from segtrain.training.trainer import Evaluator
 
     dataset, batch_size = training.dataset, settings.batch_size
     # Before the training split is counted, which takes long.
@@ -548,11 +553,17 @@ def _build_run(settings: TrainSettings, folder: RunFolder, trainer: Any, trainin
         )
         optimizer = build(settings.optimizer, learning_rate=learning_rate)
     evaluator = Evaluator(trainer, model, loss, validation, batch_size, settings.metric_convention)
+
+    def warn(warning: str) -> None:
+        print_line(Console(), f"warning: {warning}")
+        _keep_warning(folder, warning)
+
     facts = {
         "folder": folder,
         "validation": validation,
         "evaluator": evaluator,
         "describe_step": functools.partial(describe_step, model, loss, training, batch_size),
+        "warn": warn,
     }
     callbacks = [build(option, **facts) for option in settings.callbacks.values()]
     return Run(trainer, model, optimizer, loss, training, evaluator, batch_size, callbacks)

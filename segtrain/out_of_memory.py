@@ -11,8 +11,8 @@ class OutOfMemoryError(MemoryError):
 
 
 def tells_of_memory(train: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorates a function whose first argument are the settings of a run: it raises an `OutOfMemoryError`, in place
-    of what TensorFlow or NumPy do.
+    """Decorates a function whose first argument are the settings of training or evaluation: it raises an
+    `OutOfMemoryError`, in place of what TensorFlow or NumPy do.
     """
 
     @functools.wraps(train)
@@ -29,11 +29,16 @@ def tells_of_memory(train: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _worded(error: Exception, settings: Any) -> str:
-    height, width = settings.image_size or ("any", "any")
-    lower = [f"batch_size={settings.batch_size // 2}"] if settings.batch_size > 1 else []
-    lower += ["a smaller image_size", "dataset.cache=disk if decoded images take the memory"]
+    tried = f"batch_size={settings.batch_size or '(the run)'}"
+    lower = [] if settings.batch_size == 1 else [f"batch_size={(settings.batch_size or 2) // 2}"]
+    if hasattr(settings, "image_size"):  # it trains
+        height, width = settings.image_size or ("any", "any")
+        tried += f" with image_size=[{height},{width}]"
+        lower += ["a smaller image_size", "dataset.cache=disk if decoded images take the memory"]
+    elif settings.sees_images_one_by_one:
+        tried, lower = "whole images", ["a sliding_window=[HEIGHT,WIDTH] that is smaller"]
     reason = re.search(r"OOM when allocating tensor with shape\[[\d,]*\]|Unable to allocate .*", str(error))
     return (
-        f"Memory does not last for batch_size={settings.batch_size} with image_size=[{height},{width}]"
-        f"{f' ({reason[0]})' if reason else ''}. Type {', or '.join(lower)}."
+        f"Memory does not last for {tried}{f' ({reason[0]})' if reason else ''}. "
+        f"Type {', or '.join(lower) or 'scale=original sliding_window=[HEIGHT,WIDTH]'}."
     )

@@ -93,7 +93,11 @@ class Resumption:
         """
         known = self.folder.read_results().get("data", data)
         for split, now in data.items() if self.state.path else ():
-            before = known.get(split)
+            before = known.get(split) if isinstance(known, dict) else None
+            if not isinstance(before, dict) or "images" not in before:
+                raise ValueError(
+                    f"{self.folder.results} does not tell any more what data the run has seen. Train anew."
+                )
             if before != now:
                 how = (
                     f"it had {before['images']} images and has {now['images']} now"

@@ -157,10 +157,13 @@ class RunFolder:
         """Returns results.json.
 
         Raises:
-            ValueError: it is not there or not JSON.
+            ValueError: it is not there, not JSON or no object.
         """
         try:
-            return json.loads(self.results.read_text(encoding="utf-8"))
+            results = json.loads(self.results.read_text(encoding="utf-8"))
+            if not isinstance(results, dict):
+                raise ValueError("it holds no results")
+            return results
         except (OSError, ValueError) as error:
             raise ValueError(f"{self.results} cannot be read ({error}). Name the folder that a run printed.") from error
 

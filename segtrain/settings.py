@@ -38,7 +38,7 @@ GIVEN_BY_RUN = {
     "optimizer": set(),
     "schedule": {"learning_rate", "steps_per_epoch", "epochs"},
     "loss": {"ignore_label", "class_names", "class_balance", "tell"},
-    "callbacks": {"folder", "validation", "evaluator", "describe_step"},
+    "callbacks": {"folder", "validation", "evaluator", "describe_step", "warn"},
     "trainer": set(),
 }
 # Settings of a dataset that say where its files are.
@@ -427,6 +427,12 @@ def _check_together(values: Mapping[str, Any]) -> None:
     if len(checkpoints) > 1:
         first, second = checkpoints[:2]
         raise ConfigError(f"callbacks.{second}: writes the files that callbacks.{first} writes. Leave one out.")
+    restoring = [name for name, option in values["callbacks"].items() if option.get("restore_best_weights")]
+    if checkpoints and restoring:
+        raise ConfigError(
+            f"callbacks.{restoring[0]}.restore_best_weights: checkpoints/best.keras holds the best weights already; a "
+            "run that goes on does not. Leave it out."
+        )
     if "learning_rate" not in values["optimizer"]:
         raise ConfigError("optimizer.learning_rate is required: the schedule starts from it. Leave ~optimizer... out.")
     is_constant = values["schedule"]["_target_"].endswith("build_constant")

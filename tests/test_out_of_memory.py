@@ -54,6 +54,21 @@ def test_a_batch_of_one_is_not_halved():
     assert not re.search("batch_size=0", str(error.value))
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "one_by_one", "words"),
+    [
+        (8, False, r"for batch_size=8 .*\. Type batch_size=4\."),
+        (None, False, r"for batch_size=\(the run\) .*\. Type batch_size=1\."),
+        (1, False, r"for batch_size=1 .*\. Type scale=original sliding_window=\[HEIGHT,WIDTH\]\."),
+        (None, True, r"for whole images .*\. Type a sliding_window=\[HEIGHT,WIDTH\] that is smaller\."),
+    ],
+)
+def test_an_evaluation_is_told_what_it_can_lower(batch_size, one_by_one, words):
+    settings = SimpleNamespace(batch_size=batch_size, sees_images_one_by_one=one_by_one)
+    with pytest.raises(OutOfMemoryError, match=f"^Memory does not last {words}$"):
+        tells_of_memory(allocate_with_numpy)(settings)
+
+
 def test_other_errors_are_left_alone():
     def divide(settings):
         return 1 / 0

@@ -111,6 +111,43 @@ def test_a_bad_image_is_skipped_and_listed(tmp_path):
     assert "image_07.png" in (tmp_path / "skipping" / "segtrain.log").read_text("utf-8")
 
 
+WATCH = """
+import json
+from pathlib import Path
+
+import keras
+import psutil
+
+
+class Watch(keras.callbacks.Callback):
+    def __init__(self, path):
+        super().__init__()
+        self.path, self.process, self.seen = Path(path), psutil.Process(), {}
+
+    def on_epoch_end(self, epoch, logs=None):
+        process = self.process
+        self.seen[epoch + 1] = process.memory_info().rss, process.num_fds(), process.num_threads()
+        self.path.write_text(json.dumps(self.seen))
+"""
+
+
+def test_three_hundred_epochs_take_no_more_than_thirty(tmp_path):
+    """In memory, file handles and threads; everything on that a run has, states within epochs too."""
+    (tmp_path / "watching.py").write_text(WATCH, encoding="utf-8")
+    watch = f"+callbacks.watch={{_target_: watching.Watch, path: {tmp_path / 'seen.json'}}}"
+    settings = ["epochs=300", "callbacks.checkpoint.every_steps=2", "allow_targets=[watching.]", "hydra.run.dir=run"]
+    process = start(*SMOKE, watch, *settings, cwd=tmp_path, PYTHONPATH=f"{ROOT}{os.pathsep}{tmp_path}")
+    _, errors = process.communicate(timeout=1800)
+    assert (process.returncode, errors) == (0, "")
+    seen = json.loads((tmp_path / "seen.json").read_text("utf-8"))
+    assert len(seen) == 300
+    (memory, handles, threads), (memory_after, handles_after, threads_after) = seen["30"], seen["300"]
+    print(f"memory {memory / 1e6:.0f} MB, {memory_after / 1e6:.0f} MB after; {seen['300']}")
+    assert memory_after < 1.1 * memory
+    assert handles_after <= handles
+    assert threads_after <= threads
+
+
 def test_a_full_disk_ends_the_run_in_a_line_and_leaves_the_last_checkpoint(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -125,7 +162,7 @@ def test_a_full_disk_ends_the_run_in_a_line_and_leaves_the_last_checkpoint(tmp_p
             f"hydra.run.dir={disk / 'run'}",
         ]
         process = start("model.width=4", *settings, cwd=tmp_path)
-        while process.poll() is None and not (disk / "run" / "checkpoints" / "last").is_dir():
+        while process.poll() is None and not (disk / "run" / "checkpoints" / "best.keras").is_file():
             time.sleep(0.05)
         with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
             while filler.write(bytes(2**12)):

@@ -287,6 +287,15 @@ def test_one_thing_alone_changes_the_learning_rate(read, refusal, schedule, acce
         assert re.fullmatch(r"callbacks\.reduce_on_plateau .*schedule=constant.*", refusal(changes))
 
 
+def test_the_best_weights_are_kept_by_one_thing_alone(read, refusal):
+    stopping = {"_target_": "keras.callbacks.EarlyStopping", "restore_best_weights": True}
+    checkpoint = {"_target_": "segtrain.training.callbacks.checkpoint.Checkpoint"}
+    alone = read({"callbacks": {"early_stopping": stopping}})
+    assert alone.callbacks["early_stopping"]["restore_best_weights"]
+    told = refusal({"callbacks": {"early_stopping": stopping, "checkpoint": checkpoint}})
+    assert re.fullmatch(r"callbacks\.early_stopping\.restore_best_weights: .*best\.keras.* Leave it out\.", told)
+
+
 OWN_SIZES = {
     "image_size": None,
     "batch_size": 1,

@@ -17,7 +17,8 @@ from segtrain.models.encoder_decoder_small import build_encoder_decoder_small
 from segtrain.models.segnet_small import build_segnet_small
 from segtrain.training.losses.cross_entropy import build_cross_entropy
 from segtrain.training.optimizers import build_sgd
-from segtrain.training.trainer import Trainer, training_step
+from segtrain.training.step import training_step
+from segtrain.training.trainer import Trainer
 
 WIDTH, NUM_CLASSES, DROPOUT = 32, 22, 0.1
 BATCH_SIZE, IMAGE_SIZE = 16, (64, 64)

@@ -23,7 +23,8 @@ from segtrain.training.callbacks.checkpoint import Checkpoint
 from segtrain.training.callbacks.display import Display
 from segtrain.training.callbacks.pictures import Pictures
 from segtrain.training.run import Run
-from segtrain.training.trainer import Trainer, training_step
+from segtrain.training.step import training_step
+from segtrain.training.trainer import Trainer
 
 TIMED_STEPS = 50
 # A round of the run's parts takes seconds, and what it has to tell apart is a few percent: so there are more of them.

@@ -8,7 +8,8 @@ import numpy as np
 
 from segtrain.in_threads import map_in_threads
 from segtrain.pipeline.samples import Samples
-from segtrain.training.trainer import Trainer, predict_sample, predict_samples
+from segtrain.training.evaluator import predict_sample, predict_samples
+from segtrain.training.trainer import Trainer
 
 
 class Predictions(Protocol):

@@ -1,6 +1,7 @@
 """The tf.data side of the pipeline: which batches in which order, ahead of the device."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -66,6 +67,17 @@ def batch_spec(samples: Samples, size: int) -> tuple[tf.TensorSpec, tf.TensorSpe
     height, width = samples.image_size or (None, None)
     images = tf.TensorSpec((size, height, width, samples.dataset.channels), tf.uint8)
     return images, tf.TensorSpec((size, height, width), tf.uint8)
+
+
+@contextlib.contextmanager
+def original_failure(samples: Samples) -> Iterator[None]:
+    """Raises what a sample's reader raised, in place of TensorFlow's wrapping of it."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if samples.failure is None:
+            raise
+        raise samples.failure from error
 
 
 def _read_in_parallel(

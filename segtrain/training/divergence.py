@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from segtrain.pipeline.samples import Samples
-from segtrain.training.trainer import loss_and_logits, penalty
+from segtrain.training.step import loss_and_logits, penalty
 
 # Of a step's images, as many are named on a line.
 MOST_NAMED = 16

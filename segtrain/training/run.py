@@ -7,7 +7,8 @@ from typing import Any
 import keras
 
 from segtrain.pipeline.samples import Samples
-from segtrain.training.trainer import Evaluator, Trainer
+from segtrain.training.evaluator import Evaluator
+from segtrain.training.trainer import Trainer
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ A best network is written under its epoch's name, then the state that counts it,
 whenever a run is killed, the newest state's best network is there, and no later one is taken for it.
 """
 
+import functools
 import os
 import re
 import shutil
@@ -48,11 +49,19 @@ def best_path(folder: RunFolder, epoch: int) -> Path:
     return folder.last / f"best-epoch-{epoch:04d}.keras"
 
 
-def find_state(folder: RunFolder) -> FoundState:
-    """Returns the newest state whose every byte is as it was written: the archive holds a checksum of each array."""
+def find_state(folder: RunFolder, before: tuple[int, int] | None = None) -> FoundState:
+    """Returns the newest state whose every byte is as it was written: the archive holds a checksum of each array.
+
+    Args:
+        folder: the run's folder.
+        before: epoch and step of a state that is too new, as are those after it.
+    """
     damaged = []
     for (epoch, step), path in reversed(_numbered(folder, _STATE)):
-        if _is_sound(path):
+        if before is not None and (epoch, step) >= before:
+            continue
+        stat = path.stat()
+        if _is_sound(path, stat.st_size, stat.st_mtime_ns):
             return FoundState(path, epoch, step, damaged)
         damaged.append(path)
     return FoundState(damaged=damaged)
@@ -80,7 +89,7 @@ def publish_best(folder: RunFolder) -> None:
     if not networks:
         return
     (_, path) = networks[-1]
-    with written_whole(folder.best_model) as temporary:
+    with written_whole(folder.best_model, path.stat().st_size) as temporary:
         try:
             os.link(path, temporary)  # no second copy on the disk
         except OSError:  # not every file system has links
@@ -107,7 +116,9 @@ def _numbered(folder: RunFolder, pattern: re.Pattern) -> list[tuple[tuple[int, .
     return sorted((tuple(map(int, match.groups())), path) for match, path in found if match)
 
 
-def _is_sound(path: Path) -> bool:
+@functools.cache
+def _is_sound(path: Path, num_bytes: int, changed: int) -> bool:
+    """Reads a file through: once, as long as it is the same, since a resumption is planned before it is begun."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None

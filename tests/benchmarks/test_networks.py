@@ -7,7 +7,7 @@ from segtrain.models.mirrored_network import small_stages
 from segtrain.models.segnet_small import build_segnet_small
 from segtrain.training.losses.cross_entropy import build_cross_entropy
 from segtrain.training.optimizers import build_sgd
-from segtrain.training.trainer import training_step
+from segtrain.training.step import training_step
 
 
 def copy_weights(ours, theirs, torch):

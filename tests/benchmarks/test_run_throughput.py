@@ -9,8 +9,9 @@ from segtrain.benchmarks.run_throughput import Run, measure_run, measure_xla
 from segtrain.datasets.shapes import build_shapes
 from segtrain.machine import usable_cores
 from segtrain.pipeline.samples import Samples
+from segtrain.training.evaluator import Evaluator
 from segtrain.training.losses.cross_entropy import build_cross_entropy
-from segtrain.training.trainer import Evaluator, Trainer
+from segtrain.training.trainer import Trainer
 
 BATCH_SIZE, STEPS = 4, 3
 

@@ -2,6 +2,7 @@ import functools
 import io
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from segtrain.run_folder import RunFolder
@@ -40,6 +41,51 @@ def build_network(two_devices):
     return build
 
 
+@pytest.fixture
+def policy_restored():
+    import keras
+
+    before = keras.config.dtype_policy()
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+@pytest.fixture(scope="session")
+def at_half_the_size():
+    import keras
+
+    def at_half_the_size(num_classes=5):
+        """Returns a network whose logits have half the size, rounded up."""
+        images = keras.Input((None, None, 3))
+        x = keras.layers.Rescaling(1 / 255)(images)
+        x = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(x)
+        return keras.Model(images, keras.layers.Conv2D(num_classes, 1)(x))
+
+    return at_half_the_size
+
+
+@pytest.fixture(scope="session")
+def shrunk():
+    def shrunk(labels):
+        """Returns of each 2x2 pixels the last, or where rows or columns end before it the last of those."""
+        rows, columns = ([min(place + 1, length - 1) for place in range(0, length, 2)] for length in labels.shape)
+        return labels[rows][:, columns]
+
+    return shrunk
+
+
+@pytest.fixture(scope="session")
+def cross_entropy_of_pixels():
+    def cross_entropy_of_pixels(labels, logits):
+        """Returns the loss of every valid pixel, in NumPy."""
+        logits = logits.astype(np.float64)
+        log_softmax = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+        valid = labels != 255
+        return -log_softmax[valid, labels[valid]]
+
+    return cross_entropy_of_pixels
+
+
 @pytest.fixture(scope="session")
 def train(build_network, shapes_dataset):
     """Returns a function that trains on shapes, a batch size that divides the training images but not the others."""
@@ -47,9 +93,10 @@ def train(build_network, shapes_dataset):
 
     from segtrain.pipeline.samples import Samples
     from segtrain.training.callbacks.history import History
+    from segtrain.training.evaluator import Evaluator
     from segtrain.training.losses.cross_entropy import build_cross_entropy
     from segtrain.training.optimizers import build_sgd
-    from segtrain.training.trainer import Evaluator, Trainer
+    from segtrain.training.trainer import Trainer
 
     def train(
         strategy="one",

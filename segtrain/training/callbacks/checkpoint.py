@@ -79,7 +79,8 @@ class Checkpoint(keras.callbacks.Callback):
         # The file is for use elsewhere: without the optimizer it is a third of the size, and loads without a warning.
         optimizer, self.model.optimizer = self.model.optimizer, None
         try:
-            with written_whole(best_path(self._folder, epoch)) as temporary:
+            num_bytes = self.model.count_params() * 4  # weights are float32 in every precision
+            with written_whole(best_path(self._folder, epoch), num_bytes) as temporary:
                 self.model.save(temporary)
         finally:
             self.model.optimizer = optimizer

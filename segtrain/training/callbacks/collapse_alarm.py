@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from segtrain.training.collapse import describe_collapse
-from segtrain.training.trainer import Evaluator
+from segtrain.training.evaluator import Evaluator
 
 
 class CollapseAlarm(keras.callbacks.Callback):
@@ -16,7 +16,7 @@ class CollapseAlarm(keras.callbacks.Callback):
         class_names: names by class id.
         tell: takes the sentence.
         weighs_classes: see `describe_collapse`.
-        keep: is given all warnings so far, after each.
+        keep: takes the warning that is kept of it.
     """
 
     kept = ("is_collapsed", "warnings")  # when a run goes on
@@ -28,7 +28,7 @@ class CollapseAlarm(keras.callbacks.Callback):
         tell: Callable[[str], None],
         *,
         weighs_classes: bool = False,
-        keep: Callable[[list[str]], None] = lambda warnings: None,
+        keep: Callable[[str], None] = lambda warning: None,
     ):
         super().__init__()
         self._evaluator = evaluator
@@ -48,6 +48,6 @@ class CollapseAlarm(keras.callbacks.Callback):
             )
         if collapse is not None and not self.is_collapsed:
             self.warnings.append(f"after epoch {epoch + 1}: {collapse}")
-            self._keep(self.warnings)
+            self._keep(self.warnings[-1])
             self._tell(f"warning: {collapse}")
         self.is_collapsed = collapse is not None

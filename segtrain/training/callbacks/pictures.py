@@ -7,7 +7,7 @@ from annotated_types import Ge
 from segtrain.pipeline.samples import Samples
 from segtrain.reports.pictures import picture_path, prediction_grid
 from segtrain.run_folder import RunFolder, written_whole
-from segtrain.training.trainer import predict_sample
+from segtrain.training.evaluator import predict_sample
 
 PICTURES_OF_A_RUN = 5
 

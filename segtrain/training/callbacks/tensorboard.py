@@ -11,7 +11,7 @@ from tensorboard.compat.proto import event_pb2
 from segtrain.pipeline.samples import Samples
 from segtrain.reports.pictures import picture_path
 from segtrain.run_folder import RunFolder, written_whole
-from segtrain.training.trainer import Evaluator
+from segtrain.training.evaluator import Evaluator
 
 
 class TensorBoard(keras.callbacks.Callback):

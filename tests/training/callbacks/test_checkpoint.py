@@ -1,5 +1,6 @@
 """best.keras is the best epoch's network and nothing else; last/ is the last epoch's, with all that trains it."""
 
+import errno
 import zipfile
 
 import h5py
@@ -164,6 +165,15 @@ def test_a_failure_while_writing_leaves_the_former_best(folder, drive, monkeypat
         drive(Checkpoint(folder=folder), scores([0.9]))
     assert epoch_of(keras.saving.load_model(folder.best_model)) == 1
     assert sorted(path.name for path in folder.best_model.parent.iterdir()) == ["best.keras", "last"]
+
+
+def test_a_full_disk_is_told_with_the_bytes_of_the_network(folder, drive, small_model, monkeypatch):
+    def fill_the_disk(model, path, *args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(keras.Model, "save", fill_the_disk)
+    with pytest.raises(OSError, match=f"It needs {4 * (3 * 5 + 5)} bytes or more"):
+        drive(Checkpoint(folder=folder), scores([0.9]))
 
 
 @pytest.mark.parametrize("strategy", ["one", "mirrored"])
