@@ -33,7 +33,7 @@ class Job:
 
     def setting(self, key: str) -> str:
         """Returns what a setting was, typed or not, as far as the folder tells."""
-        return self.overrides.get(key) or self._composed.get(key, DEFAULT)
+        return self.overrides[key] if key in self.overrides else self._composed.get(key, DEFAULT)
 
     @functools.cached_property
     def _composed(self) -> dict[str, str]:
@@ -126,6 +126,6 @@ def _flattened(config: dict[str, Any], above: str = "") -> dict[str, str]:
 
 def _as_typed(value: Any) -> str:
     """Returns a value as one types it: `null`, `true`, `[64,64]`."""
-    return (
-        value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
-    )
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
