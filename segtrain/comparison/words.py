@@ -23,7 +23,7 @@ def describe(pair: Pair) -> str:
         return f"{first} is ahead of {second} by {points} ({interval}, {left_out or _count(pair)})"
     aside = ", ".join(part for part in (points, interval, left_out) if part)
     told = f"no difference between {first} and {second} can be told with {_count(pair)} ({aside})"
-    return told + _what_would_tell(pair)
+    return f"{told}{_what_would_tell(pair)}"
 
 
 def describe_level(num_configurations: int, level: float) -> str:
@@ -63,12 +63,16 @@ def _what_would_tell(pair: Pair) -> str:
     if pair.over == "folds" or difference.value == 0:
         return ""
     if difference.seeds is None:
-        return f"; about {images:,} images would be needed"
+        return f"; about {_rounded(images)} images would be needed"
     if seeds := difference.seeds_needed():
         return f"; about {seeds} would be needed"
     if images and images > pair.num_images:
-        return f"; more seeds will not help: more images would be needed, about {images:,}"
+        return f"; more seeds will not help: more images would be needed, about {_rounded(images)}"
     return f"; more than {MOST_SEEDS:,} would be needed"
+
+
+def _rounded(count: int) -> str:
+    return f"{float(f'{count:.2g}'):,.0f}"
 
 
 def _percent(level: float) -> str:

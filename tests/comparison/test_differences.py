@@ -65,9 +65,9 @@ def test_images_that_are_too_few_are_told(tmp_path, write_run):
     (difference,) = compare_runs([tmp_path / "sweep"])["differences"]
     assert difference["seeds_needed"] is None
     needed = re.search(
-        r"3 seeds .*; more seeds will not help: more images would be needed, about (\d+)$", difference["words"]
+        r"3 seeds .*; more seeds will not help: more images would be needed, about ([\d,]+)$", difference["words"]
     )
-    assert int(needed[1]) > 40
+    assert int(needed[1].replace(",", "")) > 40
 
 
 def test_one_seed_is_said_to_count_images_alone(tmp_path, write_run):
