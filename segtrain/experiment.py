@@ -167,8 +167,10 @@ def _train(
     from segtrain.training.callbacks.collapse_alarm import CollapseAlarm
     from segtrain.training.callbacks.display import Display
     from segtrain.training.callbacks.history import History
+    from segtrain.training.run_costs import forget_peak_memory, run_costs
 
     # The network and what trains it.
+    forget_peak_memory()
     run = _build_run(settings, folder, trainer, training, validation)
     model, evaluator = run.model, run.evaluator
     contract = metric_contract(
@@ -244,6 +246,7 @@ def _train(
         "val": scores.as_dict(dataset.class_names),
         "model": model.name,
         "parameters": model.count_params(),
+        **run_costs(model, settings.image_size),
         "images_per_second": float(np.median([epoch["images_per_second"] for epoch in history.epochs])),
         "seconds": history.seconds_before + time.perf_counter() - start,
         "epochs": len(history.epochs),
