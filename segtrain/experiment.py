@@ -177,8 +177,10 @@ def _train(
     from segtrain.training.callbacks.collapse_alarm import CollapseAlarm
     from segtrain.training.callbacks.display import Display
     from segtrain.training.callbacks.history import History
+    from segtrain.training.run_costs import forget_peak_memory, run_costs
 
     # The network and what trains it. A state has every weight, so the files and the network it began with may be gone.
+    forget_peak_memory()
     has_no_state = resumption is None or resumption.state.path is None
     with reading_weights(has_no_state, tell=functools.partial(print_line, console)):
         run = _build_run(settings, folder, trainer, training, validation)
@@ -251,6 +253,7 @@ def _train(
         "val": scores.as_dict(dataset.class_names),
         "model": model.name,
         "parameters": model.count_params(),
+        **run_costs(model, settings.image_size),
         "images_per_second": float(np.median([epoch["images_per_second"] for epoch in history.epochs])),
         "seconds": history.seconds,
         "epochs": len(history.epochs),

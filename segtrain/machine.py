@@ -1,13 +1,17 @@
 """What this process may use of the machine, in a container too: memory and processor cores."""
 
+import contextlib
 import math
 import os
+import resource
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
 CGROUP = Path("/sys/fs/cgroup")
+PROCESS = Path("/proc/self")
 
 
 def free_memory(cgroup: Path = CGROUP) -> int:
@@ -21,6 +25,22 @@ def free_memory(cgroup: Path = CGROUP) -> int:
         cgroup / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
     )
     return max(0, min([psutil.virtual_memory().available, *version_2, *version_1]))
+
+
+def peak_memory() -> int:
+    """Returns the most bytes of memory that the process has held, since `forget_peak_memory` where the system can."""
+    try:
+        lines = (PROCESS / "status").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        # Not the first choice: under Linux it begins with what the parent held.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def forget_peak_memory() -> None:
+    """Has `peak_memory` begin anew with what the process holds now. Of systems, Linux can."""
+    with contextlib.suppress(OSError):
+        (PROCESS / "clear_refs").write_text("5")
 
 
 def _left_of_limit(folder: Path, limit_file: str, usage_file: str, file_pages: str) -> Iterator[int]:

@@ -95,6 +95,10 @@ class RunFolder:
         return self.path / "per_image.csv"
 
     @property
+    def image_counts(self) -> Path:
+        return self.path / "per_image.npz"
+
+    @property
     def confusion_csv(self) -> Path:
         return self.path / "confusion_matrix.csv"
 

@@ -151,6 +151,7 @@ def test_a_run_leaves_what_the_design_says(run):
         "results.json",
         "report.html",
         "per_image.csv",
+        "per_image.npz",
         "confusion_matrix.csv",
         "confusion_matrix.png",
         "checkpoints/best.keras",
@@ -1039,6 +1040,7 @@ def test_a_failed_job_is_told_and_the_others_are_done(tmp_path):
         "results.json",
         "report.html",
         "per_image.csv",
+        "per_image.npz",
         "confusion_matrix.csv",
         "confusion_matrix.png",
     }

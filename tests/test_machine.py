@@ -3,7 +3,7 @@ import os
 import psutil
 import pytest
 
-from segtrain.machine import free_memory, usable_cores
+from segtrain.machine import forget_peak_memory, free_memory, peak_memory, usable_cores
 
 STATISTICS = "anon 500\nfile 60000\ninactive_file 30000\ntotal_inactive_file 40000"
 UNLIMITED = 0x7FFFFFFFFFFFF000  # what version 1 writes where there is no limit
@@ -69,3 +69,15 @@ def test_the_cores_that_the_process_is_bound_to_count():
     finally:
         os.sched_setaffinity(0, before)
     assert 1 <= usable_cores() <= len(before)
+
+
+def test_peak_memory_is_held_until_it_is_forgotten():
+    forget_peak_memory()
+    before = peak_memory()
+    held = bytearray(300_000_000)
+    held[::4096] = b"x" * len(held[::4096])
+    del held
+    assert peak_memory() >= before + 250_000_000
+    forget_peak_memory()
+    assert peak_memory() < before + 100_000_000
+    assert peak_memory() >= psutil.Process().memory_info().rss - 2**24

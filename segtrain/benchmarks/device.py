@@ -1,12 +1,12 @@
 """What the device can do at most, and what a training step asks of it."""
 
 import logging
-import resource
-import sys
 import time
 from typing import Any
 
 import tensorflow as tf
+
+from segtrain import machine
 
 MATRIX_SIZE = 2048
 PRODUCTS = 10
@@ -52,5 +52,4 @@ def peak_memory() -> int:
     """Returns the most bytes held so far: on the first GPU, or without one by this process."""
     if tf.config.list_logical_devices("GPU"):
         return tf.config.experimental.get_memory_info("GPU:0")["peak"]
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return machine.peak_memory()

@@ -11,6 +11,7 @@ import pytest
 import sklearn.metrics
 
 from segtrain.evaluation.boundary_f1 import boundary_f1
+from segtrain.evaluation.image_counts import read_image_counts
 from segtrain.evaluation.image_scores import PIXELS_AT_ONCE, count_pixels
 from segtrain.evaluation.split_scores import evaluate_split
 from segtrain.machine import usable_cores
@@ -108,7 +109,22 @@ def test_the_csv_has_a_row_for_each_image(pairs, tmp_path):
             else:
                 assert row[f"iou_{name}"] == ""
     assert set(list(rows[-1].values())[4:]) == {""}
-    assert [file.name for file in tmp_path.iterdir()] == ["per_image.csv"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["per_image.csv", "per_image.npz"]
+
+
+def test_the_counts_of_each_image_are_kept(pairs, tmp_path):
+    evaluate_split(MadeUp(pairs), "segtrain", tmp_path / "per_image.csv")
+    counts = read_image_counts(tmp_path / "per_image.npz")
+    assert counts.names == [f"image {number}" for number in range(6)]
+    assert counts.class_names == NAMES
+    for pixels, boundary, pair in zip(counts.pixels, counts.boundary_f1, pairs, strict=True):
+        truth, predicted = valid(*pair)
+        for class_id in range(4):
+            is_true, is_predicted = truth == class_id, predicted == class_id
+            assert pixels[class_id].tolist() == [each.sum() for each in (is_true & is_predicted, is_true, is_predicted)]
+        known = boundary_f1(*pair, num_classes=4, ignore_label=VOID)
+        known = known[~np.isnan(known)]
+        assert boundary == pytest.approx(known.mean() if len(known) else math.nan, nan_ok=True)
 
 
 def test_an_evaluation_that_fails_leaves_no_rows(pairs, tmp_path):

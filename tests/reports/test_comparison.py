@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from segtrain.reports.comparison import compare_sweep, read_jobs, show_spread, summarise
+from segtrain.comparison.configurations import compare_runs
+from segtrain.reports.comparison import compare_sweep, show_spread
 
 MEASURES = ("mean_iou", "pixel_accuracy", "mean_class_accuracy", "parameters", "images_per_second")
 CLASSES = ("ground", "disc")
@@ -127,7 +128,7 @@ def test_the_page_and_the_terminal_show_scores_and_failures(sweep, read_page):
 def test_a_setting_varies_where_some_leave_it_out(tmp_path, write_job):
     write_job("a", ["epochs=4", "seed=1"], make_results(1))
     write_job("b", ["epochs=4", "seed=1", "loss=dice"], make_results(2))
-    comparison = summarise(read_jobs(tmp_path / "sweep"))
+    comparison = compare_runs([tmp_path / "sweep"])
     assert comparison["varying"] == ["loss"]
     assert {one["settings"]["loss"] for one in comparison["configurations"]} == {"(default)", "dice"}
 
@@ -166,7 +167,7 @@ def test_folds_are_repetitions_too(tmp_path, write_job):
     results = [make_results(fold) for fold in range(3)]
     for fold, of_fold in enumerate(results):
         write_job(f"fold-{fold}", ["dataset.folds=3", f"dataset.fold={fold}"], of_fold)
-    comparison = summarise(read_jobs(tmp_path / "sweep"))
+    comparison = compare_runs([tmp_path / "sweep"])
     (row,) = comparison["configurations"]
     assert comparison["varying"] == []
     assert comparison["constant"] == {"dataset.folds": "3"}
@@ -177,7 +178,7 @@ def test_folds_are_repetitions_too(tmp_path, write_job):
 def test_the_seed_of_the_images_is_a_setting(tmp_path, write_job):
     for seed in (1, 2):
         write_job(f"seed-{seed}", [f"dataset.seed={seed}"], make_results(seed))
-    assert summarise(read_jobs(tmp_path / "sweep"))["varying"] == ["dataset.seed"]
+    assert compare_runs([tmp_path / "sweep"])["varying"] == ["dataset.seed"]
 
 
 def test_a_sweep_that_failed_altogether_is_compared(tmp_path, write_job):

@@ -1,0 +1,170 @@
+"""What a configuration, the runs that differ in their seeds alone, is worth: mean and spread over them."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segtrain.comparison.differences import Pair, compare_with_best
+from segtrain.comparison.jobs import SEED_KEYS, Job, read_jobs
+from segtrain.comparison.words import POPULATION, describe, describe_level
+
+MEASURES = (
+    "mean_iou",
+    "boundary_f1",
+    "pixel_accuracy",
+    "mean_class_accuracy",
+    "parameters",
+    "flops_per_image",
+    "peak_memory_bytes",
+    "images_per_second",
+    "seconds_to_best_epoch",
+)
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Runs of the same settings.
+
+    Attributes:
+        settings: what varies between configurations, as typed.
+        jobs: the runs, whether they completed or not.
+    """
+
+    settings: dict[str, str]
+    jobs: list[Job]
+
+    @property
+    def completed(self) -> list[Job]:
+        return [job for job in self.jobs if job.completed]
+
+    @property
+    def name(self) -> str:
+        """What tells it from the others: `segnet_small`, or `epochs=4` where the value does not speak for itself."""
+        told = [value if _is_name(value) else f"{key}={value}" for key, value in self.settings.items()]
+        return " ".join(told) or "all"
+
+    def summary(self) -> dict[str, Any]:
+        """Returns its scores and costs as plain values; see `compare_runs`."""
+        flat = [_measures_of(job) for job in self.completed]
+        classes = dict.fromkeys(name for job in self.completed for name in job.results["val"]["per_class_iou"])
+        return {
+            "name": self.name,
+            "settings": self.settings,
+            "seeds": [job.results["seed"] for job in self.completed],
+            "jobs": len(self.jobs),
+            "failed": len(self.jobs) - len(self.completed),
+            **{name: _spread([of_job.get(name) for of_job in flat]) for name in MEASURES},
+            "per_class_iou": {
+                name: _spread([job.results["val"]["per_class_iou"].get(name) for job in self.completed])
+                for name in classes
+            },
+        }
+
+
+def compare_runs(paths: Sequence[Path]) -> dict[str, Any]:
+    """Returns a comparison as plain values, which table, csv, json and page are made of.
+
+    Args:
+        paths: folders of sweeps and of runs.
+
+    Returns:
+        `constant`, the settings that all share, and `varying`, the names of the others; `convention` of the scores;
+        `notes`, sentences on what the numbers are worth; `configurations`, the best first, each with `name`,
+        `settings`, `seeds`, `jobs`, `failed` and, for each of `MEASURES` and of `per_class_iou`, `mean`, `std` (sample
+        standard deviation over its seeds, None for one), `count` and `values` in the order of the seeds;
+        `differences` of the best from each other one, see `Pair.as_dict`, with `words`; `jobs`, each with `name`,
+        `overrides`, `status`, `error` and `mean_iou`.
+
+    Raises:
+        ValueError: there is no run in one of the folders.
+    """
+    return summarise(read_jobs(paths))
+
+
+def summarise(jobs: Sequence[Job]) -> dict[str, Any]:
+    """Returns the comparison of runs that have been read; see `compare_runs`."""
+    keys = list(dict.fromkeys(key for job in jobs for key in job.overrides if key not in SEED_KEYS))
+    constant, varying = {}, []
+    for key in keys:
+        if len(values := {job.setting(key) for job in jobs}) == 1:
+            (constant[key],) = values
+        else:
+            varying.append(key)
+    by_settings: dict[tuple[str, ...], list[Job]] = {}
+    for job in jobs:
+        by_settings.setdefault(tuple(job.setting(key) for key in varying), []).append(job)
+    configurations = [
+        Configuration(dict(zip(varying, values, strict=True)), members) for values, members in by_settings.items()
+    ]
+    ranked = sorted(
+        ((each, each.summary()) for each in configurations), key=lambda pair: -(pair[1]["mean_iou"]["mean"] or 0)
+    )
+    pairs = compare_with_best([(each.name, each.completed) for each, _ in ranked])
+    return {
+        "constant": constant,
+        "varying": varying,
+        "convention": _describe_conventions(jobs),
+        "notes": [*_describe_sizes(jobs), *_describe_intervals(pairs)],
+        "configurations": [summary for _, summary in ranked],
+        "differences": [pair.as_dict() | {"words": describe(pair)} for pair in pairs],
+        "jobs": [
+            {
+                "name": job.name,
+                "overrides": job.overrides,
+                "status": job.results.get("status"),
+                "error": job.results.get("error"),
+                "mean_iou": job.results["val"]["mean_iou"] if job.completed else None,
+            }
+            for job in jobs
+        ],
+    }
+
+
+def _measures_of(job: Job) -> dict[str, Any]:
+    values = job.results["val"] | job.results | {"seconds_to_best_epoch": job.seconds_to_best_epoch()}
+    return {name: value for name, value in values.items() if isinstance(value, int | float)}
+
+
+def _spread(values: list[float | None]) -> dict[str, Any]:
+    known = [value for value in values if value is not None]
+    return {
+        "mean": statistics.fmean(known) if known else None,
+        "std": statistics.stdev(known) if len(known) > 1 else None,
+        "count": len(known),
+        "values": values,
+    }
+
+
+def _describe_conventions(jobs: Sequence[Job]) -> str:
+    """Returns the convention of all scores; where runs differ in it, that, since their scores do not compare."""
+    # A run older than the setting was scored by what is now its default.
+    told = _told_by(jobs, "convention", "segtrain")
+    named = [f"{name} (such as {run})" for name, run in told.items()]
+    return f"not comparable, scored under {' and '.join(named)}" if len(told) > 1 else "".join(told)
+
+
+def _describe_sizes(jobs: Sequence[Job]) -> list[str]:
+    told = _told_by(jobs, "evaluated_at", None)
+    named = [f"at {size} (such as {run})" for size, run in told.items() if size is not None]
+    return [f"Not comparable, scored {' and '.join(named)}"] if len(named) > 1 else []
+
+
+def _describe_intervals(pairs: Sequence[Pair]) -> list[str]:
+    levels = {difference.level for pair in pairs for difference in pair.measures.values()}
+    together = [describe_level(len(pairs) + 1, level) for level in levels if len(pairs) > 1]
+    return [POPULATION, *together] if levels else []
+
+
+def _told_by(jobs: Sequence[Job], key: str, otherwise: Any) -> dict[Any, str]:
+    """Returns each value of the metric contract, with the first run that has it."""
+    told: dict[Any, str] = {}
+    for job in jobs:
+        if job.completed:
+            told.setdefault((job.results.get("metric_contract") or {}).get(key, otherwise), job.name)
+    return told
+
+
+def _is_name(value: str) -> bool:
+    return value[:1].isalpha() and value not in ("true", "false", "null")

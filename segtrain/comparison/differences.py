@@ -1,0 +1,212 @@
+"""Which differences between configurations can be told from chance: each against the best one."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from segtrain.comparison.contributions import contributions
+from segtrain.comparison.difference import Difference, difference_over_folds, paired_difference, unpaired_difference
+from segtrain.comparison.jobs import Job
+from segtrain.evaluation.image_counts import read_image_counts
+from segtrain.training.scores import plain_number
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """A run's scores and, where its folder keeps them, the images' contributions.
+
+    Attributes:
+        seed: that it was run with.
+        contract: what its scores are worth; those of another contract do not compare.
+        images: stands for the images it was scored on, and their truth.
+        scores: by measure, 0..1; NaN where one has no value. See `Contributions.measures`.
+        of_images: float64 `(images,)` by measure; None where the folder does not keep them.
+    """
+
+    seed: Any
+    contract: dict[str, Any]
+    images: Any
+    scores: dict[str, float]
+    of_images: dict[str, np.ndarray] | None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What can be told of two configurations.
+
+    Attributes:
+        first: name of the one.
+        second: name of the other.
+        why_not: why their scores do not compare; empty where they do.
+        over: what varies between the runs of a configuration.
+        is_paired: whether the same seeds (or folds) were run with both.
+        num_images: that all runs are scored on; None where that is not known or differs between folds.
+        measures: the differences, first less second, by measure.
+    """
+
+    first: str
+    second: str
+    why_not: str = ""
+    over: Literal["seeds", "folds"] = "seeds"
+    is_paired: bool = True
+    num_images: int | None = None
+    measures: dict[str, Difference] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns plain values: `first`, `second`, `why_not`, `over`, `paired`, `images`, and where they compare
+        `repetitions`, `level`, `told` (whether the mean IoU's interval leaves out 0), `seeds_needed`, and by measure
+        `value`, `low`, `high`, `seeds_error` and `images_error` (standard errors), None where there is none.
+        """
+        told = {
+            "first": self.first,
+            "second": self.second,
+            "why_not": self.why_not,
+            "over": self.over,
+            "paired": self.is_paired,
+            "images": self.num_images,
+        }
+        if not self.measures:
+            return told
+        mean_iou = self.measures["mean_iou"]
+        return told | {
+            "repetitions": mean_iou.repetitions,
+            "level": mean_iou.level,
+            "told": mean_iou.is_told,
+            "seeds_needed": mean_iou.seeds_needed(),
+            "measures": {name: _as_dict(difference) for name, difference in self.measures.items()},
+        }
+
+
+def _as_dict(difference: Difference) -> dict[str, float | None]:
+    value, half_width = difference.value, difference.half_width
+    parts = (difference.seeds, difference.images)
+    seeds, images = (math.nan if part is None else math.sqrt(part.variance) for part in parts)
+    numbers = {
+        "value": value,
+        "low": value - half_width,
+        "high": value + half_width,
+        "seeds_error": seeds,
+        "images_error": images,
+    }
+    return {name: plain_number(number) for name, number in numbers.items()}
+
+
+def compare_with_best(configurations: Sequence[tuple[str, list[Job]]]) -> list[Pair]:
+    """Returns what can be told of the best configuration and each other one.
+
+    Which one is best is told by the same runs, so an interval must hold whichever two had come out first: its level is
+    that of all pairs together (Bonferroni).
+
+    Args:
+        configurations: name and completed runs of each, the best first.
+    """
+    scored = [(name, jobs) for name, jobs in configurations if _scored(jobs)]
+    if len(scored) < 2:
+        return []
+    level = 1 - (1 - LEVEL) / math.comb(len(scored), 2)
+    (best, jobs), *others = scored
+    runs = [_read_run(job) for job in _scored(jobs)]
+    return [compare_pair(best, runs, name, [_read_run(job) for job in _scored(jobs)], level) for name, jobs in others]
+
+
+def _scored(jobs: Sequence[Job]) -> list[Job]:
+    return [job for job in jobs if job.results["val"]["mean_iou"] is not None]
+
+
+def _read_run(job: Job) -> ScoredRun:
+    scores, told = job.results["val"], job.results.get("metric_contract") or {}
+    contract = {name: told.get(name) for name in ("evaluated_at", "num_classes", "ignore_label")}
+    contract |= {"convention": told.get("convention", "segtrain"), "classes": list(scores["per_class_iou"])}
+    try:
+        counts = read_image_counts(job.folder.image_counts)
+    except (OSError, ValueError):  # a run older than the file
+        values = {name: scores.get(name) for name in ("mean_iou", "pixel_accuracy", "boundary_f1")}
+        values |= {f"iou_{name}": iou for name, iou in scores["per_class_iou"].items()}
+        known = {name: math.nan if value is None else value for name, value in values.items()}
+        return ScoredRun(job.results["seed"], contract, job.setting("dataset.fold"), known, None)
+    of_run = contributions(counts, contract["convention"])
+    images = hashlib.sha256(repr(counts.names).encode() + counts.pixels[..., 1].tobytes()).hexdigest()
+    return ScoredRun(
+        job.results["seed"],
+        contract,
+        images,
+        dict(zip(of_run.measures, of_run.values.tolist(), strict=True)),
+        dict(zip(of_run.measures, of_run.of_images.T, strict=True)),
+    )
+
+
+def compare_pair(first: str, runs: list[ScoredRun], second: str, others: list[ScoredRun], level: float) -> Pair:
+    """Returns what can be told of two configurations.
+
+    Runs of the same seed on the same images are paired; where neither configuration has all of the other's seeds, the
+    seeds count as drawn for each. Runs on several sets of images are folds: each set gives one difference, of the means
+    over its seeds.
+
+    Args:
+        first: name of the one.
+        runs: its runs.
+        second: name of the other.
+        others: its runs.
+        level: of the intervals.
+    """
+    sets = {run.images for run in runs} & {run.images for run in others}
+    if why_not := _why_not(runs, others, sets):
+        return Pair(first, second, why_not)
+    measures = [name for name in runs[0].scores if name in others[0].scores]
+    if len(sets) > 1:
+        of_folds = [[_means(each, measures, images) for images in sorted(sets)] for each in (runs, others)]
+        values = np.subtract(*of_folds)
+        differences = [difference_over_folds(of_measure, level) for of_measure in values.T]
+        return Pair(first, second, over="folds", measures=dict(zip(measures, differences, strict=True)))
+
+    by_seed, others_by_seed = ({run.seed: run for run in each if run.images in sets} for each in (runs, others))
+    shared = [seed for seed in by_seed if seed in others_by_seed]
+    is_paired = len(shared) == min(len(by_seed), len(others_by_seed))
+    if is_paired:
+        by_seed, others_by_seed = ({seed: each[seed] for seed in shared} for each in (by_seed, others_by_seed))
+    has_images = all(run.of_images is not None for each in (by_seed, others_by_seed) for run in each.values())
+
+    def difference(measure: str) -> Difference:
+        values = [_values(each, measure) for each in (by_seed, others_by_seed)]
+        of_images = [_of_images(each, measure) if has_images else None for each in (by_seed, others_by_seed)]
+        if is_paired:
+            return paired_difference(np.subtract(*values), np.subtract(*of_images) if has_images else None, level)
+        return unpaired_difference(*values, *of_images, level)
+
+    return Pair(
+        first,
+        second,
+        is_paired=is_paired,
+        num_images=len(next(iter(by_seed.values())).of_images["mean_iou"]) if has_images else None,
+        measures={measure: difference(measure) for measure in measures},
+    )
+
+
+def _why_not(runs: list[ScoredRun], others: list[ScoredRun], shared_images: set) -> str:
+    contracts = [run.contract for run in (*runs, *others)]
+    for name, told in (("evaluated_at", "at"), ("convention", "under the conventions")):
+        values = list(dict.fromkeys(contract[name] for contract in contracts))
+        if len(values) > 1:
+            return f"scored {told} {' and '.join(str(value) for value in values)}"
+    if any(contract != contracts[0] for contract in contracts):
+        return "they have other classes"
+    return "" if shared_images else "scored on other images"
+
+
+def _means(runs: list[ScoredRun], measures: list[str], images: Any) -> np.ndarray:
+    """Returns the means over the runs on a set of images, `(measures,)`."""
+    return np.mean([[run.scores[name] for name in measures] for run in runs if run.images == images], axis=0)
+
+
+def _values(by_seed: dict[Any, ScoredRun], measure: str) -> np.ndarray:
+    return np.array([run.scores[measure] for run in by_seed.values()])
+
+
+def _of_images(by_seed: dict[Any, ScoredRun], measure: str) -> np.ndarray:
+    return np.stack([run.of_images[measure] for run in by_seed.values()])

@@ -1,0 +1,131 @@
+"""The runs that are compared, as their folders tell of them."""
+
+import csv
+import functools
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segtrain.run_folder import RunFolder
+
+# Seeds are repetitions, not settings: runs that differ in these alone are one configuration.
+SEED_KEYS = ("seed", "dataset.fold")
+DEFAULT = "(default)"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: its folder and name, what was overridden, and its results (`status` and `error` alone if it failed)."""
+
+    folder: RunFolder
+    name: str
+    overrides: dict[str, str]
+    results: dict[str, Any]
+
+    @property
+    def completed(self) -> bool:
+        return self.results.get("status") == "completed"
+
+    def setting(self, key: str) -> str:
+        """Returns what a setting was, typed or not, as far as the folder tells."""
+        return self.overrides[key] if key in self.overrides else self._composed.get(key, DEFAULT)
+
+    @functools.cached_property
+    def _composed(self) -> dict[str, str]:
+        """What Hydra has chosen for each group, and each value of the config by its dotted key."""
+        hydra, config = (_read_yaml(self.folder.path / ".hydra" / f"{name}.yaml") for name in ("hydra", "config"))
+        choices = hydra.get("hydra", {}).get("runtime", {}).get("choices", {})
+        return _flattened(config) | {key: _as_typed(value) for key, value in choices.items()}
+
+    def seconds_to_best_epoch(self) -> float | None:
+        """Returns what the epochs up to the best took; None where metrics.csv does not tell."""
+        try:
+            with self.folder.metrics.open(newline="", encoding="utf-8") as file:
+                epochs = [float(row["seconds"]) for row in csv.DictReader(file)]
+        except (OSError, ValueError, KeyError, TypeError, csv.Error):
+            return None
+        best = self.results.get("best_epoch")
+        return sum(epochs[:best]) if isinstance(best, int) and 0 < best <= len(epochs) else None
+
+
+def read_jobs(paths: Sequence[Path]) -> list[Job]:
+    """Returns the runs in the folders, in the order of the folders and of the names in them.
+
+    Args:
+        paths: folders of sweeps, whose jobs are taken, and of runs.
+
+    Raises:
+        ValueError: there is no run in one of them.
+    """
+    folders = list(dict.fromkeys(folder for path in paths for folder in _folders_of_runs(path)))
+    above = os.path.commonpath([folder.resolve().parent for folder in folders])
+    return [_read_job(folder, os.path.relpath(folder.resolve(), above)) for folder in folders]
+
+
+def _folders_of_runs(path: Path) -> list[Path]:
+    if (path / ".hydra" / "overrides.yaml").is_file():
+        return [path]
+    folders = sorted(path.parents[1] for path in path.glob("*/.hydra/overrides.yaml"))
+    if not folders:
+        reason = "it holds no runs" if path.is_dir() else "there is no such folder"
+        raise ValueError(f"run={path} is no sweep's folder: {reason}. Name outputs/multirun/<date>/<time>.")
+    return folders
+
+
+def _read_job(folder: Path, name: str) -> Job:
+    path = folder / ".hydra" / "overrides.yaml"
+    try:
+        overrides = [str(override) for override in yaml.safe_load(path.read_text(encoding="utf-8")) or []]
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path} cannot be read ({' '.join(str(error).split())}). Take the run out.") from error
+    typed = dict(override.split("=", 1) for override in overrides if "=" in override)
+    return Job(RunFolder(folder), name, typed, _read_results(RunFolder(folder)))
+
+
+def _read_results(run: RunFolder) -> dict[str, Any]:
+    """Returns what a run has left; one whose results are damaged costs the others nothing."""
+    if not run.results.is_file():
+        return {"status": "failed", "error": "left no results.json"}
+    try:
+        results = run.read_results()
+    except ValueError as error:
+        return {"status": "failed", "error": str(error)}
+    is_whole = isinstance(results, dict) and (results.get("status") != "completed" or _has_scores(results))
+    return results if is_whole else {"status": "failed", "error": f"{run.results} is not what a run leaves"}
+
+
+def _has_scores(results: dict[str, Any]) -> bool:
+    scores = results.get("val")
+    if "seed" not in results or not isinstance(scores, dict) or not isinstance(scores.get("per_class_iou"), dict):
+        return False
+    numbers = [scores.get("mean_iou"), *scores["per_class_iou"].values()]
+    return all(number is None or isinstance(number, int | float) for number in numbers)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}  # of settings that nobody typed
+    return content if isinstance(content, dict) else {}
+
+
+def _flattened(config: dict[str, Any], above: str = "") -> dict[str, str]:
+    values = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            values |= _flattened(value, f"{above}{key}.")
+        values[f"{above}{key}"] = _as_typed(value)
+    return values
+
+
+def _as_typed(value: Any) -> str:
+    """Returns a value as one types it: `null`, `true`, `[64,64]`."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)

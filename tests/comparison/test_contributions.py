@@ -1,0 +1,86 @@
+"""Scores made up from counts against those of confusion matrices, and contributions against leaving images out."""
+
+import numpy as np
+import pytest
+
+from segtrain.comparison.contributions import contributions
+from segtrain.evaluation.image_counts import ImageCounts, pixels_of
+from segtrain.training.scores import MeanOverImages, scores_of
+
+CONVENTIONS = ["segtrain", "absent_as_one", "absent_as_zero", "per_image"]
+CLASSES = 5
+
+
+def make_matrices(num_images=12):
+    """Confusion matrices of images; class 3 is in the truth of one image alone, class 4 nowhere."""
+    rng = np.random.default_rng(0)
+    matrices = rng.integers(0, 40, (num_images, CLASSES, CLASSES)) + 200 * np.eye(CLASSES, dtype=np.int64)
+    matrices[rng.random((num_images, CLASSES)) < 0.3] = 0
+    matrices[1:, 3] = matrices[:, :, 3] = matrices[:, 4] = matrices[:, :, 4] = 0
+    matrices[0, 3] = [7, 0, 0, 90, 0]
+    matrices[2] = 0  # void alone
+    return matrices
+
+
+def make_counts(matrices):
+    boundary_f1 = np.random.default_rng(1).random(len(matrices))
+    boundary_f1[matrices.sum(axis=(1, 2)) == 0] = np.nan
+    pixels = np.array([pixels_of(matrix) for matrix in matrices]).reshape(-1, CLASSES, 3)
+    return ImageCounts([str(each) for each in range(len(matrices))], list("abcde"), pixels, boundary_f1)
+
+
+def score(matrices, convention):
+    if convention != "per_image":
+        scores = scores_of(matrices.sum(axis=0), convention)
+    else:
+        mean = MeanOverImages(CLASSES)
+        for matrix in matrices:
+            mean.add(scores_of(matrix))
+        scores = mean.result()
+    return [scores.mean_iou, scores.pixel_accuracy, *scores.per_class_iou]
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_values_are_the_runs_own_scores(convention):
+    matrices = make_matrices()
+    counts = make_counts(matrices)
+    found = contributions(counts, convention)
+    assert found.measures == ["mean_iou", "pixel_accuracy", "boundary_f1", *(f"iou_{name}" for name in "abcde")]
+    np.testing.assert_allclose(np.delete(found.values, 2), score(matrices, convention))
+    assert found.values[2] == pytest.approx(np.nanmean(counts.boundary_f1))
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_contributions_are_what_leaving_an_image_out_changes(convention):
+    # Without the class of one image: without that image it has no score.
+    matrices = make_matrices()[1:]
+    scores = np.array(score(matrices, convention))
+    without = np.array([score(np.delete(matrices, each, axis=0), convention) for each in range(len(matrices))])
+    expected = (len(matrices) - 1) * (scores - without)
+    expected -= expected.mean(axis=0)
+    found = contributions(make_counts(matrices), convention)
+    np.testing.assert_allclose(np.delete(found.of_images, 2, axis=1), np.nan_to_num(expected), atol=1e-12)
+    assert np.abs(found.of_images).max() > 0.01
+
+
+def test_a_class_of_one_image_contributes_nothing():
+    found = contributions(make_counts(make_matrices()))
+    assert found.values[3 + 3] > 0.8
+    assert not found.of_images[:, 3 + 3].any()
+
+
+@pytest.mark.parametrize("convention", ["segtrain", "absent_as_one"])
+def test_their_variance_is_that_of_a_bootstrap_over_images(convention):
+    rng = np.random.default_rng(0)
+    matrices = make_matrices(60)[1:]
+    found = contributions(make_counts(matrices), convention).of_images
+    resampled = [score(matrices[rng.integers(0, len(matrices), len(matrices))], convention)[:2] for _ in range(400)]
+    expected = np.std(resampled, axis=0)
+    np.testing.assert_allclose(found[:, :2].std(axis=0, ddof=1) / np.sqrt(len(matrices)), expected, rtol=0.12)
+
+
+def test_one_image_is_no_error():
+    found = contributions(make_counts(make_matrices()[3:4]))
+    assert found.of_images.shape == (1, 3 + CLASSES)
+    assert not found.of_images.any()
+    assert found.values[0] > 0

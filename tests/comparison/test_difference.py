@@ -1,0 +1,212 @@
+"""Intervals of differences: by hand, by SciPy, and over simulated sweeps whose truth is known."""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from segtrain.comparison.contributions import contributions
+from segtrain.comparison.difference import (
+    Difference,
+    Part,
+    difference_over_folds,
+    paired_difference,
+    unpaired_difference,
+)
+from segtrain.evaluation.image_counts import ImageCounts
+
+CLASSES = 6
+
+
+@dataclass(frozen=True)
+class Chance:
+    """Standard deviations of a class's share of right pixels in a simulated sweep."""
+
+    seeds: float = 0.0  # from seed to seed
+    images: float = 0.0  # from image to image, alike for all seeds of a configuration
+    both: float = 0.0  # from seed to seed within an image
+    shared: float = 0.5  # of the images' variance, what is the same for both configurations
+
+
+# What A's and B's runs get right of each class; they predict a fifth more of it than there is in other places.
+RIGHT = {"A": np.linspace(0.5, 0.9, CLASSES), "B": np.linspace(0.48, 0.87, CLASSES)}
+WRONG = 0.2
+TRUTH = float(np.mean(RIGHT["A"] - RIGHT["B"]) / (1 + WRONG))
+
+
+def simulate(rng, chance, *, seeds, num_images):
+    """Returns the counts of a sweep's runs, by configuration.
+
+    How much of a class is in an image is drawn apart from how much of it is got right, so an IoU tends to
+    `right / (1 + WRONG)` with the number of images, and a seed moves it in proportion: the difference of the mean IoUs
+    over all images and seeds is TRUTH.
+    """
+    in_truth = (rng.gamma(1.5, 2000, (num_images, CLASSES)) * (rng.random((num_images, CLASSES)) < 0.7)).round()
+    shared = rng.normal(size=(num_images, CLASSES))
+    runs = {}
+    for (name, right), num_seeds in zip(RIGHT.items(), seeds, strict=True):
+        own = rng.normal(size=(num_images, CLASSES))
+        of_images = chance.images * (math.sqrt(chance.shared) * shared + math.sqrt(1 - chance.shared) * own)
+        of_seeds = rng.normal(0, chance.seeds, (num_seeds, 1, CLASSES))
+        of_both = rng.normal(0, chance.both, (num_seeds, num_images, CLASSES))
+        hits = (in_truth * np.clip(right + of_images + of_seeds + of_both, 0, 1)).round()
+        predicted = np.broadcast_to((in_truth * WRONG).round(), hits.shape) + hits
+        pixels = np.stack([hits, np.broadcast_to(in_truth, hits.shape), predicted], axis=-1).astype(np.uint32)
+        unknown = np.full(num_images, np.nan)
+        classes, images = [str(each) for each in range(CLASSES)], [""] * num_images
+        runs[name] = [contributions(ImageCounts(images, classes, of_run, unknown)) for of_run in pixels]
+    values = {name: np.array([run.values[0] for run in of_name]) for name, of_name in runs.items()}
+    of_images = {name: np.stack([run.of_images[:, 0] for run in of_name]) for name, of_name in runs.items()}
+    return values, of_images
+
+
+def coverage(chance, *, seeds, num_images=100, sweeps=1000, paired=True):
+    """Returns the share of simulated sweeps whose interval covers the truth."""
+    rng, covered = np.random.default_rng(0), 0
+    for _ in range(sweeps):
+        values, of_images = simulate(rng, chance, seeds=seeds, num_images=num_images)
+        if paired:
+            difference = paired_difference(values["A"] - values["B"], of_images["A"] - of_images["B"])
+        else:
+            difference = unpaired_difference(values["A"], values["B"], of_images["A"], of_images["B"])
+        covered += abs(difference.value - TRUTH) <= difference.half_width
+    return covered / sweeps
+
+
+CHANCES = {
+    "seeds alone": Chance(seeds=0.03),
+    "images alone": Chance(images=0.08),
+    "both alone": Chance(both=0.08),
+    "seeds more": Chance(seeds=0.03, images=0.08, both=0.05),
+    "alike": Chance(seeds=0.015, images=0.08, both=0.05),
+    "images more": Chance(seeds=0.005, images=0.08, both=0.02),
+    "images that differ": Chance(seeds=0.01, images=0.08, both=0.02, shared=0.0),
+    "images shared": Chance(seeds=0.01, images=0.08, both=0.02, shared=1.0),
+}
+
+
+def test_the_ordinary_sweep_of_three_seeds_is_covered():
+    assert 0.92 <= coverage(CHANCES["alike"], seeds=(3, 3), num_images=50, sweeps=500) <= 0.98
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("num_images", [20, 100])
+@pytest.mark.parametrize("num_seeds", [3, 10])
+@pytest.mark.parametrize("chance", CHANCES)
+def test_paired_seeds_are_covered(chance, num_seeds, num_images):
+    assert 0.92 <= coverage(CHANCES[chance], seeds=(num_seeds, num_seeds), num_images=num_images) <= 0.98
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seeds", [(3, 3), (3, 5), (10, 10), (10, 12)])
+@pytest.mark.parametrize("chance", CHANCES)
+def test_seeds_of_their_own_are_covered(chance, seeds):
+    assert 0.92 <= coverage(CHANCES[chance], seeds=seeds, paired=False) <= 0.98
+
+
+@pytest.mark.parametrize("num_images", [20, 100])
+def test_one_seed_is_covered_where_seeds_change_nothing(num_images):
+    assert 0.92 <= coverage(CHANCES["images alone"], seeds=(1, 1), num_images=num_images, sweeps=1000) <= 0.98
+
+
+def test_one_seed_is_not_covered_where_seeds_matter():
+    """Why it has to be said that seeds are not counted, and that the simulation can fail."""
+    assert coverage(CHANCES["seeds more"], seeds=(1, 1), sweeps=500) < 0.8
+
+
+def test_a_bootstrap_over_three_seeds_would_be_noticed():
+    rng, covered = np.random.default_rng(0), 0
+    resamples = np.array(list(itertools.product(range(3), repeat=3)))
+    for _ in range(300):
+        values, _ = simulate(rng, CHANCES["seeds alone"], seeds=(3, 3), num_images=50)
+        means = (values["A"] - values["B"])[resamples].mean(axis=1)
+        low, high = np.percentile(means, [2.5, 97.5])
+        covered += low <= TRUTH <= high
+    assert 0.65 < covered / 300 < 0.85
+
+
+def ends(difference):
+    return pytest.approx((difference.value - difference.half_width, difference.value + difference.half_width))
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
+def test_seeds_alone_are_scipys_paired_t(level):
+    first, second = np.random.default_rng(1).random((2, 4))
+    interval = scipy.stats.ttest_rel(first, second).confidence_interval(level)
+    assert tuple(interval) == ends(paired_difference(first - second, None, level))
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
+def test_seeds_of_their_own_are_scipys_welch(level):
+    rng = np.random.default_rng(2)
+    first, second = rng.random(3), 0.3 * rng.random(5)
+    interval = scipy.stats.ttest_ind(first, second, equal_var=False).confidence_interval(level)
+    assert tuple(interval) == ends(unpaired_difference(first, second, None, None, level))
+
+
+def test_one_seed_is_scipys_t_over_images():
+    of_images = np.random.default_rng(3).normal(size=30)
+    interval = scipy.stats.ttest_1samp(of_images, 0).confidence_interval()
+    difference = paired_difference(np.array([of_images.mean()]), (of_images - of_images.mean())[None])
+    assert tuple(interval) == ends(difference)
+    assert difference.seeds is None
+
+
+def test_seeds_and_images_are_an_analysis_of_variance():
+    """Of a table of seeds by images, by its sums of squares."""
+    rng, seeds, images = np.random.default_rng(4), 4, 30
+    table = rng.normal(0, 0.5, (seeds, 1)) + rng.normal(0, 2, (1, images)) + rng.normal(0, 1, (seeds, images))
+    of_seeds, of_images, mean = table.mean(axis=1), table.mean(axis=0), table.mean()
+    seeds_square = images * np.sum((of_seeds - mean) ** 2) / (seeds - 1)
+    images_square = seeds * np.sum((of_images - mean) ** 2) / (images - 1)
+    rest = np.sum((table - of_seeds[:, None] - of_images + mean) ** 2) / ((seeds - 1) * (images - 1))
+    assert images_square > rest
+    difference = paired_difference(of_seeds, table - of_seeds[:, None])
+    assert difference.seeds.variance == pytest.approx(seeds_square / (seeds * images))
+    assert difference.images.variance == pytest.approx((images_square - rest) / (seeds * images))
+    quantiles = scipy.stats.t.ppf(0.975, [seeds - 1, images - 1])
+    parts = np.array([difference.seeds.variance, difference.images.variance])
+    assert difference.half_width == pytest.approx(quantiles @ parts / math.sqrt(parts.sum()))
+    assert quantiles[1] < difference.half_width / math.sqrt(parts.sum()) < quantiles[0]
+
+
+def test_folds_by_hand():
+    values = np.array([0.02, 0.03, 0.01, 0.04])
+    error = math.sqrt(np.var(values, ddof=1) * (1 / 4 + 1 / 3))  # a test fold is a third of what is trained on
+    difference = difference_over_folds(values)
+    assert difference.value == pytest.approx(0.025)
+    assert difference.half_width == pytest.approx(scipy.stats.t.ppf(0.975, 3) * error)
+
+
+@pytest.mark.parametrize("value", [0.005, 0.01, 0.03])
+def test_as_many_seeds_are_needed_as_make_the_interval_leave_out_nought(value):
+    deviation = 0.01
+    needed = next(
+        count for count in range(2, 1000) if scipy.stats.t.ppf(0.975, count - 1) * deviation / math.sqrt(count) < value
+    )
+    difference = Difference(value, Part(deviation**2 / 3, 2), None, 3, 0.95)
+    assert difference.seeds_needed() == needed
+    assert difference.is_told == (needed <= 3)
+
+
+def test_more_seeds_do_not_help_where_the_images_are_too_few():
+    difference = Difference(0.01, Part(1e-6, 2), Part(1e-4, 99), 3, 0.95)
+    assert difference.seeds_needed() is None
+    # 1.98 standard errors of 0.01 are to be 0.01.
+    assert difference.images_needed(100) == math.ceil(100 * scipy.stats.t.ppf(0.975, 99) ** 2)
+    assert Difference(0.03, Part(1e-4, 2), Part(1e-4, 99), 3, 0.95).seeds_needed() > 3
+
+
+def test_no_difference_at_all_needs_no_number():
+    same = paired_difference(np.zeros(3), np.zeros((3, 10)))
+    assert (same.value, same.half_width, same.is_told) == (0, 0, False)
+    assert (same.seeds_needed(), same.images_needed(10)) == (None, None)
+
+
+def test_nothing_to_tell_by_is_no_interval():
+    for difference in (paired_difference(np.array([0.1]), None), paired_difference(np.array([0.1]), np.zeros((1, 1)))):
+        assert math.isnan(difference.half_width)
+        assert not difference.is_told

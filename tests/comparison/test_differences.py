@@ -1,0 +1,197 @@
+"""Which configurations are compared, over what, and what is said of them."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from segtrain.comparison.configurations import compare_runs
+
+CONTRACT = {"evaluated_at": "48x64", "num_classes": 3, "ignore_label": 255, "convention": "segtrain"}
+
+
+def write_models(write_run, qualities, *, seeds=(1, 2, 3), **kinds):
+    for model, quality in qualities.items():
+        for seed in seeds:
+            write_run(f"{model}-{seed}", [f"model={model}", f"seed={seed}"], seed=seed, quality=quality, **kinds)
+
+
+def scores_of(tmp_path, model):
+    paths = sorted((tmp_path / "sweep").glob(f"{model}-*/results.json"))
+    return np.array([json.loads(path.read_text())["val"]["mean_iou"] for path in paths])
+
+
+def test_a_difference_is_told_in_words(tmp_path, write_run):
+    write_models(write_run, {"segnet_small": 0.8, "plain": 0.7})
+    comparison = compare_runs([tmp_path / "sweep"])
+    (difference,) = comparison["differences"]
+    values = scores_of(tmp_path, "segnet_small") - scores_of(tmp_path, "plain")
+    mean_iou = difference["measures"]["mean_iou"]
+    assert (difference["first"], difference["second"]) == ("segnet_small", "plain")
+    assert (difference["over"], difference["paired"], difference["repetitions"]) == ("seeds", True, 3)
+    assert (difference["images"], difference["told"], difference["level"]) == (40, True, 0.95)
+    assert mean_iou["value"] == pytest.approx(values.mean())
+    assert mean_iou["seeds_error"] == pytest.approx(values.std(ddof=1) / 3**0.5)
+    points = [f"{100 * mean_iou[name]:.1f}" for name in ("value", "low", "high")]
+    assert difference["words"] == (
+        "segnet_small is ahead of plain by {} mIoU points (95 % interval {} to {}, 3 seeds)".format(*points)
+    )
+    assert set(difference["measures"]) >= {"pixel_accuracy", "boundary_f1", "iou_ground", "iou_disc", "iou_ring"}
+    assert all(each["low"] <= each["value"] <= each["high"] for each in difference["measures"].values())
+    assert len(comparison["notes"]) == 1
+
+
+def test_as_many_seeds_as_it_takes_are_told(tmp_path, write_run):
+    write_models(write_run, {"a": 0.705, "b": 0.70}, spread=0.02)
+    (difference,) = compare_runs([tmp_path / "sweep"])["differences"]
+    assert not difference["told"]
+    assert difference["seeds_needed"] > 3
+    assert re.fullmatch(
+        r"no difference between [ab] and [ab] can be told with 3 seeds \([\d.]+ mIoU points, 95 % interval -[\d.]+ to "
+        rf"[\d.]+\); about {difference['seeds_needed']} would be needed",
+        difference["words"],
+    )
+
+
+def test_images_that_are_too_few_are_told(tmp_path, write_run):
+    """Each is better at images of its own."""
+    for number, model in enumerate("ab"):
+        for seed in (1, 2, 3):
+            quality = 0.7 + 0.005 * number
+            kinds = {"spread": 0.0005, "images_spread": 0.1, "skill": number, "quality": quality}
+            write_run(f"{model}-{seed}", [f"model={model}", f"seed={seed}"], seed=seed, **kinds)
+    (difference,) = compare_runs([tmp_path / "sweep"])["differences"]
+    assert difference["seeds_needed"] is None
+    needed = re.search(
+        r"3 seeds .*; more seeds will not help: more images would be needed, about ([\d,]+)$", difference["words"]
+    )
+    assert int(needed[1].replace(",", "")) > 40
+
+
+def test_one_seed_is_said_to_count_images_alone(tmp_path, write_run):
+    write_models(write_run, {"a": 0.8, "b": 0.7}, seeds=[5])
+    (difference,) = compare_runs([tmp_path / "sweep"])["differences"]
+    assert difference["words"].startswith("a is ahead of b by ")
+    assert difference["words"].endswith(", one seed: seeds are not counted in this interval)")
+    assert (difference["measures"]["mean_iou"]["seeds_error"], difference["repetitions"]) == (None, 1)
+
+
+def test_runs_without_counts_are_compared_over_seeds_alone(tmp_path, write_run):
+    write_models(write_run, {"a": 0.8, "b": 0.7}, keeps_counts=False)
+    (difference,) = compare_runs([tmp_path / "sweep"])["differences"]
+    low, high = scipy.stats.ttest_rel(scores_of(tmp_path, "a"), scores_of(tmp_path, "b")).confidence_interval()
+    mean_iou = difference["measures"]["mean_iou"]
+    assert (mean_iou["low"], mean_iou["high"]) == pytest.approx((low, high))
+    assert difference["words"].endswith(", 3 seeds: images are not counted in this interval)")
+    for path in (tmp_path / "sweep").glob("*-[23]"):
+        path.rename(tmp_path / path.name)
+    (difference,) = compare_runs([tmp_path / "sweep"])["differences"]
+    assert re.search(r"can be told with one seed \([\d.]+ mIoU points, no interval\)$", difference["words"])
+    assert difference["measures"]["mean_iou"]["low"] is None
+
+
+@pytest.mark.parametrize(
+    ("seeds", "others", "is_paired", "repetitions"),
+    [
+        ((1, 2, 3), (1, 2, 3), True, 3),
+        ((1, 2, 3), (1, 3), True, 2),  # a job has failed
+        ((1, 2), (1, 3), False, 2),
+        ((1, 2, 3), (4, 5), False, 2),
+        ((1, 2, 3), (7,), False, 1),
+    ],
+)
+def test_seeds_are_paired_where_one_has_all_of_the_others(tmp_path, write_run, seeds, others, is_paired, repetitions):
+    write_models(write_run, {"a": 0.8}, seeds=seeds)
+    write_models(write_run, {"b": 0.7}, seeds=others)
+    (difference,) = compare_runs([tmp_path / "sweep"])["differences"]
+    assert (difference["paired"], difference["repetitions"]) == (is_paired, repetitions)
+    first = dict(zip(seeds, scores_of(tmp_path, "a"), strict=True))
+    second = dict(zip(others, scores_of(tmp_path, "b"), strict=True))
+    if is_paired:
+        expected = np.mean([first[seed] - second[seed] for seed in others])
+    else:
+        expected = np.mean(list(first.values())) - np.mean(list(second.values()))
+    assert difference["measures"]["mean_iou"]["value"] == pytest.approx(expected)
+
+
+def test_folds_are_compared_over_folds(tmp_path, write_run):
+    means = {}
+    for model, quality in (("a", 0.8), ("b", 0.7)):
+        for fold in range(4):
+            overrides = [f"model={model}", "dataset.folds=4", f"dataset.fold={fold}"]
+            write_run(f"{model}-{fold}", overrides, quality=quality, split=fold)
+        means[model] = scores_of(tmp_path, model)
+    (difference,) = compare_runs([tmp_path / "sweep"])["differences"]
+    values, mean_iou = means["a"] - means["b"], difference["measures"]["mean_iou"]
+    assert (difference["over"], difference["repetitions"], difference["images"]) == ("folds", 4, None)
+    assert mean_iou["value"] == pytest.approx(values.mean())
+    half_width = scipy.stats.t.ppf(0.975, 3) * values.std(ddof=1) * (1 / 4 + 1 / 3) ** 0.5
+    assert mean_iou["high"] - mean_iou["value"] == pytest.approx(half_width)
+    assert difference["words"].endswith(", 4 folds)")
+
+
+def test_several_are_compared_with_the_best_at_a_level_for_all_pairs(tmp_path, write_run):
+    write_models(write_run, {"b": 0.7, "best": 0.8, "a": 0.6})
+    comparison = compare_runs([tmp_path / "sweep"])
+    assert [(each["first"], each["second"]) for each in comparison["differences"]] == [("best", "b"), ("best", "a")]
+    assert [each["level"] for each in comparison["differences"]] == pytest.approx([1 - 0.05 / 3] * 2)
+    assert all("(98.3 % interval " in each["words"] for each in comparison["differences"])
+    assert "95 % for all 3 pairs together, each at 98.3 % (Bonferroni)" in comparison["notes"][-1]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "told"),
+    [
+        ({"contract": CONTRACT | {"evaluated_at": "96x128"}}, "scored at 48x64 and 96x128"),
+        ({"contract": CONTRACT | {"convention": "per_image"}}, "scored under the conventions segtrain and per_image"),
+        ({"contract": CONTRACT | {"ignore_label": 0}}, "they have other classes"),
+        ({"split": 1}, "scored on other images"),
+    ],
+)
+def test_what_does_not_compare_is_said(tmp_path, write_run, kinds, told):
+    write_models(write_run, {"a": 0.8})
+    write_models(write_run, {"b": 0.7}, **kinds)
+    comparison = compare_runs([tmp_path / "sweep"])
+    (difference,) = comparison["differences"]
+    assert difference["words"] == f"a and b do not compare: {told}"
+    assert "measures" not in difference
+    noted = [note for note in comparison["notes"] if "Not comparable, scored at 48x64 (such as a-1)" in note]
+    assert len(noted) == ("96x128" in told)
+
+
+def test_what_did_not_complete_is_compared_with_nothing(tmp_path, write_run):
+    write_models(write_run, {"a": 0.8})
+    write_models(write_run, {"b": 0.7}, status="interrupted")
+    comparison = compare_runs([tmp_path / "sweep"])
+    assert len(comparison["configurations"]) == 2
+    assert (comparison["differences"], comparison["notes"]) == ([], [])
+
+
+def test_a_configuration_is_named_by_what_varies(tmp_path, write_run):
+    for number, settings in enumerate((["epochs=4", "model=x"], ["epochs=8", "model=y"])):
+        write_run(str(number), settings)
+    names = {each["name"] for each in compare_runs([tmp_path / "sweep"])["configurations"]}
+    assert names == {"epochs=4 x", "epochs=8 y"}
+
+
+def test_runs_that_say_the_same_in_other_words_are_one_configuration(tmp_path, write_run):
+    """One was typed with the model that is the default."""
+    write_run("typed", ["model=segnet", "seed=1"])
+    folder = write_run("default", ["seed=2"], seed=2)
+    chosen = "hydra: {runtime: {choices: {model: segnet}}}"
+    (folder / ".hydra" / "hydra.yaml").write_text(chosen, encoding="utf-8")
+    comparison = compare_runs([tmp_path / "sweep"])
+    assert comparison["constant"] == {"model": "segnet"}
+    assert [each["seeds"] for each in comparison["configurations"]] == [[2, 1]]
+
+
+def test_costs_are_averaged_too(tmp_path, write_run):
+    for seed, seconds in ((1, 3.0), (2, 5.0)):
+        costs = {"flops_per_image": 100, "peak_memory_bytes": 10 * seed, "images_per_second": 7.0, "best_epoch": 1}
+        folder = write_run(f"a-{seed}", [f"seed={seed}"], seed=seed, **costs)
+        (folder / "metrics.csv").write_text(f"epoch,seconds\n1,{seconds}\n", encoding="utf-8")
+    (row,) = compare_runs([tmp_path / "sweep"])["configurations"]
+    means = {name: row[name]["mean"] for name in ("flops_per_image", "peak_memory_bytes", "seconds_to_best_epoch")}
+    assert means == {"flops_per_image": 100, "peak_memory_bytes": 15, "seconds_to_best_epoch": 4.0}

@@ -1,0 +1,90 @@
+import json
+
+import pytest
+import yaml
+
+from segtrain.comparison.jobs import read_jobs
+
+
+def test_runs_and_sweeps_are_read_together(tmp_path, write_run):
+    write_run("b", ["seed=1"])
+    write_run("a", ["seed=2"])
+    alone = write_run("alone", ["model=x"], sweep=tmp_path / "other")
+    jobs = read_jobs([alone, tmp_path / "sweep", alone])
+    assert [job.name for job in jobs] == ["other/alone", "sweep/a", "sweep/b"]
+    assert [job.overrides for job in jobs] == [{"model": "x"}, {"seed": "2"}, {"seed": "1"}]
+    assert [job.name for job in read_jobs([tmp_path / "sweep"])] == ["a", "b"]
+    assert [job.name for job in read_jobs([alone])] == ["alone"]
+
+
+def test_what_was_not_typed_is_what_hydra_chose(write_run):
+    folder = write_run("a", ["epochs=4"])
+    config = {"batch_size": 8, "image_size": [48, 64], "model": {"width": 16, "norm": None}, "augment": True}
+    (folder / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    choices = {"hydra": {"runtime": {"choices": {"model": "segnet_small", "loss": None}}}}
+    (folder / ".hydra" / "hydra.yaml").write_text(yaml.safe_dump(choices), encoding="utf-8")
+    (job,) = read_jobs([folder])
+    expected = {
+        "epochs": "4",
+        "batch_size": "8",
+        "image_size": "[48,64]",
+        "model": "segnet_small",
+        "model.width": "16",
+        "model.norm": "null",
+        "loss": "null",
+        "augment": "true",
+        "model.depth": "(default)",
+    }
+    assert {key: job.setting(key) for key in expected} == expected
+
+
+def test_the_seconds_to_the_best_epoch_are_those_of_metrics_csv(write_run):
+    folder = write_run("a", [], best_epoch=2)
+    assert read_jobs([folder])[0].seconds_to_best_epoch() is None
+    (folder / "metrics.csv").write_text("epoch,seconds\n1,10.5\n2,4.25\n3,100\n", encoding="utf-8")
+    assert read_jobs([folder])[0].seconds_to_best_epoch() == 14.75
+    for damaged in (
+        "epoch,seconds\n1,10.5\n",
+        "epoch,seconds\n1,10.5\n2,x\n",
+        "epoch\n1\n2\n",
+        "epoch,seconds\n1\n2\n",
+    ):
+        (folder / "metrics.csv").write_text(damaged, encoding="utf-8")
+        assert read_jobs([folder])[0].seconds_to_best_epoch() is None
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "",
+        "[]",
+        "{",
+        '{"status": "completed"}',
+        '{"status": "completed", "seed": 1, "val": {"mean_iou": "x", "per_class_iou": {}}}',
+    ],
+)
+def test_a_run_whose_results_are_damaged_costs_the_others_nothing(tmp_path, write_run, damaged):
+    write_run("a", ["seed=1"])
+    folder = write_run("b", ["seed=2"])
+    (folder / "results.json").write_text(damaged, encoding="utf-8")
+    whole, failed = read_jobs([tmp_path / "sweep"])
+    assert (whole.completed, failed.completed, failed.results["status"]) == (True, False, "failed")
+    assert str(folder / "results.json") in failed.results["error"]
+
+
+def test_an_interrupted_run_keeps_what_it_says(write_run):
+    folder = write_run("a", [], status="interrupted")
+    content = json.loads((folder / "results.json").read_text()) | {"val": None}
+    (folder / "results.json").write_text(json.dumps(content), encoding="utf-8")
+    assert read_jobs([folder])[0].results["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("damaged", [b"a: [", b"\xff", b"3"])
+def test_overrides_that_cannot_be_read_are_named(write_run, damaged):
+    folder = write_run("a", [])
+    path = folder / ".hydra" / "overrides.yaml"
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match="cannot be read") as refusal:
+        read_jobs([folder])
+    assert str(path) in str(refusal.value)
+    assert "\n" not in str(refusal.value)
