@@ -239,3 +239,14 @@ def test_deeplabv3plus_is_trained_as_its_paper_says(compose):
     steps_per_epoch = 10_582 // config.batch_size
     assert abs(config.epochs * steps_per_epoch - 30_000) < steps_per_epoch
     assert (config.model.width, config.model.skip_width, config.model.rates) == (256, 48, [6, 12, 18])
+
+
+def test_weight_decay_of_deeplabv3plus_is_its_authors_penalty(compose):
+    """Whose gradient, 0.0001 of each weight, goes through the momentum: 1,000 steps of it, by hand."""
+    optimizer = compose("experiment=voc_deeplabv3plus", "dataset.mask_folder=.").optimizer
+    weight, velocity = 1.0, 0.0
+    for _ in range(1000):
+        velocity = optimizer.momentum * velocity - optimizer.learning_rate * 0.0001 * weight
+        weight += velocity
+    kept = (1 - optimizer.learning_rate * optimizer.weight_decay) ** 1000
+    assert abs((1 - kept) / (1 - weight) - 1) < 0.02
