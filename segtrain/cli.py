@@ -29,6 +29,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from segtrain.out_of_memory import OutOfMemoryError
 from segtrain.prediction.unreadable import UnreadableFilesError
+from segtrain.recipes import require_its_sweep, require_one_experiment, worded_for_experiment
 from segtrain.resumption import plan_resumption
 from segtrain.run_folder import RunFolder, try_folder
 from segtrain.settings import (
@@ -221,6 +222,7 @@ def _check_command_line(verb: str, config_name: str, parsed: Any, allow_targets:
         [f"hydra.searchpath=[{_quoted(f'file://{Path(parsed.config_dir).resolve()}')}]"] if parsed.config_dir else []
     )
     folder = Path(parsed.config_path).resolve() if parsed.config_path else config_folder()
+    require_one_experiment(parsed.overrides)
     with hydra.initialize_config_dir(str(folder), version_base="1.3"):
         for overrides in _jobs_to_check(parsed.overrides, sweeping=parsed.multirun):
             config = _compose(verb, config_name, [*overrides, *search])
@@ -229,7 +231,12 @@ def _check_command_line(verb: str, config_name: str, parsed: Any, allow_targets:
             _check_hydra(config)
             del config["hydra"]
             if parsed.cfg is None:
-                settings = read_settings(config, SCHEMAS[verb], allow_targets)
+                if verb == "train":
+                    require_its_sweep(whole, overrides, parsed.overrides, sweeping=parsed.multirun)
+                try:
+                    settings = read_settings(config, SCHEMAS[verb], allow_targets)
+                except ConfigError as error:
+                    raise worded_for_experiment(error, whole, config_name, [*overrides, *search]) from error
                 if isinstance(settings, ResumeSettings):
                     # Before Hydra makes the folder, where there is none.
                     plan_resumption(settings.run, settings.overrides, settings.allow_targets)

@@ -42,7 +42,7 @@ def group_of(name: str) -> str:
 
 FILES = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.yaml"))
 # Taken by what an experiment says, never by name.
-NO_GROUPS = ("", "hydra/help", "hydra/job_logging", "size/of_experiment", "size/of_pretrained")
+NO_GROUPS = ("", "hydra/help", "hydra/job_logging", "optimizer/of_model", "size/of_experiment", "size/of_pretrained")
 OPTIONS = [(path.parent.as_posix(), path.name) for path in FILES if group_of(path.parent.as_posix()) not in NO_GROUPS]
 # What an option cannot do without.
 COMPANIONS = {("callbacks", "reduce_on_plateau"): ["schedule=constant"]}
@@ -155,6 +155,19 @@ def test_a_dataset_brings_the_settings_that_suit_it(option):
 def test_tiny_wins_over_any_composition(compose, group, option):
     settings = read_settings(compose(f"{group}={option}", "size=tiny"), TrainSettings)
     assert (settings.image_size, settings.batch_size, settings.epochs, settings.max_samples) == ([32, 48], 4, 2, 12)
+
+
+def test_the_rate_of_a_model_with_an_optimizer_goes_for_the_two_together(compose):
+    """And before what an experiment says, or is typed."""
+    pairs = [path.stem.rpartition("_")[::2] for path in (CONF / "optimizer" / "of_model").glob("*.yaml")]
+    assert len(pairs) >= 3
+    for model, optimizer in pairs:
+        own = compose("model=segnet_small", f"optimizer={optimizer}").optimizer.learning_rate
+        assert compose(f"model={model}", f"optimizer={optimizer}").optimizer.learning_rate < own
+    assert compose("model=fcn8s").optimizer == {**compose("model=segnet_small").optimizer, "learning_rate": 0.003}
+    assert compose("model=fcn8s", "optimizer=adam").optimizer == compose("optimizer=adam").optimizer
+    assert compose("model=fcn8s", "optimizer.learning_rate=0.5").optimizer.learning_rate == 0.5
+    assert compose("experiment=r5_fcn8s").optimizer.learning_rate == 0.0001
 
 
 def test_smoke_is_the_default_run_made_tiny(compose):

@@ -34,6 +34,9 @@ TABLE_1 = [
 # These differ in a few numbers from one that is not among them.
 LONG = {"r3_unet_resnet50_scratch", "r4_segnet_resnet50", "r5_fcn16s", "r5_fcn32s"}
 
+# Of experiments that are sweeps, one of their runs.
+OF_SWEEP = {"camvid_table1": ["model=segnet_basic"]}
+
 every_experiment = pytest.mark.parametrize("name", NAMES)
 every_run = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.long) if name in LONG else name for name in NAMES]
@@ -48,23 +51,33 @@ def compose():
 
 @pytest.fixture(scope="module")
 def run_of(tmp_path_factory):
-    """Returns the folder of an experiment's tiny run by name: one process for the short ones, one for the long."""
+    """Returns the folder of an experiment's tiny run by name: one process for the short ones, one for the long.
+
+    What is a sweep itself runs alone, with one of its values.
+    """
 
     @functools.cache
     def run_all(names: tuple[str, ...]) -> dict[str, Path]:
         home = tmp_path_factory.mktemp("experiments")
+        chosen = [f"experiment={','.join(names)}", "size=tiny", *OF_SWEEP.get(names[0], ())]
         finished = subprocess.run(
-            [sys.executable, "-m", "segtrain", "-m", f"experiment={','.join(names)}", "size=tiny", "callbacks=none"],
+            [sys.executable, "-m", "segtrain", "-m", *chosen, "callbacks=none"],
             cwd=home, capture_output=True, encoding="utf-8", timeout=1200,
         )  # fmt: skip
         assert finished.returncode == 0, finished.stderr
         jobs = {path.parent for path in (home / "outputs").rglob("results.json")}
-        by_name = {job.name.partition("experiment-")[2].partition("_size-")[0]: job for job in jobs}
+        by_name = {
+            job.name.partition("experiment-")[2].partition("_model-")[0].partition("_size-")[0]: job for job in jobs
+        }
         assert sorted(by_name) == sorted(names)
         assert len(by_name) == len(jobs)
         return by_name
 
-    return lambda name: run_all(tuple(each for each in NAMES if (each in LONG) == (name in LONG)))[name]
+    def run_of(name: str) -> Path:
+        alike = [each for each in NAMES if each not in OF_SWEEP and (each in LONG) == (name in LONG)]
+        return run_all((name,) if name in OF_SWEEP else tuple(alike))[name]
+
+    return run_of
 
 
 def test_there_are_as_many_as_there_were():
@@ -226,3 +239,14 @@ def test_deeplabv3plus_is_trained_as_its_paper_says(compose):
     steps_per_epoch = 10_582 // config.batch_size
     assert abs(config.epochs * steps_per_epoch - 30_000) < steps_per_epoch
     assert (config.model.width, config.model.skip_width, config.model.rates) == (256, 48, [6, 12, 18])
+
+
+def test_weight_decay_of_deeplabv3plus_is_its_authors_penalty(compose):
+    """Whose gradient, 0.0001 of each weight, goes through the momentum: 1,000 steps of it, by hand."""
+    optimizer = compose("experiment=voc_deeplabv3plus", "dataset.mask_folder=.").optimizer
+    weight, velocity = 1.0, 0.0
+    for _ in range(1000):
+        velocity = optimizer.momentum * velocity - optimizer.learning_rate * 0.0001 * weight
+        weight += velocity
+    kept = (1 - optimizer.learning_rate * optimizer.weight_decay) ** 1000
+    assert abs((1 - kept) / (1 - weight) - 1) < 0.02

@@ -29,7 +29,9 @@ def build_deeplabv3plus(
 
     The encoder's last halving is taken back and what follows dilated by two, so its last map has stride 16 and its
     weights fit as they are. See Chen et al. 2018, https://arxiv.org/abs/1802.02611. The pyramid and the decoder use
-    depthwise separable convolutions, as there.
+    depthwise separable convolutions on any encoder; the paper's do on Xception, and are whole on ResNet101. The
+    pyramid's branch for the whole image has biases in place of the paper's BatchNorm: it has one value a map, so of a
+    batch of one image, which images of their own sizes make, nothing would be left.
 
     Args:
         num_classes: classes to tell apart, background included, void not.

@@ -18,9 +18,11 @@ def build_encoder_addition(
 ) -> keras.Model:
     """Builds `build_segnet_basic` with each level's encoder maps added to its decoder's.
 
-    Table 1's "SegNet-Basic-EncoderAddition", 1.425 million parameters: the indices and all the maps are kept. The maps
-    are those that the level's pooling sees, after their ReLU; they are added after the decoder's normalisation, which
-    the paper leaves open.
+    Table 1's "SegNet-Basic-EncoderAddition", 1.425 million parameters: the indices and all the maps are kept. By
+    section 3.1 the 64 maps "at each layer of the encoder" are added to those of "the corresponding" decoder. Here they
+    are what the level's pooling sees, after its ReLU: there are four, one of each decoder's size, where the poolings'
+    outputs, which Fig. 3 names for the FCN, would leave one decoder without. They are added after the decoder's
+    normalisation, which the paper leaves open.
 
     Args:
         num_classes: classes to tell apart, background included, void not.

@@ -19,9 +19,10 @@ def build_fcn_basic(
     """Builds SegNet-Basic's encoder, and four decoders that enlarge the scores and add those of the encoder's maps.
 
     Table 1's "FCN-Basic", 0.65 million parameters. Scoring reduces 64 maps to one a class; a transposed 8x8
-    convolution, bilinear at first, doubles them. The paper leaves open which maps are scored and added (here those that
-    the level's pooling sees), and where its FCNs normalise: here after each transposed convolution, as SegNet-Basic
-    after each convolution. Without, they diverge at the paper's learning rate.
+    convolution, bilinear at first, doubles them. To the decoders 4, 3 and 2 the scores of the poolings 3, 2 and 1 are
+    added, which are of their size: Fig. 3 says that what is added is the output of a pooling. The paper leaves open
+    where its FCNs normalise: here after each transposed convolution, as SegNet-Basic after each convolution. Without,
+    they diverge at the paper's learning rate.
 
     Args:
         num_classes: classes to tell apart, background included, void not.

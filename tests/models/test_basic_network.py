@@ -20,7 +20,7 @@ TABLE = {
     "segnet_basic": (ENCODER + 4 * (CONVOLUTION + 2 * 64) + SCORE, 1.425),
     "encoder_addition": (ENCODER + 4 * (CONVOLUTION + 2 * 64) + SCORE, 1.425),
     "single_channel_decoder": (ENCODER + 4 * (7 * 7 * 64 + 2 * 64) + SCORE, 0.625),
-    "fcn_basic": (ENCODER + ENLARGING + 5 * SCORE, 0.65),
+    "fcn_basic": (ENCODER + ENLARGING + 4 * SCORE, 0.65),
     "fcn_basic_no_addition": (ENCODER + ENLARGING + SCORE, 0.65),
     "fcn_basic_no_dimension_reduction": (ENCODER + ENLARGING_ALL + SCORE, 1.625),
     "fcn_basic_no_addition_no_dimension_reduction": (ENCODER + ENLARGING_ALL + SCORE, 1.625),
@@ -72,8 +72,8 @@ def test_what_is_kept_for_the_decoder(name):
     keeps_indices = name in UNPOOLING
     assert kinds["MaxPoolWithIndices2D"] == kinds["MaxUnpool2D"] == 4 * keeps_indices
     assert kinds["MaxPooling2D"] == 4 * (not keeps_indices)
-    adds = name in ("encoder_addition", "fcn_basic", "fcn_basic_no_dimension_reduction")
-    assert kinds["Add"] == 4 * adds
+    adds = {"encoder_addition": 4, "fcn_basic": 3, "fcn_basic_no_dimension_reduction": 3}
+    assert kinds["Add"] == adds.get(name, 0)
     assert kinds["Conv2DTranspose"] == 4 * name.startswith("fcn")
     assert kinds["DepthwiseConv2D"] == 4 * (name == "single_channel_decoder")
 
@@ -83,6 +83,41 @@ def test_each_unpooling_uses_the_indices_of_its_own_level(name):
     model = build(name, width=4)
     for level in range(1, 5):
         assert model.get_layer(f"unpool{level}").input[1] is model.get_layer(f"pool{level}").output[1]
+
+
+def added_to_decoders(model):
+    """Returns by the name of each addition the names of the layers whose outputs it adds."""
+    made_by = {id(layer.output): layer.name for layer in model.layers if not isinstance(layer.output, list | tuple)}
+    adds = [layer for layer in model.layers if isinstance(layer, keras.layers.Add)]
+    return {layer.name: [made_by[id(each)] for each in layer.input] for layer in adds}
+
+
+def test_fcn_decoders_add_what_the_level_before_has_pooled():
+    """The SegNet paper's Fig. 3: "This feature map is the output of the max-pooling layer (includes sub-sampling)"."""
+    assert added_to_decoders(build("fcn_basic_no_dimension_reduction", width=4)) == {
+        "add4": ["crop4", "pool3"],
+        "add3": ["crop3", "pool2"],
+        "add2": ["crop2", "pool1"],
+    }
+    reduced = build("fcn_basic", width=4)
+    assert added_to_decoders(reduced) == {
+        "add4": ["crop4", "score_pool3"],
+        "add3": ["crop3", "score_pool2"],
+        "add2": ["crop2", "score_pool1"],
+    }
+    for pool, scored in [
+        ("pool1", "score_pool1"),
+        ("pool2", "score_pool2"),
+        ("pool3", "score_pool3"),
+        ("pool4", "score"),
+    ]:
+        assert reduced.get_layer(scored).input is reduced.get_layer(pool).output
+
+
+def test_encoder_addition_adds_what_the_pooling_of_its_own_level_sees():
+    assert added_to_decoders(build("encoder_addition", width=4)) == {
+        f"add{level}": [f"decoder{level}_norm", f"encoder{level}_relu"] for level in range(1, 5)
+    }
 
 
 @pytest.mark.parametrize("reduced", [True, False])

@@ -1,0 +1,86 @@
+"""An experiment and what is typed beside it: one in a run, a sweep as a sweep, and who set what does not fit."""
+
+import os
+import sys
+
+import pytest
+
+from segtrain import cli, experiment
+
+TABLE_1 = 8
+
+
+@pytest.fixture
+def segtrain(monkeypatch, capfd, tmp_path, kept_logging):
+    """Runs a command line in an empty folder; returns its status, what it said, and the settings of each training."""
+    jobs = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["segtrain"])
+    monkeypatch.setattr(experiment, "train", lambda settings, *rest: jobs.append(settings))
+
+    def segtrain(line):
+        try:
+            cli.main(line.split())
+        except SystemExit as exit:
+            return exit.code, capfd.readouterr().err, jobs
+        return 0, capfd.readouterr().err, jobs
+
+    return segtrain
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (
+            "experiment=r1_segnet experiment=r2_unet",
+            "experiment=r1_segnet experiment=r2_unet: a run has one experiment. Type experiment=r2_unet, or a sweep "
+            "over them: segtrain -m experiment=r1_segnet,r2_unet.",
+        ),
+        ("experiment=[r1_segnet,r1_encoder_decoder]", "a run has one experiment. Type experiment=r1_encoder_decoder,"),
+        ("-m experiment=r1_segnet seed=1,2 experiment=r2_unet", "a run has one experiment. Type experiment=r2_unet,"),
+        (
+            "experiment=camvid_table1 size=tiny",
+            "experiment=camvid_table1: is a sweep over model. Type segtrain -m experiment=camvid_table1, or "
+            "model=VALUE for one run of it.",
+        ),
+        ("-m experiment=r1_segnet,camvid_table1 size=tiny", "Type segtrain -m experiment=camvid_table1, or model="),
+        (
+            "experiment=r3_unet_resnet50 model=segnet_small size=tiny",
+            "experiment=r3_unet_resnet50 sets model.encoder, which model=segnet_small does not take: there is no such "
+            "setting. Settings here: width, dropout, batch_norm_momentum. Leave model=segnet_small out, or type "
+            "~model.encoder too.",
+        ),
+        (
+            "-m experiment=r1_segnet model=segnet_small,unet size=tiny",
+            "experiment=r1_segnet sets model.dropout, which model=unet does not take",
+        ),
+        # What is typed is the typist's, and what an option file of one's own says is the file's.
+        ("experiment=r1_segnet model=unet model.dropout=0.3", "error: model.dropout: there is no such setting."),
+        ("experiment=r2_unet model=mine --config-dir conf_of_mine", "error: model.widht: there is no such setting."),
+    ],
+)
+def test_a_mistake_is_answered_in_a_line(segtrain, tmp_path, tmp_path_factory, line, words):
+    own = tmp_path_factory.mktemp("own") / "model"
+    own.mkdir()
+    (own / "mine.yaml").write_text("_target_: segtrain.models.unet.build_unet\nwidht: 3\n", encoding="utf-8")
+    status, said, jobs = segtrain(line.replace("conf_of_mine", str(own.parent)))
+    assert (status, jobs, os.listdir(tmp_path)) == (2, [], [])
+    assert said.startswith("segtrain: error: ")
+    assert said.count("\n") == 1
+    assert words in said
+
+
+@pytest.mark.parametrize(
+    ("line", "runs"),
+    [
+        ("experiment=camvid_table1 model=bilinear size=tiny", 1),
+        ("-m experiment=camvid_table1 size=tiny", TABLE_1),
+        ("-m experiment=camvid_table1 model=bilinear,fcn_basic size=tiny", 2),
+        ("-m experiment=r1_segnet,r2_unet size=tiny", 2),
+        ("experiment=r3_unet_resnet50 model=segnet_small ~model.encoder size=tiny", 1),
+    ],
+)
+def test_what_is_advised_works(segtrain, line, runs):
+    _, _, jobs = segtrain(line)
+    assert len(jobs) == runs
+    assert len({str(job.model) for job in jobs}) == runs
