@@ -7,17 +7,16 @@ import hydra
 import pytest
 from omegaconf import OmegaConf
 
-from segtrain.cli import config_folder
+from segtrain.composition import config_folder
+from segtrain.config_error import ConfigError, suggest
 from segtrain.settings import (
     BenchmarkSettings,
     CompareSettings,
-    ConfigError,
     EvaluateSettings,
     PredictSettings,
     TrainSettings,
     read_settings,
     read_settings_of_run,
-    suggest,
     with_absolute_paths,
 )
 
