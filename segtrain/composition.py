@@ -1,19 +1,22 @@
 """Composes a command line's config, or every job's of a sweep, and checks it before anything heavy is imported."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import hydra
 import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from segtrain.command_line import CommandLine
 from segtrain.config_error import ConfigError
 from segtrain.hydra_errors import one_line, worded
+from segtrain.nested import entries
 from segtrain.output_folder import output_folder, require_writable
 from segtrain.resumption import plan_resumption
 from segtrain.settings import SCHEMAS, ResumeSettings, read_settings
@@ -52,14 +55,17 @@ def check_command_line(line: CommandLine, config_name: str, allow_targets: Seque
     )
     folder = Path(parsed.config_path).resolve() if parsed.config_path else config_folder()
     with hydra.initialize_config_dir(str(folder), version_base="1.3"):
+        typed_keys = _typed_keys(line.overrides)
         for overrides in _jobs_to_check(line):
             config = _compose(line.verb, config_name, [*overrides, *search])
             whole = config.copy()
             OmegaConf.set_struct(config, False)
-            require_allowed_hydra(OmegaConf.to_container(config.hydra))
+            require_allowed_hydra(OmegaConf.to_container(config.hydra), typed_keys)
             del config["hydra"]
             if not line.is_question:
                 settings = read_settings(config, SCHEMAS[line.verb], allow_targets)
+                if line.verb in ("train", "benchmark"):
+                    _require_files_of_weights(settings.model)
                 if isinstance(settings, ResumeSettings):
                     # Before Hydra makes the folder, where there is none.
                     plan_resumption(settings.run, settings.overrides, settings.allow_targets)
@@ -72,15 +78,30 @@ def check_command_line(line: CommandLine, config_name: str, allow_targets: Seque
     return (f"hydra.{kind}.dir", output) if is_of_now else None
 
 
+def _require_files_of_weights(model: Mapping[str, Any]) -> None:
+    """Refuses weights that are not there, which is else found when the network has been built."""
+    for place, key, value in entries(model, "model"):
+        is_path = key == "weights" and isinstance(value, str) and value != "imagenet"
+        if is_path and not Path(value).expanduser().exists():
+            raise ConfigError(f"{place}={value}: there is no such file. Type {place}=imagenet, null or a file's path.")
+
+
 def typed_allowance(overrides: Sequence[str]) -> list[str]:
     """Returns what the command line itself says of `allow_targets`, for any job of a sweep."""
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException:  # told when the config is composed
-        return []
-    values = [override.value() for override in parsed if override.key_or_group == "allow_targets"]
+    values = [override.value() for override in _parsed(overrides) if override.key_or_group == "allow_targets"]
     lists = [value if isinstance(value, list) else [value] for value in values]
     return [str(target) for targets in lists for target in targets]
+
+
+def _typed_keys(overrides: Sequence[str]) -> list[str]:
+    return [override.key_or_group for override in _parsed(overrides)]
+
+
+def _parsed(overrides: Sequence[str]) -> list[Override]:
+    try:
+        return OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException:  # told when the config is composed
+        return []
 
 
 def _jobs_to_check(line: CommandLine) -> Iterator[list[str]]:

@@ -89,7 +89,7 @@ def _no_such_setting(full_key: str, holder: DictConfig, verb: str, overrides: Se
     hint = suggest(key, known) or ("" if parent else _deeper(key, holder))
     return (
         f"{full_key}: there is no such setting.{hint} "
-        f"Settings{f' in {parent}' if parent else ' here'}: {', '.join(known)}."
+        f"Settings{f' in {parent}' if parent else ' here'}: {', '.join(known) or 'none'}."
     )
 
 

@@ -27,6 +27,9 @@ _OF_HYDRA = re.compile(
 _OF_LOGGING = re.compile(
     r"logging\.(Formatter|StreamHandler|FileHandler|NullHandler|handlers\.[A-Z]\w*)|colorlog\.ColoredFormatter"
 )
+# What runs commands, calls what it names or changes the process: settings of Hydra's, of its launchers and sweepers.
+_TYPED_ONLY = {"env_set", "custom_search_space", "setup", "srun_args", "additional_parameters", "python"}
+_TYPED_ONLY |= {"runtime_env", "init_commands", "setup_commands", "initialization_commands", "runner"}
 _IN_WORDS = "segtrain's own builders, albumentations' transforms, and callbacks, losses and optimizers of keras"
 
 
@@ -54,14 +57,16 @@ def require_allowed_targets(values: Any, where: str, allowed: Sequence[str] = ()
             )
 
 
-def require_allowed_hydra(values: Mapping[str, Any]) -> None:
+def require_allowed_hydra(values: Mapping[str, Any], typed: Sequence[str] = ()) -> None:
     """Refuses what Hydra's own part of a config would call that is neither Hydra's nor a handler of logging.
 
     Args:
         values: `hydra`, as plain values that may hold interpolations.
+        typed: dotted names of the settings that the user has typed.
 
     Raises:
-        ConfigError: launcher, sweeper, a callback or a logging class is something else.
+        ConfigError: launcher, sweeper, a callback or a logging class is something else; or a setting that runs
+            commands or changes the environment stands in a file.
     """
     for place, key, value in entries(values, "hydra"):
         if isinstance(value, str) and re.search(r"\$\{\s*oc\.(create|decode)\b", value):
@@ -72,6 +77,16 @@ def require_allowed_hydra(values: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"{place}={value}: Hydra may call its launchers, sweepers and logging, and no other code."
             )
+        is_set = value is not None and not isinstance(value, Mapping | list)
+        if is_set and _TYPED_ONLY & set(place.split(".")) and not _is_typed(place, typed):
+            raise ConfigError(
+                f"{place}={value}: a config file says so, and it has to be typed, since it may run code. If you trust "
+                f"it, type {place}=VALUE."
+            )
+
+
+def _is_typed(place: str, typed: Sequence[str]) -> bool:
+    return any(place == key or place.startswith(f"{key}.") for key in typed)
 
 
 def _is_allowed(place: str, target: str, allowed: Sequence[str]) -> bool:

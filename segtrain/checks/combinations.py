@@ -20,6 +20,12 @@ def check_together(values: Mapping[str, Any]) -> None:
                 f"callbacks.{name}.monitor={monitor}: nothing of that name is measured."
                 f"{suggest(str(monitor), EPOCH_COLUMNS)} Choices: {', '.join(EPOCH_COLUMNS[1:])}."
             )
+        needs_mode = str(option["_target_"]).startswith("keras.") and monitor not in ("loss", "val_loss")
+        if needs_mode and "monitor" in option and option.get("mode", "auto") == "auto":
+            raise ConfigError(
+                f"callbacks.{name}.mode is required: Keras cannot tell whether {monitor} is better high or low. "
+                f"Type callbacks.{name}.mode=max, or min."
+            )
     targets = {name: str(option["_target_"]) for name, option in values["callbacks"].items()}
     checkpoints = [name for name, target in targets.items() if target.endswith(".checkpoint.Checkpoint")]
     if len(checkpoints) > 1:

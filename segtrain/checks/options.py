@@ -1,7 +1,9 @@
 """Whether an option of a group is what the signature of its `_target_` takes, whatever is nested in it included."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from annotated_types import Ge, Gt, Lt
 
 from segtrain.checks.values import check_value
 from segtrain.config_error import ConfigError, refuse_unknown, shown
@@ -9,6 +11,12 @@ from segtrain.signatures import Parameter, Signature, read_signature
 
 # Values under these keys are code to call or how to call it, never arguments of it.
 _INSTANTIATION_KEYS = {"_target_", "_convert_", "_recursive_", "_partial_", "_args_"}
+# What Keras's callbacks take, which its annotations leave out and a run would find after its first epoch.
+_OF_CALLBACKS = {
+    "mode": Literal["auto", "min", "max"],
+    "factor": Annotated[float, Gt(0), Lt(1)],
+    "patience": Annotated[int, Ge(0)],
+}
 
 
 def check_option(
@@ -47,7 +55,7 @@ def check_option(
         # Of a library's, the name is what to look up in its manual.
         owner = "here" if option["_target_"].startswith("segtrain.") else f"of {option['_target_']}"
         refuse_unknown(arguments, settable, prefix=f"{where}.", owner=owner)
-    _check_arguments(where, arguments, signature, given)
+    _check_arguments(where, option["_target_"], arguments, signature, given)
     if is_called and not {"_args_", "_partial_"} & option.keys():
         for name, parameter in signature.parameters.items():
             if not parameter.has_default and name not in {*given, *arguments}:
@@ -60,9 +68,13 @@ def purpose(parameter: Parameter | None) -> str:
     return f": {parameter.description.rstrip('.')}" if parameter and parameter.description else ""
 
 
-def _check_arguments(where: str, arguments: Mapping[str, Any], signature: Signature, given: set[str]) -> None:
+def _check_arguments(
+    where: str, target: str, arguments: Mapping[str, Any], signature: Signature, given: set[str]
+) -> None:
     for key, value in arguments.items():
         expected = signature.parameters[key].type if key in signature.parameters else Any
+        if target.startswith("keras.callbacks."):
+            expected = _OF_CALLBACKS.get(key, expected)
         is_option = isinstance(value, Mapping) and "_target_" in value
         if expected is Callable and not is_option:
             raise ConfigError(
