@@ -3,7 +3,7 @@
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from segtrain.settings import ConfigError
+from segtrain.config_error import ConfigError
 
 
 def require_one_experiment(overrides: list[str]) -> None:

@@ -13,12 +13,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from segtrain.config_error import ConfigError
+from segtrain.nested import leaves
 from segtrain.run_folder import RunFolder
 from segtrain.settings import (
     PATHS_OF_DATA,
-    ConfigError,
     TrainSettings,
-    leaves,
     read_config_of_run,
     read_settings,
     with_absolute_paths,

@@ -9,7 +9,7 @@ import importlib.util
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ _TYPE_NAMES = {
     "Any": typing.Any,
     "Literal": typing.Literal,
     "Annotated": typing.Annotated,
+    "Callable": Callable,
     "Mapping": Mapping,
     "Sequence": Sequence,
     **{name: getattr(annotated_types, name) for name in ("Ge", "Gt", "Le", "Lt", "Len", "MinLen", "MaxLen")},
@@ -173,9 +174,9 @@ def _imported_file(path: Path, node: ast.ImportFrom) -> Path | None:
 
 
 def _type_aliases(path: Path) -> dict[str, typing.Any]:
-    """Returns the module's aliases `Name = Literal[...]`, its own and those it imports from segtrain."""
+    """Returns the module's aliases `Name = Literal[...]` and the like, its own and those it imports from segtrain."""
     source, aliases = path.read_text(encoding="utf-8"), {}
-    for line in re.findall(r"^\w+ = (?:Literal|Annotated)\[.*\]$", source, re.MULTILINE):
+    for line in re.findall(r"^\w+ = (?:Literal|Annotated|Callable)\[.*\]$", source, re.MULTILINE):
         assignment = ast.parse(line).body[0]
         aliases[assignment.targets[0].id] = _resolve(assignment.value, {})
     for statement in re.findall(r"^from segtrain\.[\w.]+ import (?:\([^)]*\)|.*)$", source, re.MULTILINE):
@@ -184,7 +185,7 @@ def _type_aliases(path: Path) -> dict[str, typing.Any]:
         text = imported_from.read_text(encoding="utf-8") if imported_from and imported_from != path else ""
         for alias in node.names:
             name = r"\w+" if alias.name == "*" else re.escape(alias.name)
-            for line in re.findall(rf"^{name} = (?:Literal|Annotated)\[.*\]$", text, re.MULTILINE):
+            for line in re.findall(rf"^{name} = (?:Literal|Annotated|Callable)\[.*\]$", text, re.MULTILINE):
                 assignment = ast.parse(line).body[0]
                 aliases[assignment.targets[0].id] = _resolve(assignment.value, {})
     return aliases
@@ -262,7 +263,8 @@ def _subscript(container, elements):
         values = [None if element is types.NoneType else element for element in _as_tuple(elements)]
         # A Literal of another module's constants cannot be told from here, so it stands for anything.
         return typing.Any if typing.Any in values else typing.Literal[tuple(values)]
-    return typing.Any if container is typing.Any else container[elements]
+    # What something to call is called with, and what it returns, is not for a config to say.
+    return container if container in (typing.Any, Callable) else container[elements]
 
 
 def _as_tuple(elements):

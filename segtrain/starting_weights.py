@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segtrain.config_error import ConfigError
+
 # Each is imagenet, null (random), or a file.
 WEIGHTS_SETTINGS = ("model.weights", "model.encoder.weights")
 
@@ -55,7 +57,7 @@ def require_files_of_weights(model: Mapping[str, Any]) -> None:
     """Refuses a model's option that names a file which is not there.
 
     Raises:
-        ValueError: which, and what to type.
+        ConfigError: which, and what to type.
     """
     for setting in WEIGHTS_SETTINGS:
         value: Any = {"model": model}
@@ -67,7 +69,7 @@ def require_files_of_weights(model: Mapping[str, Any]) -> None:
 def require_file_of_weights(setting: str, weights: str | None) -> None:
     """Refuses weights that are a file which is not there; see `require_files_of_weights`."""
     if is_file_of_weights(weights) and not Path(weights).expanduser().is_file():
-        raise ValueError(
+        raise ConfigError(
             f"{setting}={weights}: there is no such file. Type {setting}=imagenet, null, or a file: .h5 or .weights.h5 "
             "of keras' network without its top, or the checkpoints/best.keras of a run on the same encoder."
         )

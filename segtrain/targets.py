@@ -4,9 +4,11 @@ Nothing here imports what is named.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from segtrain.config_error import ConfigError
+from segtrain.nested import entries
 from segtrain.signatures import is_defined_in_its_module, read_signature
 
 # Builders and classes of the package. They have to stand in the named module itself, since through what a module has
@@ -25,11 +27,10 @@ _OF_HYDRA = re.compile(
 _OF_LOGGING = re.compile(
     r"logging\.(Formatter|StreamHandler|FileHandler|NullHandler|handlers\.[A-Z]\w*)|colorlog\.ColoredFormatter"
 )
+# What runs commands, calls what it names or changes the process: settings of Hydra's, of its launchers and sweepers.
+_TYPED_ONLY = {"env_set", "custom_search_space", "setup", "srun_args", "additional_parameters", "python"}
+_TYPED_ONLY |= {"runtime_env", "init_commands", "setup_commands", "initialization_commands", "runner"}
 _IN_WORDS = "segtrain's own builders, albumentations' transforms, and callbacks, losses and optimizers of keras"
-
-
-class TargetError(ValueError):
-    """A config would call what it may not; the message says what to type."""
 
 
 def require_allowed_targets(values: Any, where: str, allowed: Sequence[str] = ()) -> None:
@@ -41,39 +42,51 @@ def require_allowed_targets(values: Any, where: str, allowed: Sequence[str] = ()
         allowed: what the user trusts beside them: full names, or packages that end in a dot.
 
     Raises:
-        TargetError: a `_target_` that may not be called, or a value that would be one only later.
+        ConfigError: a `_target_` that may not be called, or a value that would be one only later.
     """
-    for place, key, value in _entries(values, where):
+    for place, key, value in entries(values, where):
         # Building resolves once more, and would call what nobody has looked at.
         if isinstance(value, str) and "${" in value:
-            raise TargetError(f"{place}={value}: holds ${{ after it has been filled in. Write out what it stands for.")
+            raise ConfigError(f"{place}={value}: holds ${{ after it has been filled in. Write out what it stands for.")
         if key == "_target_" and isinstance(value, str) and not _is_allowed(place, value, allowed):
             package = value.partition(".")[0]
             is_known = package in ("segtrain", "albumentations", "keras")
-            raise TargetError(
+            raise ConfigError(
                 f"{place}={value}: a config may call {_IN_WORDS}. If you trust this too, type "
                 f"allow_targets=[{value if is_known else f'{package}.'}]."
             )
 
 
-def require_allowed_hydra(values: Mapping[str, Any]) -> None:
+def require_allowed_hydra(values: Mapping[str, Any], typed: Sequence[str] = ()) -> None:
     """Refuses what Hydra's own part of a config would call that is neither Hydra's nor a handler of logging.
 
     Args:
         values: `hydra`, as plain values that may hold interpolations.
+        typed: dotted names of the settings that the user has typed.
 
     Raises:
-        TargetError: launcher, sweeper, a callback or a logging class is something else.
+        ConfigError: launcher, sweeper, a callback or a logging class is something else; or a setting that runs
+            commands or changes the environment stands in a file.
     """
-    for place, key, value in _entries(values, "hydra"):
+    for place, key, value in entries(values, "hydra"):
         if isinstance(value, str) and re.search(r"\$\{\s*oc\.(create|decode)\b", value):
-            raise TargetError(f"{place}={value}: Hydra's own settings may not be made by a resolver. Write them out.")
+            raise ConfigError(f"{place}={value}: Hydra's own settings may not be made by a resolver. Write them out.")
         is_logging = key in ("class", "()") and place.split(".")[1] in ("job_logging", "hydra_logging")
         known = _OF_LOGGING if is_logging else _OF_HYDRA if key == "_target_" else None
         if known and not known.fullmatch(str(value)):
-            raise TargetError(
+            raise ConfigError(
                 f"{place}={value}: Hydra may call its launchers, sweepers and logging, and no other code."
             )
+        is_set = value is not None and not isinstance(value, Mapping | list)
+        if is_set and _TYPED_ONLY & set(place.split(".")) and not _is_typed(place, typed):
+            raise ConfigError(
+                f"{place}={value}: a config file says so, and it has to be typed, since it may run code. If you trust "
+                f"it, type {place}=VALUE."
+            )
+
+
+def _is_typed(place: str, typed: Sequence[str]) -> bool:
+    return any(place == key or place.startswith(f"{key}.") for key in typed)
 
 
 def _is_allowed(place: str, target: str, allowed: Sequence[str]) -> bool:
@@ -83,14 +96,6 @@ def _is_allowed(place: str, target: str, allowed: Sequence[str]) -> bool:
         try:
             read_signature(target)
         except ValueError as error:  # a mistyped one is told as that
-            raise TargetError(f"{place}={target}: {error}") from error
+            raise ConfigError(f"{place}={target}: {error}") from error
         return bool(_OWN.fullmatch(target)) and is_defined_in_its_module(target)
     return bool(_OF_LIBRARIES.fullmatch(target)) and target not in _REFUSED
-
-
-def _entries(values: Any, where: str, key: Any = None) -> Iterator[tuple[str, Any, Any]]:
-    """Yields dotted name, key and value of everything in nested settings."""
-    yield where, key, values
-    items = values.items() if isinstance(values, Mapping) else enumerate(values) if isinstance(values, list) else ()
-    for inner, value in items:
-        yield from _entries(value, f"{where}.{inner}", inner)

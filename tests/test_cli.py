@@ -7,31 +7,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from unittest import mock
 
-import hydra
 import pytest
 import yaml
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hypothesis import assume, example, given, settings, strategies
 
 from segtrain import cli, experiment
 from segtrain.run_folder import RunFolder
-from segtrain.signatures import read_signature
 
 pytestmark = pytest.mark.usefixtures("kept_logging")
 
-# A loaded machine may take its time, and nothing is to be left in the checkout.
-at_leisure = settings(deadline=None, database=None, max_examples=50)
-
-# Text as a file's name may have it. Hydra's own grammar starts at a quote, and OmegaConf's at `${`: left as typed.
-PATHS = strategies.text(strategies.characters(exclude_categories=("C",)), min_size=1).filter(
-    lambda path: path[0] not in "'\"" and "${" not in path and path not in ("null", "???") and path == path.strip()
-)
 HOSTILE_PATHS = [
     "a,b",
     "a=b",
@@ -80,23 +67,6 @@ def segtrain(monkeypatch, capfd, tmp_path, asked) -> Callable:
         return SimpleNamespace(status=status, output=output, errors=errors)
 
     return segtrain
-
-
-def given_to_hydra(*arguments: str) -> list[str]:
-    """Returns the arguments as Hydra gets them."""
-    seen = []
-    with (
-        mock.patch.object(sys, "argv", ["segtrain"]),
-        mock.patch.object(hydra, "main", return_value=lambda task: lambda: seen.extend(sys.argv[1:])),
-    ):
-        cli.main([*arguments, "--info"])
-    assert seen.pop() == "--info"
-    return seen
-
-
-def value_for_hydra(argument: str) -> tuple[str, object]:
-    override = OverridesParser.create().parse_override(argument)
-    return override.key_or_group, override.value()
 
 
 # Mistakes
@@ -345,62 +315,11 @@ def test_a_composed_config_runs_again(segtrain, asked, tmp_path, absolute):
 # Paths
 
 
-@at_leisure
-@given(path=PATHS)
-@example(path="a\\' b")
-@example(path="\\")
-@example(path="\\\\'\\")
-def test_a_path_means_what_is_typed(path):
-    for key in ("dataset.root", "hydra.run.dir", "hydra.sweep.dir"):
-        assert value_for_hydra(*given_to_hydra(f"{key}={path}")) == (key, path)
-    # In brackets it is a list of inputs.
-    for key in ("run", "output") if path.startswith("[") else ("run", "input", "output"):
-        assert value_for_hydra(*given_to_hydra("predict", f"{key}={path}")) == (key, path)
-
-
-@at_leisure
-@given(paths=strategies.lists(PATHS.filter(lambda path: not set(path) & set("[],")), min_size=1, max_size=4))
-@example(paths=["a b.png", "übung=1.jpg", "it's", "null"])
-@example(paths=["photos/**/*.jpg"])
-@example(paths=["tail\\", "b"])
-def test_a_list_of_inputs_means_what_is_typed(paths):
-    for comma in (",", ", "):
-        typed = f"input=[{comma.join(paths)}]"
-        assert value_for_hydra(*given_to_hydra("predict", typed)) == ("input", paths)
-
-
-@pytest.mark.parametrize(
-    ("typed", "meant"),
-    [
-        ("['a,b.jpg',c.jpg]", ["a,b.jpg", "c.jpg"]),
-        ('["it\'s, c.jpg"]', ["it's, c.jpg"]),
-        ("[0-9]*.[jp][pn]g", "[0-9]*.[jp][pn]g"),
-        ("[0-9]*.[jp][pn][g]", "[0-9]*.[jp][pn][g]"),
-        ("[a].png", "[a].png"),
-        ("photo[12]", "photo[12]"),
-    ],
-)
-def test_brackets_are_a_list_around_all_of_it(typed, meant):
-    assert value_for_hydra(*given_to_hydra("predict", f"input={typed}")) == ("input", meant)
-
-
 def test_a_file_in_brackets_is_no_list(segtrain, asked, tmp_path):
     (tmp_path / "[a,b]").touch()
     assert segtrain("predict", "run=here", "input=[a,b]", "output=out").status == 0
     assert segtrain("predict", "run=here", "input=[a,c]", "output=out").status == 0
     assert [settings.input for _, settings in asked] == ["[a,b]", ["a", "c"]]
-
-
-@at_leisure
-@given(path=PATHS)
-@example(path="a b, c")
-@example("~")
-@example("~/runs")
-@example("~seed")
-def test_a_bare_path_means_what_is_typed(path):
-    assume("=" not in path and not path.startswith("-"))
-    for verb in ("evaluate", "predict", "compare"):
-        assert value_for_hydra(*given_to_hydra(verb, path)) == ("run", path)
 
 
 @pytest.mark.parametrize("path", ["runs/lr=0.1", "./lr=0.1", "/data/lr=0.1/seed=2", "läufe/a=b", "my runs/a=b"])
@@ -418,129 +337,10 @@ def test_a_path_arrives_as_typed(segtrain, asked, path):
     assert [asked[0][1].run, asked[0][1].input, asked[0][1].output] == [path] * 3
 
 
-@pytest.mark.parametrize(
-    "key",
-    [
-        "run",
-        "input",
-        "output",
-        "hydra.run.dir",
-        "hydra.sweep.dir",
-        "dataset.root",
-        "dataset.archive",
-        "dataset.images",
-        "dataset.masks",
-        "dataset.manual_folder",
-        "dataset.mask_folder",
-        "dataset.train_annotations",
-        "dataset.train_split",
-        "model.encoder.weights",
-        "model.weights",
-    ],
-)
-@pytest.mark.parametrize("prefix", ["", "+", "++"])
-def test_every_setting_that_is_a_path_is_quoted(prefix, key):
-    (argument,) = given_to_hydra(f"{prefix}{key}=it's, (a=b)/{{split}}")
-    assert value_for_hydra(argument) == (key, "it's, (a=b)/{split}")
-
-
-@pytest.mark.parametrize(
-    "argument",
-    [
-        "model.width=4",
-        "image_size=[1,2]",
-        "seed=1,2",
-        "model=segnet",
-        "run=",
-        "run=null",
-        "run='a b'",
-        'run="a b"',
-        "hydra.run.dir=out/${now:%Y}",
-        "~dataset",
-    ],
-)
-def test_what_is_no_path_is_left_alone(argument):
-    assert given_to_hydra(argument) == [argument]
-
-
-@pytest.mark.parametrize("verb", ["inspect", "summary", "benchmark"])
-def test_a_setting_is_taken_away_after_a_verb_that_takes_no_run(verb):
-    assert given_to_hydra(verb, "~callbacks.plots") == ["~callbacks.plots"]
-
-
-# Settings of datasets that are texts and no paths.
-NO_PATHS = {
-    "classes",
-    "image_key",
-    "image_suffix",
-    "mask_key",
-    "mask_suffix",
-    "name",
-    "name_key",
-}
-
-
-def test_every_path_of_a_dataset_is_quoted():
-    options = sorted((cli.config_folder() / "dataset").glob("*.yaml"))
-    assert len(options) == 12
-    paths = set()
-    for option in options:
-        target = yaml.safe_load(option.read_text(encoding="utf-8"))["dataset"]["_target_"]
-        for name, parameter in read_signature(target).parameters.items():
-            if parameter.type in (str, str | None) and name not in NO_PATHS:
-                assert cli.PATH_KEYS.match(f"dataset.{name}"), f"{option.name}: {name}"
-                paths.add(name)
-    assert paths >= {"root", "archive", "manual_folder", "mask_folder", "train_split", "val_split"}
-
-
 def test_a_comma_separates_paths_in_a_sweep(segtrain, asked):
     segtrain("-m", "dataset=folder", "dataset.root=a b,c", "hydra.sweep.dir=x=1")
     assert [settings.dataset["root"] for _, settings in asked] == ["a b", "c"]
     assert Path("x=1").is_dir()
-
-
-# Folders of jobs
-
-SETTINGS = strategies.lists(
-    strategies.tuples(
-        strategies.sampled_from(["model", "seed", "dataset.root", "optimizer.learning_rate", "image_size"]),
-        strategies.from_regex(r"[A-Za-z0-9_.:/ é'\[\]-]{0,60}", fullmatch=True),
-    ),
-    max_size=6,
-    unique_by=lambda pair: pair[0],
-)
-
-
-def overrides_of(settings: list[tuple[str, str]]) -> str:
-    return ",".join(f"{key}={value}" for key, value in sorted(settings))
-
-
-@at_leisure
-@given(settings=SETTINGS, text=strategies.text())
-@example(settings=[], text="")
-@example(settings=[], text="../../x")
-@example(settings=[], text="." * 300)
-def test_a_jobs_folder_has_a_harmless_name(settings, text):
-    for overrides in (overrides_of(settings), text):
-        name = cli.job_folder_name(overrides)
-        assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name)
-        assert len(name) <= 128
-        assert name == cli.job_folder_name(overrides)
-
-
-@at_leisure
-@given(settings=SETTINGS.filter(bool), values=strategies.data())
-def test_jobs_with_other_values_have_other_folders(settings, values):
-    key, value = values.draw(strategies.sampled_from(settings))
-    other = values.draw(strategies.from_regex(r"[A-Za-z0-9_.:/ é'\[\]-]{0,60}", fullmatch=True))
-    # Also values that differ in nothing but what a file's name may not hold.
-    for changed in {other, value + "/", value + " ", value + "'", value.upper(), value * 3} - {value}:
-        changed_settings = [(name, changed if name == key else old) for name, old in settings]
-        assert cli.job_folder_name(overrides_of(changed_settings)) != cli.job_folder_name(overrides_of(settings))
-
-
-def test_a_plain_name_can_be_read():
-    assert cli.job_folder_name("model=segnet_small,seed=1") == "model-segnet_small_seed-1"
 
 
 # Jobs
@@ -799,9 +599,3 @@ def test_a_folder_that_is_typed_is_taken_as_it_is(segtrain, asked, tmp_path):
     for _ in range(2):
         assert segtrain("hydra.run.dir=out").status == 0
     assert os.listdir(tmp_path) == ["out"]
-
-
-def test_a_folder_is_claimed_by_one_of_many_threads(tmp_path):
-    with ThreadPoolExecutor(8) as pool:
-        claims = list(pool.map(lambda _: cli._claimed("hydra.run.dir", tmp_path / "run")[0], range(40)))
-    assert len(set(claims)) == len(os.listdir(tmp_path)) == 40

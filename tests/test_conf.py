@@ -13,8 +13,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from segtrain.cli import SCHEMAS, config_folder
-from segtrain.settings import GIVEN_BY_RUN, READ_BY_RUN, TrainSettings, read_settings
+from segtrain.composition import config_folder
+from segtrain.settings import GIVEN_BY_RUN, READ_BY_RUN, SCHEMAS, TrainSettings, read_settings
 
 CONF = Path(__file__).parents[1] / "conf"
 # At least this many: an option more is a file more, and no change here.

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from segtrain.cli import config_folder
+from segtrain.composition import config_folder
+from segtrain.config_error import ConfigError
 from segtrain.pipeline.samples import Samples
 from segtrain.resumption import describe_data, plan_resumption
 from segtrain.run_folder import RunFolder
-from segtrain.settings import ConfigError, with_absolute_paths
+from segtrain.settings import with_absolute_paths
 from segtrain.training.state_files import state_path
 
 

@@ -7,17 +7,16 @@ import hydra
 import pytest
 from omegaconf import OmegaConf
 
-from segtrain.cli import config_folder
+from segtrain.composition import config_folder
+from segtrain.config_error import ConfigError, suggest
 from segtrain.settings import (
     BenchmarkSettings,
     CompareSettings,
-    ConfigError,
     EvaluateSettings,
     PredictSettings,
     TrainSettings,
     read_settings,
     read_settings_of_run,
-    suggest,
     with_absolute_paths,
 )
 
@@ -137,8 +136,8 @@ def test_what_is_right_is_accepted(read, key, value):
         ("optimizer.nesterov", "true", "optimizer.nesterov=true: has to be true or false. Received str."),
         ("dataset.root", None, "dataset.root=null: has to be text. Received NoneType."),
         ("dataset.root", 3, "dataset.root=3: has to be text. Received int."),
-        ("callbacks.early_stopping.patience", "ten", "callbacks.early_stopping.patience=ten: has to be a number."),
-        ("callbacks.early_stopping.patience", True, "callbacks.early_stopping.patience=true: has to be a number."),
+        ("callbacks.early_stopping.patience", "ten", "callbacks.early_stopping.patience=ten: has to be an integer."),
+        ("callbacks.early_stopping.patience", True, "callbacks.early_stopping.patience=true: has to be an integer."),
         # Ranges.
         ("seed", -1, "seed=-1: has to be greater than or equal to 0."),
         ("seed", 2**32, "seed=4294967296: has to be less than or equal to 4294967295."),

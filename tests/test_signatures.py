@@ -1,12 +1,16 @@
 """What is read from a source has to be what Python sees once the source is imported."""
 
+import functools
 import importlib
 import inspect
 import json
+import operator
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 import pytest
 import yaml
@@ -23,7 +27,6 @@ UNTOLD = {
     "describe_step",
     "tell",
     "class_balance",
-    "encoder",
     "interpolation",
     "mask_interpolation",
     "border_mode",
@@ -34,7 +37,7 @@ UNTOLD_ALIASES = {"TransformsSeqType"}
 MODULE = '''
 import functools
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import annotated_types
@@ -67,6 +70,8 @@ def build(
     dotted: typing.Annotated[int, annotated_types.Ge(3)] = 3,
     mixed: Literal[None, 1, -2, "x", True] = None,
     anything: Any = None,
+    made: Callable[..., Any],
+    called: Callable[[int, str], float] | None = None,
     required: int,
 ) -> object:
     """Builds.
@@ -139,6 +144,9 @@ def imported(target: str) -> tuple[Any, Any]:
 
 
 def expected_type(name: str, parameter: inspect.Parameter, owner: Any) -> Any:
+    members = get_args(parameter.annotation) if isinstance(parameter.annotation, UnionType) else [parameter.annotation]
+    if any(get_origin(member) is Callable for member in members):  # with what it is called is not told
+        return functools.reduce(operator.or_, [get_origin(member) or member for member in members])
     if name in UNTOLD or parameter.annotation in UNTOLD_ALIASES:
         return Any | None if type(None) in get_args(parameter.annotation) else Any
     if parameter.annotation is parameter.empty:  # Keras: the default tells a switch and a number

@@ -8,8 +8,9 @@ import yaml
 from omegaconf import OmegaConf
 
 from segtrain import cli
-from segtrain.settings import ConfigError, TrainSettings, read_settings, read_settings_of_run
-from segtrain.targets import TargetError, require_allowed_hydra, require_allowed_targets
+from segtrain.config_error import ConfigError
+from segtrain.settings import TrainSettings, read_settings, read_settings_of_run
+from segtrain.targets import require_allowed_hydra, require_allowed_targets
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_what_is_not_listed_is_refused_at_any_depth(target, depth):
     option = {"_target_": target, "_partial_": True, "_args_": ["x"]}
     for level in range(depth):
         option = {"_target_": "albumentations.Lambda", "image": option} if level % 2 else {"a": [option]}
-    with pytest.raises(TargetError) as error:
+    with pytest.raises(ConfigError) as error:
         require_allowed_targets(option, "model")
     assert "\n" not in str(error.value)
     assert f"_target_={target}:" in str(error.value)
@@ -89,7 +90,7 @@ def test_what_is_typed_is_allowed_and_nothing_beside_it():
     require_allowed_targets(mine, "model", ["my_package."])
     require_allowed_targets(mine, "model", ["my_package.nets.build"])
     for other in (["my_package"], ["my_package.nets.buil"], ["my_."], ["my_package.nets"]):
-        with pytest.raises(TargetError, match=r"type allow_targets=\[my_package.\]"):
+        with pytest.raises(ConfigError, match=r"type allow_targets=\[my_package.\]"):
             require_allowed_targets(mine, "model", other)
 
 
@@ -141,7 +142,7 @@ def test_yaml_makes_no_objects(tmp_path, tag):
     ],
 )
 def test_hydra_builds_its_own_parts_only(place, value):
-    with pytest.raises(TargetError, match=f"hydra.{place}.*Hydra"):
+    with pytest.raises(ConfigError, match=f"hydra.{place}.*Hydra"):
         require_allowed_hydra({place: value})
 
 

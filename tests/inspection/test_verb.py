@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from segtrain import experiment
-from segtrain.cli import config_folder
+from segtrain.composition import config_folder
 from segtrain.datasets.folder import build_folder
 from segtrain.instantiate import build
 from segtrain.pipeline.samples import Samples

@@ -1,0 +1,155 @@
+"""What a person types, taken apart: the verb, the settings, and Hydra's options, in any order."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hydra._internal.utils import get_args_parser
+
+from segtrain.config_error import ConfigError, suggest
+from segtrain.settings import SCHEMAS
+from segtrain.typed_paths import quote_path, quoted
+
+# What is typed after a verb is a setting if it looks like this, and else the path of a run, which may hold a "=" too.
+SETTING = re.compile(r"[+~]*(hydra/)?[A-Za-z_][\w.@]*=")
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """A command line as Hydra can take it.
+
+    Attributes:
+        verb: `train` where none is typed.
+        options: Hydra's options as typed.
+        overrides: the settings, with paths quoted.
+        parsed: what Hydra's parser makes of the options.
+        about: the words after `--help` that are no settings.
+    """
+
+    verb: str
+    options: Sequence[str]
+    overrides: Sequence[str]
+    parsed: Any
+    about: Sequence[str] = ()
+
+    @property
+    def is_question(self) -> bool:
+        """Whether it asks for an answer of Hydra's, and runs nothing."""
+        asked = self.parsed
+        return bool(asked.help or asked.hydra_help or asked.info or asked.shell_completion or asked.cfg)
+
+    @property
+    def is_plain_question(self) -> bool:
+        """Whether it is a question with nothing in it that could be wrong."""
+        asked = self.parsed
+        configs = (asked.config_name, asked.config_dir, asked.config_path)
+        return asked.shell_completion or (self.is_question and not self.overrides and not any(configs))
+
+
+def read_command_line(typed: Sequence[str]) -> CommandLine:
+    """Takes a command line apart.
+
+    Raises:
+        ConfigError: there is no such verb or option, or a word is no setting.
+    """
+    parsed, words = _parse(typed)
+    options = _left_over(typed, words)
+    if parsed.help:
+        verb, settings, about = _asked_about(words)
+    else:
+        verb, settings = _split_verb(words)
+        about = ()
+    for word in settings:
+        if "=" not in word and not word.startswith("~"):
+            raise ConfigError(f"{word}: a setting is typed as key=value{_takes(verb)}.")
+    overrides = [quote_path(setting, parsed.multirun) for setting in settings]
+    if verb == "resume":
+        overrides = _as_changes_of_a_run(overrides)
+    return CommandLine(verb, _with_absolute_config_path(options), overrides, parsed, about)
+
+
+def _parse(typed: Sequence[str]) -> tuple[Any, list[str]]:
+    """Returns what Hydra's options are set to, and the words beside them."""
+
+    def refuse(message: str) -> NoReturn:  # argparse's own would print the usage as well
+        raise ConfigError(f"{message}. See segtrain --hydra-help.")
+
+    parser = get_args_parser()
+    parser.error = refuse
+    parsed, unknown = parser.parse_known_intermixed_args(typed)
+    if unknown:
+        raise ConfigError(f"{unknown[0]}: there is no such option. See segtrain --hydra-help.")
+    modes = {"--cfg": parsed.cfg, "--info": parsed.info, "--multirun": parsed.multirun, "--run": parsed.run}
+    several = [option for option, value in modes.items() if value]
+    if len(several) > 1:
+        raise ConfigError(f"{' and '.join(several)}: go one at a time. Leave one out.")
+    if parsed.experimental_rerun:
+        raise ConfigError(
+            "--experimental-rerun: reads a pickle, which may run code. Type segtrain --config-path FOLDER_OF_RUN."
+        )
+    return parsed, parsed.overrides
+
+
+def _left_over(typed: Sequence[str], words: Sequence[str]) -> list[str]:
+    """Returns what was typed without the words."""
+    left = list(reversed(typed))
+    for word in reversed(words):
+        left.remove(word)
+    return left[::-1]
+
+
+def _is_word(text: str) -> bool:
+    return "=" not in text and not text.startswith("~")
+
+
+def _split_verb(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Returns the verb and the rest; a bare path after a verb becomes `run=PATH`."""
+    if not words or not _is_word(words[0]):
+        return "train", list(words)
+    verb, *rest = words
+    if verb not in SCHEMAS:
+        raise ConfigError(
+            f"{verb}: there is no such verb.{suggest(verb, SCHEMAS)} Verbs: {', '.join(SCHEMAS)}. "
+            "A setting is typed as key=value."
+        )
+    if rest and verb != "train" and not SETTING.match(rest[0]):
+        if "run" in SCHEMAS[verb].__dataclass_fields__:
+            rest = [f"run={rest[0]}", *rest[1:]]
+        elif not rest[0].startswith("~"):  # which takes a setting away
+            raise ConfigError(f"{rest[0]}: {verb} takes settings (key=value), no run. Type segtrain {verb} --help.")
+    return verb, rest
+
+
+def _takes(verb: str) -> str:
+    return f", and {verb} takes one run" if "run" in SCHEMAS[verb].__dataclass_fields__ else ""
+
+
+def _asked_about(words: Sequence[str]) -> tuple[str, list[str], list[str]]:
+    """Returns verb, settings and other words of a line with `--help`, before which or after which they may stand."""
+    about = [word for word in words if _is_word(word)]
+    verb = next((word for word in about if word in SCHEMAS), "train")
+    settings = [word for word in words if not _is_word(word)]
+    return verb, settings, [word for word in about if word not in SCHEMAS]
+
+
+def _with_absolute_config_path(options: Sequence[str]) -> list[str]:
+    """Returns the options with `--config-path` counted from here; Hydra counts it from the package's own folder."""
+    result = list(options)
+    for place, argument in enumerate(options):
+        option, equals, value = argument.partition("=")
+        if option in ("--config-path", "-cp"):
+            if not equals:
+                place, option, value = place + 1, "", "".join(options[place + 1 : place + 2])
+            if Path(value).is_dir():
+                result[place] = f"{option}{equals}{Path(value).resolve()}"
+    return result
+
+
+def _as_changes_of_a_run(overrides: Sequence[str]) -> list[str]:
+    """Returns the settings with those that are not resume's own as its one setting `overrides`."""
+    own = re.compile(r"[+~]*(run=|overrides=|allow_targets=|hydra[./])")
+    changes = [override for override in overrides if not own.match(override)]
+    others = [override for override in overrides if own.match(override)]
+    return [*others, f"overrides=[{','.join(map(quoted, changes))}]"] if changes else others

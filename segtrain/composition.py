@@ -1,0 +1,144 @@
+"""Composes a command line's config, or every job's of a sweep, and checks it before anything heavy is imported."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+import yaml
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from segtrain.command_line import CommandLine
+from segtrain.config_error import ConfigError
+from segtrain.hydra_errors import one_line, worded
+from segtrain.output_folder import output_folder, require_writable
+from segtrain.resumption import plan_resumption
+from segtrain.recipes import require_its_sweep, require_one_experiment, worded_for_experiment
+from segtrain.settings import SCHEMAS, ResumeSettings, TrainSettings, read_settings
+from segtrain.starting_weights import require_files_of_weights
+from segtrain.targets import require_allowed_hydra
+from segtrain.typed_paths import quoted
+
+
+def config_folder() -> Path:
+    """Returns the folder of the configs: the package's own, or in a checkout the one beside the package."""
+    package = Path(__file__).resolve().parent
+    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
+
+
+def check_command_line(line: CommandLine, config_name: str, allow_targets: Sequence[str]) -> tuple[str, Path] | None:
+    """Composes each config and checks it.
+
+    Args:
+        line: the command line.
+        config_name: the config that it begins with.
+        allow_targets: see `segtrain.settings.read_settings`.
+
+    Returns:
+        Where the setting of the output folder holds the time: its name, and the folder of now.
+
+    Raises:
+        ConfigError: what is wrong, in a line.
+    """
+    parsed, sweeping = line.parsed, line.parsed.multirun
+    for option, value in (("--config-dir", parsed.config_dir), ("--config-path", parsed.config_path)):
+        if value and not Path(value).is_dir():
+            raise ConfigError(f"{option} {value}: there is no such folder.")
+    if parsed.resolve and not parsed.cfg:
+        raise ConfigError("--resolve: goes with --cfg. Type segtrain --cfg job --resolve.")
+    search = (
+        [f"hydra.searchpath=[{quoted(f'file://{Path(parsed.config_dir).resolve()}')}]"] if parsed.config_dir else []
+    )
+    folder = Path(parsed.config_path).resolve() if parsed.config_path else config_folder()
+    require_one_experiment(line.overrides)
+    with hydra.initialize_config_dir(str(folder), version_base="1.3"):
+        typed_keys = _typed_keys(line.overrides)
+        for overrides in _jobs_to_check(line):
+            config = _compose(line.verb, config_name, [*overrides, *search])
+            whole = config.copy()
+            OmegaConf.set_struct(config, False)
+            require_allowed_hydra(OmegaConf.to_container(config.hydra), typed_keys)
+            del config["hydra"]
+            if not line.is_question:
+                if line.verb == "train":
+                    require_its_sweep(whole, overrides, line.overrides, sweeping=sweeping)
+                try:
+                    settings = read_settings(config, SCHEMAS[line.verb], allow_targets)
+                except ConfigError as error:
+                    raise worded_for_experiment(error, whole, config_name, [*overrides, *search]) from error
+                if isinstance(settings, TrainSettings):
+                    require_files_of_weights(settings.model)
+                if isinstance(settings, ResumeSettings):
+                    # Before Hydra makes the folder, where there is none.
+                    plan_resumption(settings.run, settings.overrides, settings.allow_targets)
+                require_writable(output_folder(whole, sweeping))
+        if line.is_question:
+            return None
+        output = output_folder(whole, sweeping)
+    kind = "sweep" if sweeping else "run"
+    is_of_now = "${now:" in str(OmegaConf.to_container(whole.hydra)[kind]["dir"])
+    return (f"hydra.{kind}.dir", output) if is_of_now else None
+
+
+def typed_allowance(overrides: Sequence[str]) -> list[str]:
+    """Returns what the command line itself says of `allow_targets`, for any job of a sweep."""
+    values = [override.value() for override in _parsed(overrides) if override.key_or_group == "allow_targets"]
+    lists = [value if isinstance(value, list) else [value] for value in values]
+    return [str(target) for targets in lists for target in targets]
+
+
+def _typed_keys(overrides: Sequence[str]) -> list[str]:
+    return [override.key_or_group for override in _parsed(overrides)]
+
+
+def _parsed(overrides: Sequence[str]) -> list[Override]:
+    try:
+        return OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException:  # told when the config is composed
+        return []
+
+
+def _jobs_to_check(line: CommandLine) -> Iterator[list[str]]:
+    """Yields settings that between them hold every value of a sweep: their number is the sum, not the product."""
+    try:
+        # The loader is what a glob over options asks for their names.
+        parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(list(line.overrides))
+    except HydraException as error:
+        raise ConfigError(one_line(error)) from error
+    choices = [[override.input_line] for override in parsed]
+    for place, override in enumerate(parsed):
+        if not override.is_sweep_override():
+            continue
+        several = f"{override.input_line}: several values make a sweep"
+        if line.verb != "train":
+            raise ConfigError(f"{several}, and sweeps are for training. Type segtrain {line.verb} once for each value.")
+        if not line.parsed.multirun:
+            raise ConfigError(f"{several}. Type segtrain -m {override.input_line}.")
+        if override.is_discrete_sweep():
+            choices[place] = [
+                f"{override.get_key_element()}={value}"
+                for value in itertools.islice(override.sweep_string_iterator(), 1000)
+            ]
+    if line.parsed.multirun and line.verb != "train":
+        raise ConfigError(f"-m: sweeps are for training. Type segtrain {line.verb} without it.")
+    first = [values[0] for values in choices]
+    yield first
+    for place, values in enumerate(choices):
+        for value in values[1:]:
+            yield [*first[:place], value, *first[place + 1 :]]
+
+
+def _compose(verb: str, config_name: str, overrides: list[str]) -> DictConfig:
+    try:
+        return hydra.compose(config_name, overrides, return_hydra_config=True)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ConfigError(f"{where}{error.problem}.") from error
+    except Exception as error:  # what Hydra stumbles over in odd YAML is of every kind
+        raise ConfigError(worded(error, verb, overrides)) from error

@@ -1,0 +1,35 @@
+import pytest
+
+from segtrain.checks.combinations import check_batches, check_together, check_windows
+from segtrain.config_error import ConfigError
+
+VALUES = {
+    "callbacks": {},
+    "optimizer": {"learning_rate": 0.1},
+    "schedule": {"_target_": "segtrain.training.schedules.build_cosine"},
+    "image_size": [32, 32],
+}
+
+
+@pytest.mark.parametrize("monitor", ["val_mean_iou", "val_pixel_accuracy"])
+def test_keras_is_told_whether_a_score_is_better_high(monitor):
+    callback = {"_target_": "keras.callbacks.EarlyStopping", "monitor": monitor}
+    for auto in ({}, {"mode": "auto"}):
+        with pytest.raises(ConfigError, match=r"callbacks.x.mode is required.* Type callbacks.x.mode=max"):
+            check_together(VALUES | {"callbacks": {"x": callback | auto}})
+    check_together(VALUES | {"callbacks": {"x": callback | {"mode": "max"}}})
+    check_together(VALUES | {"callbacks": {"x": callback | {"monitor": "val_loss"}}})
+
+
+def test_an_overlap_needs_windows():
+    check_windows(0.5, None)
+    check_windows(0.25, [64, 64])
+    with pytest.raises(ConfigError, match=r"overlap=0.25.*Type sliding_window=\[HEIGHT,WIDTH\]"):
+        check_windows(0.25, None)
+
+
+def test_a_batch_size_needs_batches():
+    check_batches(None, sees_images_one_by_one=True)
+    check_batches(4, sees_images_one_by_one=False)
+    with pytest.raises(ConfigError, match=r"batch_size=4: .* Leave batch_size out"):
+        check_batches(4, sees_images_one_by_one=True)
