@@ -4,6 +4,7 @@ import contextlib
 import functools
 import gc
 import hashlib
+import importlib
 import itertools
 import logging
 import os
@@ -45,6 +46,7 @@ from segtrain.settings import (
 )
 from segtrain.targets import TargetError, require_allowed_hydra
 from segtrain.training.signals import Interrupted
+from segtrain.verbs.invocation import Invocation
 
 SCHEMAS = {
     "train": TrainSettings,
@@ -386,10 +388,9 @@ def _run_task(verb: str, command: str, allow_targets: list[str], config: DictCon
     gc.set_threshold(100_000, 20, 100)
     try:
         settings = read_settings(config, SCHEMAS[verb], allow_targets)
-        from segtrain import experiment
-
+        module = importlib.import_module(f"segtrain.verbs.{verb}")
         folder = RunFolder(hydra_config.runtime.output_dir)
-        return getattr(experiment, verb)(settings, experiment.Invocation(folder, config, command))
+        return getattr(module, verb)(settings, Invocation(folder, config, command))
     except Interrupted as error:
         _complain(error)
         logging.shutdown()

@@ -19,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import assume, example, given, settings, strategies
 
-from segtrain import cli, experiment
+from segtrain import cli
 from segtrain.run_folder import RunFolder
 from segtrain.signatures import read_signature
 
@@ -59,7 +59,9 @@ def asked(monkeypatch) -> list:
     """What the verbs were asked to do: (verb, settings) for each job."""
     jobs = []
     for verb in cli.SCHEMAS:
-        monkeypatch.setattr(experiment, verb, lambda settings, *rest, verb=verb: jobs.append((verb, settings)))
+        monkeypatch.setattr(
+            f"segtrain.verbs.{verb}.{verb}", lambda settings, *rest, verb=verb: jobs.append((verb, settings))
+        )
     return jobs
 
 
@@ -566,7 +568,7 @@ def train(monkeypatch):
             )
             return 0.5
 
-        monkeypatch.setattr(experiment, "train", train)
+        monkeypatch.setattr("segtrain.verbs.train.train", train)
 
     return install
 

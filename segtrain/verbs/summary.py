@@ -1,0 +1,55 @@
+"""Sums a network up, before there is any data."""
+
+from rich.console import Console
+
+from segtrain.instantiate import build
+from segtrain.parts import start_tensorflow
+from segtrain.reports.terminal import print_line
+from segtrain.settings import Option, SummarySettings
+from segtrain.verbs.invocation import Invocation
+
+
+def summary(settings: SummarySettings, invocation: Invocation) -> None:
+    """Prints what the network is made of and what an image costs it, and writes summary.json. Reads no data.
+
+    Raises:
+        ValueError: there is no image size, or the network refuses its settings.
+    """
+    folder, console = invocation.folder, Console()
+    if settings.image_size is None:
+        raise ValueError("summary counts for images of one size. Type image_size=[HEIGHT,WIDTH].")
+    num_classes, told_by = _num_classes_without_files(settings)
+    trainer = start_tensorflow(settings, folder)
+
+    from segtrain.models.costs import stage_costs
+    from segtrain.reports.summary import as_table, summarise
+
+    with trainer.scope():
+        model = build(_with_random_weights(settings.model), num_classes=num_classes, channels=settings.channels)
+    summary = summarise(model, stage_costs(model, settings.image_size), settings.image_size)
+    folder.write_summary(summary | {"command": invocation.command})
+    console.print(as_table(summary))
+    print_line(console, f"{num_classes} classes: {told_by}")
+    print_line(console, f"summary {folder.summary}")
+
+
+def _num_classes_without_files(settings: SummarySettings) -> tuple[int, str]:
+    """Returns the number of classes as far as the settings tell it, and what told it."""
+    stand_in, dataset = settings.stand_in or {}, settings.dataset
+    if settings.num_classes:
+        return settings.num_classes, "num_classes"
+    if "num_classes" in stand_in:
+        return stand_in["num_classes"], "the experiment's"
+    if "num_classes" in dataset:
+        return dataset["num_classes"], "dataset.num_classes"
+    if dataset.get("classes"):
+        return len(dataset["classes"]), "dataset.classes"
+    return 21, "assumed, since no data is read. Type num_classes=N"
+
+
+def _with_random_weights(option: Option) -> Option:
+    """Returns a model's option without weights to load: they change no count, and may have to be downloaded."""
+    return {
+        key: None if key == "weights" else _with_random_weights(value) if isinstance(value, dict) else value
+        for key, value in option.items()
+    }
