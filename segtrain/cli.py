@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import gc
+import importlib
 import logging
 import os
 import shlex
@@ -28,6 +29,7 @@ from segtrain.prediction.unreadable import UnreadableFilesError
 from segtrain.run_folder import RunFolder
 from segtrain.settings import SCHEMAS, read_settings
 from segtrain.training.signals import Interrupted
+from segtrain.verbs.invocation import Invocation
 
 CONFIG_NAMES = {verb: verb for verb in SCHEMAS} | {"train": "config"}
 # How mistakes in data and settings are told: in words for whoever made them.
@@ -78,10 +80,9 @@ def _run_task(verb: str, command: str, allow_targets: list[str], config: DictCon
     gc.set_threshold(100_000, 20, 100)
     try:
         settings = read_settings(config, SCHEMAS[verb], allow_targets)
-        from segtrain import experiment
-
+        module = importlib.import_module(f"segtrain.verbs.{verb}")
         folder = RunFolder(hydra_config.runtime.output_dir)
-        return getattr(experiment, verb)(settings, experiment.Invocation(folder, config, command))
+        return getattr(module, verb)(settings, Invocation(folder, config, command))
     except Interrupted as error:
         _complain(error)
         logging.shutdown()

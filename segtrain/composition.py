@@ -1,9 +1,8 @@
 """Composes a command line's config, or every job's of a sweep, and checks it before anything heavy is imported."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import hydra
 import yaml
@@ -17,8 +16,8 @@ from segtrain.command_line import CommandLine
 from segtrain.config_error import ConfigError
 from segtrain.hydra_errors import one_line, worded
 from segtrain.output_folder import output_folder, require_writable
-from segtrain.resumption import plan_resumption
 from segtrain.recipes import require_its_sweep, require_one_experiment, worded_for_experiment
+from segtrain.resumption import plan_resumption
 from segtrain.settings import SCHEMAS, ResumeSettings, TrainSettings, read_settings
 from segtrain.starting_weights import require_files_of_weights
 from segtrain.targets import require_allowed_hydra

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import logging
 import math
 import os
 import shutil
@@ -12,6 +13,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+_log = logging.getLogger(__name__)
 
 
 class RunFolder:
@@ -144,6 +147,12 @@ class RunFolder:
     def write_results(self, results: dict[str, Any]) -> None:
         """Writes results.json; what is not a number becomes null, since JSON has no NaN."""
         _write_json(self.results, results)
+
+    def keep_warning(self, warning: str) -> None:
+        """Keeps a warning of the training, in results.json and in the log, at once: the run may be interrupted."""
+        _log.warning(warning)
+        results = self.read_results()
+        self.write_results(results | {"warnings": [*results.get("warnings", ()), warning]})
 
     def write_benchmark(self, figures: dict[str, Any]) -> None:
         """Writes benchmark.json; what is not a number becomes null."""

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from hydra.core.hydra_config import HydraConfig
 
-from segtrain import cli, experiment
+from segtrain import cli
 from segtrain.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("kept_logging")
@@ -46,7 +46,9 @@ def asked(monkeypatch) -> list:
     """What the verbs were asked to do: (verb, settings) for each job."""
     jobs = []
     for verb in cli.SCHEMAS:
-        monkeypatch.setattr(experiment, verb, lambda settings, *rest, verb=verb: jobs.append((verb, settings)))
+        monkeypatch.setattr(
+            f"segtrain.verbs.{verb}.{verb}", lambda settings, *rest, verb=verb: jobs.append((verb, settings))
+        )
     return jobs
 
 
@@ -366,7 +368,7 @@ def train(monkeypatch):
             )
             return 0.5
 
-        monkeypatch.setattr(experiment, "train", train)
+        monkeypatch.setattr("segtrain.verbs.train.train", train)
 
     return install
 

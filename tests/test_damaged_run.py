@@ -13,12 +13,13 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from segtrain import experiment
 from segtrain.cli import config_folder
 from segtrain.resumption import plan_resumption
 from segtrain.run_folder import RunFolder
 from segtrain.settings import CompareSettings, EvaluateSettings, with_absolute_paths
 from segtrain.training.state_files import state_path
+from segtrain.verbs import compare as compare_verb
+from segtrain.verbs import evaluate as evaluate_verb
 
 COUNTS = [40, pytest.param(400, marks=pytest.mark.long)]
 EVALUATION = {"split": "val", "scale": "native", "tta": [], "sliding_window": None, "overlap": 0.5}
@@ -36,7 +37,7 @@ def sweep(tmp_path, monkeypatch):
     def reach(*_):
         raise ReachedError
 
-    monkeypatch.setattr(experiment, "_start_tensorflow", reach)
+    monkeypatch.setattr("segtrain.verbs.evaluate.start_tensorflow", reach)
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         config = with_absolute_paths(hydra.compose("smoke", ["dataset.num_train=12", "dataset.num_val=8"]))
     for seed in (1, 2):
@@ -75,11 +76,11 @@ def resume(folder):
 
 def evaluate(folder):
     into = RunFolder(folder.path / "evaluation")
-    experiment.evaluate(EvaluateSettings(run=str(folder.path), **EVALUATION), SimpleNamespace(folder=into))
+    evaluate_verb.evaluate(EvaluateSettings(run=str(folder.path), **EVALUATION), SimpleNamespace(folder=into))
 
 
 def compare(folder):
-    experiment.compare(CompareSettings(run=str(folder.path.parent)), None)
+    compare_verb.compare(CompareSettings(run=str(folder.path.parent)), None)
     comparison = json.loads((folder.path.parent / "comparison.json").read_text("utf-8"))
     assert len(comparison["jobs"]) == 2
 

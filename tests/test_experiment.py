@@ -24,9 +24,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from segtrain import cli, experiment
+from segtrain import cli
 from segtrain.datasets import dataset as dataset_module
 from segtrain.datasets.shapes import CLASS_NAMES, PALETTE, build_shapes
+from segtrain.parts import start_tensorflow
 from segtrain.run_folder import RunFolder
 from segtrain.settings import READ_BY_RUN, TrainSettings, read_settings
 
@@ -918,7 +919,7 @@ def test_images_of_many_sizes_are_not_compiled_for_each(tmp_path, monkeypatch, o
     monkeypatch.setattr(trainer, "choose_strategy", lambda choice: chosen.append(choice) or choose_strategy("one"))
     with hydra.initialize_config_dir(str(cli.config_folder()), version_base="1.3"):
         settings = read_settings(hydra.compose("config", overrides), TrainSettings)
-    assert experiment._start_tensorflow(settings, RunFolder(tmp_path)).jit is jit
+    assert start_tensorflow(settings, RunFolder(tmp_path)).jit is jit
     assert chosen == [strategy]
 
 

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings, strategies
 from omegaconf import OmegaConf
 
-from segtrain import cli, experiment
+from segtrain import cli
 from segtrain.settings import GIVEN_BY_RUN, TrainSettings
 
 CONF = cli.config_folder()
@@ -139,14 +139,16 @@ command_lines = strategies.builds(
 def outcome(*arguments: str) -> tuple[int, list, str]:
     """Runs a command line, whose verb is replaced by a note. Returns status, settings noted, and what stderr says."""
     noted, errors = [], io.StringIO()
-    verbs = {verb: lambda settings, *_: noted.append(settings) for verb in cli.SCHEMAS}
     status = 0
     with (
-        mock.patch.multiple(experiment, **verbs),
+        contextlib.ExitStack() as replaced,
         mock.patch.object(sys, "argv", ["segtrain"]),
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(errors),
     ):
+        for verb in cli.SCHEMAS:
+            note = mock.patch(f"segtrain.verbs.{verb}.{verb}", lambda settings, *_: noted.append(settings))
+            replaced.enter_context(note)
         try:
             cli.main(list(arguments))
         except SystemExit as end:

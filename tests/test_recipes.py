@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from segtrain import cli, experiment
+from segtrain import cli
 
 TABLE_1 = 8
 
@@ -16,7 +16,7 @@ def segtrain(monkeypatch, capfd, tmp_path, kept_logging):
     jobs = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["segtrain"])
-    monkeypatch.setattr(experiment, "train", lambda settings, *rest: jobs.append(settings))
+    monkeypatch.setattr("segtrain.verbs.train.train", lambda settings, *rest: jobs.append(settings))
 
     def segtrain(line):
         try:

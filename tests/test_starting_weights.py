@@ -80,9 +80,9 @@ def test_a_file_that_is_not_there_is_told_at_once(run, tmp_path, monkeypatch, ve
     def starts(*_):
         raise AssertionError("TensorFlow is started")
 
-    monkeypatch.setattr("segtrain.experiment._start_tensorflow", starts)
+    monkeypatch.setattr("segtrain.parts.start_tensorflow", starts)
     status, _, errors = run(*verb, "dataset=shapes", *settings, f"hydra.run.dir={tmp_path / 'run'}")
-    assert status == 1
+    assert status == 2
     told = rf"segtrain: error: {re.escape(settings[1])}: there is no such file\. Type model\.\S+=imagenet, null, or a"
     assert re.match(told, errors)
     assert errors.count("\n") == 1

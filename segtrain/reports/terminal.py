@@ -1,9 +1,12 @@
 """Lines on the terminal that are there to be copied."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
+from rich.progress import track
 
 from segtrain.pipeline.resizing import describe_size
 from segtrain.pipeline.samples import Samples
@@ -48,4 +51,24 @@ def announce_run(
         f"{model_name} ({num_parameters:,} parameters{frozen}) on {dataset.name}: {len(training)} train, "
         f"{len(validation)} val, {dataset.num_classes} classes, {size}, {scored}{epochs} epochs of {steps_per_epoch} "
         f"steps. Run folder: {folder}",
+    )
+
+
+def tell_of_skipped(splits: list[Samples], console: Console) -> dict[str, Any]:
+    """Returns why each skipped sample was, by split, and a line about each split for people, which is printed too."""
+    warnings = [samples.describe_skipped() for samples in splits if samples.skipped]
+    for warning in warnings:
+        print_line(console, warning)
+    return {"samples": {each.split: list(each.skipped.values()) for each in splits}, "warnings": warnings}
+
+
+def followed(description: str, total: int, console: Console) -> Callable[[Iterable], Iterable]:
+    """Returns what shows on a terminal how far an iterable of `total` items is."""
+    return functools.partial(
+        track,
+        description=description,
+        total=total,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
     )

@@ -6,10 +6,10 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from segtrain import cli, experiment
+from segtrain import cli
 from segtrain.datasets.problems import BadSampleError
 from segtrain.datasets.tfds import build_tfds
-from segtrain.experiment import open_dataset
+from segtrain.parts import open_dataset
 
 COUNT = 10
 SPLITS = {
@@ -205,7 +205,9 @@ def test_slices_are_typed_as_they_are_shown(tmp_path, monkeypatch, data):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["segtrain"])
     built = []
-    monkeypatch.setattr(experiment, "train", lambda settings, invocation: built.append(open_dataset(settings.dataset)))
+    monkeypatch.setattr(
+        "segtrain.verbs.train.train", lambda settings, invocation: built.append(open_dataset(settings.dataset))
+    )
     line = "dataset=tfds dataset.name=picture_book/alone dataset.image_key=picture dataset.mask_key=labels/mask"
     slices = ("dataset.train_split=train[:90%]", "dataset.val_split=train[90%:]")
     cli.main([*line.split(), "dataset.ignore_label=9", *slices])

@@ -19,13 +19,14 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from segtrain import experiment
+import segtrain.verbs.inspect
 from segtrain.composition import config_folder
 from segtrain.datasets.folder import build_folder
 from segtrain.instantiate import build
 from segtrain.pipeline.samples import Samples
 from segtrain.run_folder import RunFolder
 from segtrain.settings import TrainSettings, read_settings
+from segtrain.verbs.invocation import Invocation
 
 REAL = os.environ.get("SEGTRAIN_CAMVID")
 FILES = {"inspect.json", "inspect.html", "samples.png", "augmented.png"}
@@ -79,10 +80,10 @@ def inspect(tmp_path) -> Callable[..., SimpleNamespace]:
             config = hydra.compose("inspect", list(overrides))
         OmegaConf.set_struct(config, False)
         folder, output, error = RunFolder(tmp_path / "out"), io.StringIO(), None
-        invocation = experiment.Invocation(folder, config, "segtrain inspect")
+        invocation = Invocation(folder, config, "segtrain inspect")
         with contextlib.redirect_stdout(output):
             try:
-                experiment.inspect(read_settings(config, TrainSettings), invocation)
+                segtrain.verbs.inspect.inspect(read_settings(config, TrainSettings), invocation)
             except ValueError as raised:
                 error = str(raised)
         found = json.loads(folder.inspection.read_text(encoding="utf-8")) if folder.inspection.exists() else None

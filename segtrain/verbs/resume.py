@@ -1,0 +1,40 @@
+"""Goes on with a run."""
+
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from segtrain.experiment import recorded, run_experiment
+from segtrain.parts import open_splits
+from segtrain.reports.terminal import print_line
+from segtrain.resumption import describe_data, plan_resumption
+from segtrain.run_folder import write_text
+from segtrain.settings import ResumeSettings
+from segtrain.training.state_files import go_back_to
+from segtrain.verbs.invocation import Invocation
+
+
+def resume(settings: ResumeSettings, invocation: Invocation) -> float | None:
+    """Goes on with a run from its last state, as if it had not been interrupted.
+
+    Returns:
+        As `train` does; None where the run is complete.
+
+    Raises:
+        ValueError: the data is not what the run has seen, or another process is training in the folder.
+    """
+    console = Console()
+    resumption = plan_resumption(settings.run, settings.overrides, settings.allow_targets)
+    folder = resumption.folder
+    if resumption.has_nothing_to_do:
+        print_line(console, f"{folder.path} is complete: {resumption.state.epoch} epochs. To go on, type epochs=N.")
+        return None
+    data = open_splits(resumption.settings)
+    resumption.require_same_data(describe_data(*data))
+    with folder.held(), recorded(folder) as signals:
+        for note in resumption.notes():
+            print_line(console, note)
+        go_back_to(folder, resumption.state)
+        write_text(folder.config, OmegaConf.to_yaml(resumption.config))
+        results = {name: value for name, value in folder.read_results().items() if name != "error"}
+        folder.write_results(results | {"status": "interrupted"})
+        return run_experiment(resumption.settings, data, folder, signals, resumption)
