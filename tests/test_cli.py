@@ -98,6 +98,12 @@ def segtrain(monkeypatch, capfd, tmp_path, asked) -> Callable:
         ("size=tny", "Did you mean 'tiny'?"),
         ("experiment=nope", "experiment=nope: there is no such option."),
         ("callbacks=[default,early_stoping]", "callbacks=early_stoping: there is no such option. Did you mean 'early_"),
+        ("model.encoder=resnet101", "model.encoder=resnet101: this model has no encoder. Models with one: deep"),
+        ("model=fcn8s model.encoder=vgg16", "an option is chosen with a slash. Type model/encoder=vgg16."),
+        ("model=fcn8s model.encoder=null", "an option is chosen with a slash. Type model/encoder=OPTION."),
+        ("model=fcn8s ~model.encoder", "model.encoder is required"),
+        ("model=unet_on_encoder/resnet50", "Type model=unet_on_encoder model/encoder=resnet50."),
+        ("model=segnet/resnet50", "model/segnet=resnet50: there is no such option."),
         ("model=", "model="),
         ("model=null", "model="),
         ("--config-name smoke model=segnt", "Did you mean 'segnet'?"),
@@ -109,6 +115,15 @@ def segtrain(monkeypatch, capfd, tmp_path, asked) -> Callable:
         ("epoch=3", "epoch: there is no such setting. Did you mean 'epochs'?"),
         ("callbacks.early_stopping.patience=3", "callbacks.early_stopping: there is no such setting."),
         ("augmentation.transforms.flip.q=1", "augmentation.transforms.flip.q: there is no such setting."),
+        ("num_classes=5", "num_classes: the dataset tells how many classes there are. Type dataset.num_classes=VALUE."),
+        ("dataset=folder dataset.root=a num_classes=5", "Type dataset.classes=VALUE."),
+        ("dataset=voc2012 num_classes=5", "num_classes: the dataset tells how many classes there are. Leave it out."),
+        ("channels=1", "channels: the dataset tells how many channels images have. Leave it out."),
+        ("learning_rate=1", "learning_rate: there is no such setting. Did you mean optimizer.learning_rate?"),
+        ("width=8", "width: there is no such setting. Did you mean dataset.width or model.width?"),
+        ("optimizer.schedule=cosine", "optimizer.schedule: there is no such setting. Type schedule=OPTION."),
+        ("optimizer.epochs=3", "optimizer.epochs: there is no such setting. Type epochs=VALUE."),
+        ("callbacks=none callbacks.checkpoint.keep=2", "Settings in callbacks: none."),
         ("hydra.runn.dir=x", "Did you mean 'run'?"),
         ("+x=1", "x: there is no such setting."),
         ("+model.widht=4", "model.widht: there is no such setting. Did you mean 'width'?"),
@@ -132,6 +147,10 @@ def segtrain(monkeypatch, capfd, tmp_path, asked) -> Callable:
         # Grammar.
         ("seed=[1", "[1"),
         ("seed=1,2", "seed=1,2: several values make a sweep. Type segtrain -m seed=1,2."),
+        ("model=fcn8s -m seed=1,2 epochs=x", "epochs=x: has to be an integer."),
+        ("--cfg job model=segnt", "Did you mean 'segnet'?"),
+        ("--help model=segnt", "Did you mean 'segnet'?"),
+        ("--help modle", "modle: --help knows no such verb or group. Did you mean 'model'?"),
         ("train segnet", "segnet"),
         ("modél=segnet", "modél=segnet"),
         ("--bogus", "--bogus: there is no such option."),
@@ -145,6 +164,11 @@ def segtrain(monkeypatch, capfd, tmp_path, asked) -> Callable:
         ),
         ("evaluat outputs/x", "evaluat: there is no such verb. Did you mean 'evaluate'?"),
         ("evaluate", "run is required."),
+        ("evaluate here there", "there: a setting is typed as key=value, and evaluate takes one run."),
+        ("summary model=segnet,unet", "Type segtrain summary once for each value."),
+        ("summary -m model=segnet,unet", "Type segtrain summary once for each value."),
+        ("-m summary seed=1", "-m: sweeps are for training. Type segtrain summary without it."),
+        ("model=fcn8s model.encoder.weights=none.h5", "model.encoder.weights=none.h5: there is no such file. Type "),
         ("summary outputs/x", "outputs/x: summary takes settings (key=value), no run."),
         ("summary num_classes=1", "num_classes=1: has to be greater than or equal to 2."),
         ("summary dataset=camvid dataset.cache=ram", "dataset.cache=ram: has to be auto, memory, disk or none."),
@@ -422,6 +446,8 @@ def test_a_sweep_over_all_options_of_a_kind(segtrain, asked):
 
 QUESTIONS = {
     "help": ["--help"],
+    "help with a group": ["--help", "experiment"],
+    "help with a verb": ["predict", "--help"],
     "config": ["--cfg", "job"],
     "info": ["--info"],
     "defaults": ["--info", "defaults"],
@@ -509,6 +535,13 @@ def test_help_tells_verbs_options_and_settings(process):
         assert verb == "train" or any(line.startswith(f"segtrain {verb} ") for line in lines)
     assert f"model: {', '.join(sorted(MODELS))}" in lines
     assert {"batch_size: 16", "  learning_rate: 0.2"} <= set(lines)
+
+
+def test_help_tells_of_groups_and_verbs(process):
+    group, verb = process.answers["help with a group"], process.answers["help with a verb"]
+    assert (group["status"], group["errors"], verb["status"], verb["errors"]) == (0, "", 0, "")
+    assert "Options, typed as experiment=NAME:" in group["output"].splitlines()
+    assert "output: ???                  # folder that is written to" in verb["output"].splitlines()
 
 
 def test_the_config_is_shown(process):

@@ -146,6 +146,41 @@ def test_hydra_builds_its_own_parts_only(place, value):
         require_allowed_hydra({place: value})
 
 
+@pytest.mark.parametrize(
+    ("place", "key", "value"),
+    [
+        ("job.env_set", "LD_PRELOAD", "trap.so"),
+        ("sweeper", "custom_search_space", "trap_of_a_stranger.configure"),
+        ("launcher", "setup", ["rm -r ~"]),
+        ("launcher", "additional_parameters", {"wrap": "rm -r ~"}),
+    ],
+)
+def test_what_may_run_code_has_to_be_typed(place, key, value):
+    node = values = {}
+    for part in place.split("."):
+        node = node.setdefault(part, {})
+    node[key] = value
+    for typed in ([], ["hydra.job.name", "hydra.job.env_set.OTHER"]):
+        with pytest.raises(ConfigError, match=rf"hydra.{place}.{key}.*has to be typed"):
+            require_allowed_hydra(values, typed)
+    require_allowed_hydra(values, [f"hydra.{place}.{key}"])
+    node[key] = None
+    require_allowed_hydra(values)
+
+
+def test_the_environment_may_be_set_by_typing(tmp_path, capsys):
+    (tmp_path / "experiment").mkdir()
+    text = "# @package _global_\nhydra:\n  job:\n    env_set:\n      SEGTRAIN_TRAP: '1'\n"
+    (tmp_path / "experiment" / "theirs.yaml").write_text(text)
+    line = ["--config-dir", str(tmp_path), "experiment=theirs", "--cfg", "job"]
+    with pytest.raises(SystemExit) as left:
+        cli.main(line)
+    assert left.value.code == 2
+    assert "hydra.job.env_set.SEGTRAIN_TRAP=1: a config file says so" in capsys.readouterr().err
+    cli.main([*line, "hydra.job.env_set.SEGTRAIN_TRAP=2"])
+    assert capsys.readouterr().err == ""
+
+
 def test_a_config_folder_of_a_stranger_calls_nothing(tmp_path, trap, capsys):
     (tmp_path / "experiment").mkdir()
     text = "# @package _global_\nallow_targets: [trap_of_a_stranger.]\n"
