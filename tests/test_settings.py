@@ -425,7 +425,7 @@ def test_a_choice_of_words_and_numbers_is_told_with_both(refusal, value, shown):
     encoder = {"_target_": "segtrain.models.encoders.vgg16.build_vgg16", "_partial_": True, "freeze": value}
     model = {"_target_": "segtrain.models.unet_on_encoder.build_unet_on_encoder", "encoder": encoder}
     assert refusal({"model": model}) == (
-        f"model.encoder.freeze={shown}: has to be none, all, batch_norm or an integer."
+        f"model.encoder.freeze={shown}: has to be none, all or batch_norm, or an integer."
     )
 
 
