@@ -101,13 +101,9 @@ def test_weights_that_do_not_fit_are_refused(builder, files):
         build(builder, files[0], width=32)
     with pytest.raises(ValueError, match=r"model\.weights=imagenet: ImageNet's images have 3 channels.* have 4\. "):
         build(builder, "imagenet", channels=4)
-    with pytest.raises(
-        ValueError, match=r"^model\.weights=missing\.h5: .*Type model\.weights=imagenet, null, or a file"
-    ):
+    with pytest.raises(ValueError, match=r"^model\.weights=missing\.h5: .*Type model\.weights=imagenet, null, or"):
         build(builder, "missing.h5")
-    with pytest.raises(
-        ValueError, match=r"^model\.weights=\S+: does not fit vgg16\. It has to be .* of VGG16 without its"
-    ):
+    with pytest.raises(ValueError, match=r"^model\.weights=\S+: does not fit vgg16\. It has to be .* of VGG16"):
         build(builder, files[0], channels=4)
 
 
