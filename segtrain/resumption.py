@@ -1,5 +1,6 @@
 """What a run goes on with: its own settings, what may be changed about them, and the state it is at."""
 
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
@@ -49,15 +50,18 @@ class Resumption:
         folder: its folder.
         config: its config with the changes.
         settings: the same, checked.
-        state: where it is; of a run that has saved nothing, the beginning.
         changes: names of the settings that differ from those of before.
     """
 
     folder: RunFolder
     config: DictConfig
     settings: TrainSettings
-    state: FoundState
     changes: Sequence[str]
+
+    @functools.cached_property
+    def state(self) -> FoundState:
+        """Where it is; of a run that has saved nothing, the beginning. Found when asked for: files are read through."""
+        return find_state(self.folder)
 
     @property
     def has_nothing_to_do(self) -> bool:
@@ -137,10 +141,12 @@ def plan_resumption(run: str, overrides: Sequence[str], allow_targets: Sequence[
             f"{difference}. That is another run: resume goes on with this one. It can change {WORDED}; for the rest "
             "train anew."
         )
-    state = find_state(folder)
-    if (state.epoch, state.step) > (settings.epochs, 0) and settings.epochs != config.epochs:
-        raise ConfigError(f"epochs={settings.epochs}: the run has done {state.epoch} and more. Type a higher number.")
-    return Resumption(folder, changed, settings, state, changes)
+    resumption = Resumption(folder, changed, settings, changes)
+    if settings.epochs < config.epochs and (resumption.state.epoch, resumption.state.step) > (settings.epochs, 0):
+        raise ConfigError(
+            f"epochs={settings.epochs}: the run has done {resumption.state.epoch} and more. Type a higher number."
+        )
+    return resumption
 
 
 def describe_data(*splits: "Samples") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from segtrain.pipeline.samples import Samples
 from segtrain.resumption import describe_data, plan_resumption
 from segtrain.run_folder import RunFolder
 from segtrain.settings import with_absolute_paths
-from segtrain.training.state_files import state_path
+from segtrain.training.state_files import find_state, state_path
 
 
 @pytest.fixture
@@ -175,6 +175,18 @@ def test_it_is_said_where_it_goes_on(begin):
     assert notes[1].endswith("from epoch-0001-step-00002.npz")
     state_path(folder, 1, 2).unlink()
     assert plan_resumption(str(folder.path), []).notes()[1].endswith("begins again from the start")
+
+
+def test_states_are_read_through_when_it_goes_on_and_not_before(begin, monkeypatch):
+    """They may be gigabytes, and what was typed is checked first."""
+    folder, reads = begin(epoch=1), []
+    monkeypatch.setattr(
+        "segtrain.resumption.find_state", lambda folder: reads.append(folder.path) or find_state(folder)
+    )
+    resumption = plan_resumption(str(folder.path), ["epochs=9"])
+    assert reads == []
+    assert (resumption.state.epoch, resumption.has_nothing_to_do, resumption.state.step) == (1, False, 0)
+    assert reads == [folder.path]
 
 
 def test_a_constant_rate_needs_no_note(begin):

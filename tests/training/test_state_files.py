@@ -40,6 +40,19 @@ def test_the_newest_is_found_by_position(folder):
     assert (find_state(folder).epoch, find_state(folder).step) == (10, 3)
 
 
+def test_the_newest_before_a_place_is_found(folder):
+    for epoch, step in [(1, 0), (1, 4), (2, 0)]:
+        write_state(folder, epoch, step)
+    places = {(2, 1): (2, 0), (2, 0): (1, 4), (1, 5): (1, 4), (1, 4): (1, 0), (1, 0): (0, 0)}
+    for before, expected in places.items():
+        found = find_state(folder, before=before)
+        assert (found.epoch, found.step) == expected
+        assert (found.path is None) == (expected == (0, 0))
+    state_path(folder, 1, 4).write_bytes(b"damaged")
+    found = find_state(folder, before=(2, 0))
+    assert (found.epoch, found.step, found.damaged) == (1, 0, [state_path(folder, 1, 4)])
+
+
 def test_there_may_be_none(tmp_path):
     found = find_state(RunFolder(tmp_path))
     assert (found.path, found.epoch, found.step, found.damaged) == (None, 0, 0, [])
