@@ -351,6 +351,13 @@ def _worded(error: Exception, verb: str, overrides: list[str]) -> str:
             typed = next(each for each in overrides if key in each)
             return f"{typed}: this model has no encoder. Models with one: {', '.join(sorted(p.stem for p in models))}."
         return f"{key}: there is no such setting.{suggest(key, known)} Settings: {', '.join(known)}."
+    unresolved = re.search(r"Error resolving interpolation '\$\{(\w+)\}_\$\{(\w+)\}'", str(error))
+    for typed in overrides if unresolved else ():
+        group, _, value = typed.lstrip("~").partition("=")
+        if group in unresolved.groups() and typed.startswith("~"):
+            return f"{group} is required. Type {group}=OPTION, or leave {typed} out."
+        if group in unresolved.groups() and value.startswith("["):
+            return f"{typed}: has to name one option, such as model=segnet."
     if "Config group override must be a string" in str(error):
         return f"{_groups_without_option(overrides)}: has to name an option, such as model=segnet."
     return _one_line(error)
