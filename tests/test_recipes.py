@@ -54,6 +54,10 @@ def segtrain(monkeypatch, capfd, tmp_path, kept_logging):
             "-m experiment=r1_segnet model=segnet_small,unet size=tiny",
             "experiment=r1_segnet sets model.dropout, which model=unet does not take",
         ),
+        # A model and an optimizer may have a rate together: that is no answer where one of them is missing.
+        ("model=fcn8s ~optimizer", "optimizer is required. Type optimizer=OPTION, or leave ~optimizer out."),
+        ("~model", "model is required. Type model=OPTION, or leave ~model out."),
+        ("model=[unet,segnet]", "model=[unet,segnet]: has to name one option, such as model=segnet."),
         # What is typed is the typist's, and what an option file of one's own says is the file's.
         ("experiment=r1_segnet model=unet model.dropout=0.3", "error: model.dropout: there is no such setting."),
         ("experiment=r2_unet model=mine --config-dir conf_of_mine", "error: model.widht: there is no such setting."),
