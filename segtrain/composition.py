@@ -10,12 +10,12 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
 from segtrain.command_line import CommandLine
 from segtrain.config_error import ConfigError
-from segtrain.hydra_errors import one_line, worded
+from segtrain.hydra_errors import one_line, unreadable, worded
 from segtrain.nested import entries
 from segtrain.output_folder import output_folder, require_writable
 from segtrain.resumption import plan_resumption
@@ -109,6 +109,8 @@ def _jobs_to_check(line: CommandLine) -> Iterator[list[str]]:
     try:
         # The loader is what a glob over options asks for their names.
         parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(list(line.overrides))
+    except OverrideParseException as error:
+        raise ConfigError(unreadable(error)) from error
     except HydraException as error:
         raise ConfigError(one_line(error)) from error
     choices = [[override.input_line] for override in parsed]

@@ -8,7 +8,7 @@ import yaml
 from hydra.core.default_element import GroupDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -37,6 +37,8 @@ def worded(error: Exception, verb: str, overrides: Sequence[str]) -> str:
     missing = getattr(error, "missing_cfg_file", None)
     if missing is not None:
         return _no_such_option(missing, getattr(error, "options", None))
+    if isinstance(error, OverrideParseException):
+        return unreadable(error)
     cause = error
     while cause is not None and not isinstance(cause, OmegaConfBaseException):
         cause = cause.__cause__
@@ -48,6 +50,14 @@ def worded(error: Exception, verb: str, overrides: Sequence[str]) -> str:
     if "Config group override must be a string" in str(error):
         return f"{_groups_without_option(overrides)}: has to name an option, such as model=segnet."
     return one_line(error)
+
+
+def unreadable(error: OverrideParseException) -> str:
+    """Returns which setting Hydra's grammar does not take."""
+    return (
+        f"{error.override}: cannot be read as key=value. A value with commas, brackets or the like in it goes in "
+        "quotes within the shell's: \"key='a,b'\"."
+    )
 
 
 def one_line(error: BaseException) -> str:
@@ -96,7 +106,9 @@ def _no_such_setting(full_key: str, holder: DictConfig, verb: str, overrides: Se
 def _deeper(key: str, config: DictConfig) -> str:
     """Returns where in the options a setting of that name is, as a hint."""
     options = {group: option for group, option in OmegaConf.to_container(config).items() if group in GIVEN_BY_RUN}
-    places = [place.lstrip(".") for place, name, _ in entries(options, "") if name == key]
+    loader = GlobalHydra.instance().config_loader()
+    places = [f"{group}/{key}" for group in options if key in loader.list_groups(group)]
+    places = places or [place.lstrip(".") for place, name, _ in entries(options, "") if name == key]
     return f" Did you mean {' or '.join(places)}?" if 0 < len(places) <= 3 else ""
 
 
