@@ -58,24 +58,28 @@ def check_command_line(line: CommandLine, config_name: str, allow_targets: Seque
         typed_keys = _typed_keys(line.overrides)
         for overrides in _jobs_to_check(line):
             config = _compose(line.verb, config_name, [*overrides, *search])
-            whole = config.copy()
-            OmegaConf.set_struct(config, False)
             require_allowed_hydra(OmegaConf.to_container(config.hydra), typed_keys)
-            del config["hydra"]
             if not line.is_question:
-                settings = read_settings(config, SCHEMAS[line.verb], allow_targets)
-                if line.verb in ("train", "benchmark"):
-                    _require_files_of_weights(settings.model)
-                if isinstance(settings, ResumeSettings):
-                    # Before Hydra makes the folder, where there is none.
-                    plan_resumption(settings.run, settings.overrides, settings.allow_targets)
-                require_writable(output_folder(whole, sweeping))
+                _check_settings(config, line.verb, allow_targets)
+                require_writable(output_folder(config, sweeping))
         if line.is_question:
             return None
-        output = output_folder(whole, sweeping)
+        output = output_folder(config, sweeping)
     kind = "sweep" if sweeping else "run"
-    is_of_now = "${now:" in str(OmegaConf.to_container(whole.hydra)[kind]["dir"])
+    is_of_now = "${now:" in str(OmegaConf.to_container(config.hydra)[kind]["dir"])
     return (f"hydra.{kind}.dir", output) if is_of_now else None
+
+
+def _check_settings(config: DictConfig, verb: str, allow_targets: Sequence[str]) -> None:
+    own = config.copy()
+    OmegaConf.set_struct(own, False)
+    del own["hydra"]
+    settings = read_settings(own, SCHEMAS[verb], allow_targets)
+    if verb in ("train", "benchmark"):
+        _require_files_of_weights(settings.model)
+    if isinstance(settings, ResumeSettings):
+        # Before Hydra makes the folder, where there is none.
+        plan_resumption(settings.run, settings.overrides, settings.allow_targets)
 
 
 def _require_files_of_weights(model: Mapping[str, Any]) -> None:

@@ -89,7 +89,8 @@ def _no_such_setting(full_key: str, holder: DictConfig, verb: str, overrides: Se
     of_run = [field.name for field in fields(SCHEMAS[verb])]
     known = [str(name) for name in holder if name not in ("hydra", "_target_")]
     if not parent and "dataset" in of_run and key in _TOLD_BY_DATASET:
-        settable = [name for name in ("num_classes", "classes") if "class" in key and name in holder.dataset]
+        names = ("num_classes", "classes") if "class" in key else (key,)
+        settable = [name for name in names if name in (OmegaConf.select(holder, "dataset") or ())]
         advice = f"Type dataset.{settable[0]}=VALUE." if settable else "Leave it out."
         return f"{key}: the dataset tells {_TOLD_BY_DATASET[key]}. {advice}"
     if parent in of_run and key in GlobalHydra.instance().config_loader().list_groups(parent):
@@ -116,7 +117,9 @@ def _no_such_group(key: str, verb: str, overrides: Sequence[str]) -> str:
     outer, _, inner = key.rpartition("/")
     holders = _with_inner_group(key) if outer else []
     if holders:
-        typed = next((each for each in overrides if re.match(rf"\W*{outer}[./]{inner}\b", each)), key)
+        typed = next(
+            (each for each in overrides if re.match(rf"\W*{re.escape(outer)}[./]{re.escape(inner)}\b", each)), key
+        )
         return f"{typed}: this {outer} has no {inner}. {outer.capitalize()}s with one: {', '.join(holders)}."
     known = [field.name for field in fields(SCHEMAS[verb])]
     return f"{key}: there is no such setting.{suggest(key, known)} Settings: {', '.join(known)}."

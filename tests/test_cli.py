@@ -116,6 +116,8 @@ def segtrain(monkeypatch, capfd, tmp_path, asked) -> Callable:
         ("num_classes=5", "num_classes: the dataset tells how many classes there are. Type dataset.num_classes=VALUE."),
         ("dataset=folder dataset.root=a num_classes=5", "Type dataset.classes=VALUE."),
         ("dataset=voc2012 num_classes=5", "num_classes: the dataset tells how many classes there are. Leave it out."),
+        ("~dataset num_classes=5", "num_classes: the dataset tells how many classes there are. Leave it out."),
+        ("dataset=folder dataset.root=a ignore_label=5", "Type dataset.ignore_label=VALUE."),
         ("channels=1", "channels: the dataset tells how many channels images have. Leave it out."),
         ("encoder=vgg16", "encoder: there is no such setting. Did you mean model/encoder?"),
         ("learning_rate=1", "learning_rate: there is no such setting. Did you mean optimizer.learning_rate?"),
