@@ -62,7 +62,7 @@ def read_command_line(typed: Sequence[str]) -> CommandLine:
         verb, settings = _split_verb(words)
         about = ()
     for word in settings:
-        if "=" not in word and not word.startswith("~"):
+        if _is_word(word) or word.startswith("="):
             raise ConfigError(f"{word}: a setting is typed as key=value{_takes(verb)}.")
     overrides = [quote_path(setting, parsed.multirun) for setting in settings]
     if verb == "resume":
@@ -80,7 +80,9 @@ def _parse(typed: Sequence[str]) -> tuple[Any, list[str]]:
     parser.error = refuse
     parsed, unknown = parser.parse_known_intermixed_args(typed)
     if unknown:
-        raise ConfigError(f"{unknown[0]}: there is no such option. See segtrain --hydra-help.")
+        name, _, value = unknown[0].lstrip("-").partition("=")
+        instead = f" A setting is typed without dashes: {name}={value or 'VALUE'}." if name.isidentifier() else ""
+        raise ConfigError(f"{unknown[0]}: there is no such option.{instead} See segtrain --hydra-help.")
     modes = {"--cfg": parsed.cfg, "--info": parsed.info, "--multirun": parsed.multirun, "--run": parsed.run}
     several = [option for option, value in modes.items() if value]
     if len(several) > 1:

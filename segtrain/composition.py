@@ -9,12 +9,12 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
 from segtrain.command_line import CommandLine
 from segtrain.config_error import ConfigError
-from segtrain.hydra_errors import one_line, worded
+from segtrain.hydra_errors import one_line, unreadable, worded
 from segtrain.output_folder import output_folder, require_writable
 from segtrain.recipes import require_its_sweep, require_one_experiment, worded_for_experiment
 from segtrain.resumption import plan_resumption
@@ -59,29 +59,33 @@ def check_command_line(line: CommandLine, config_name: str, allow_targets: Seque
         typed_keys = _typed_keys(line.overrides)
         for overrides in _jobs_to_check(line):
             config = _compose(line.verb, config_name, [*overrides, *search])
-            whole = config.copy()
-            OmegaConf.set_struct(config, False)
             require_allowed_hydra(OmegaConf.to_container(config.hydra), typed_keys)
-            del config["hydra"]
             if not line.is_question:
                 if line.verb == "train":
-                    require_its_sweep(whole, overrides, line.overrides, sweeping=sweeping)
+                    require_its_sweep(config, overrides, line.overrides, sweeping=sweeping)
                 try:
-                    settings = read_settings(config, SCHEMAS[line.verb], allow_targets)
+                    _check_settings(config, line.verb, allow_targets)
                 except ConfigError as error:
-                    raise worded_for_experiment(error, whole, config_name, [*overrides, *search]) from error
-                if isinstance(settings, TrainSettings):
-                    require_files_of_weights(settings.model)
-                if isinstance(settings, ResumeSettings):
-                    # Before Hydra makes the folder, where there is none.
-                    plan_resumption(settings.run, settings.overrides, settings.allow_targets)
-                require_writable(output_folder(whole, sweeping))
+                    raise worded_for_experiment(error, config, config_name, [*overrides, *search]) from error
+                require_writable(output_folder(config, sweeping))
         if line.is_question:
             return None
-        output = output_folder(whole, sweeping)
+        output = output_folder(config, sweeping)
     kind = "sweep" if sweeping else "run"
-    is_of_now = "${now:" in str(OmegaConf.to_container(whole.hydra)[kind]["dir"])
+    is_of_now = "${now:" in str(OmegaConf.to_container(config.hydra)[kind]["dir"])
     return (f"hydra.{kind}.dir", output) if is_of_now else None
+
+
+def _check_settings(config: DictConfig, verb: str, allow_targets: Sequence[str]) -> None:
+    own = config.copy()
+    OmegaConf.set_struct(own, False)
+    del own["hydra"]
+    settings = read_settings(own, SCHEMAS[verb], allow_targets)
+    if isinstance(settings, TrainSettings):
+        require_files_of_weights(settings.model)
+    if isinstance(settings, ResumeSettings):
+        # Before Hydra makes the folder, where there is none.
+        plan_resumption(settings.run, settings.overrides, settings.allow_targets)
 
 
 def typed_allowance(overrides: Sequence[str]) -> list[str]:
@@ -107,6 +111,8 @@ def _jobs_to_check(line: CommandLine) -> Iterator[list[str]]:
     try:
         # The loader is what a glob over options asks for their names.
         parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(list(line.overrides))
+    except OverrideParseException as error:
+        raise ConfigError(unreadable(error)) from error
     except HydraException as error:
         raise ConfigError(one_line(error)) from error
     choices = [[override.input_line] for override in parsed]

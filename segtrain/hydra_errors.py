@@ -8,7 +8,7 @@ import yaml
 from hydra.core.default_element import GroupDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -37,6 +37,8 @@ def worded(error: Exception, verb: str, overrides: Sequence[str]) -> str:
     missing = getattr(error, "missing_cfg_file", None)
     if missing is not None:
         return _no_such_option(missing, getattr(error, "options", None))
+    if isinstance(error, OverrideParseException):
+        return unreadable(error)
     cause = error
     while cause is not None and not isinstance(cause, OmegaConfBaseException):
         cause = cause.__cause__
@@ -45,9 +47,24 @@ def worded(error: Exception, verb: str, overrides: Sequence[str]) -> str:
     wrong_group = re.search(r"Could not override '([^']+)'", str(error))
     if wrong_group:
         return _no_such_group(wrong_group[1], verb, overrides)
+    of_both = re.search(r"Error resolving interpolation '\$\{(\w+)\}_\$\{(\w+)\}'", str(error))
+    for typed in overrides if of_both else ():
+        group, _, value = typed.lstrip("~").partition("=")
+        if group in of_both.groups() and typed.startswith("~"):
+            return f"{group} is required. Type {group}=OPTION, or leave {typed} out."
+        if group in of_both.groups() and value.startswith("["):
+            return f"{typed}: has to name one option, such as model=segnet."
     if "Config group override must be a string" in str(error):
         return f"{_groups_without_option(overrides)}: has to name an option, such as model=segnet."
     return one_line(error)
+
+
+def unreadable(error: OverrideParseException) -> str:
+    """Returns which setting Hydra's grammar does not take."""
+    return (
+        f"{error.override}: cannot be read as key=value. A value with commas, brackets or the like in it goes in "
+        "quotes within the shell's: \"key='a,b'\"."
+    )
 
 
 def one_line(error: BaseException) -> str:
@@ -79,7 +96,8 @@ def _no_such_setting(full_key: str, holder: DictConfig, verb: str, overrides: Se
     of_run = [field.name for field in fields(SCHEMAS[verb])]
     known = [str(name) for name in holder if name not in ("hydra", "_target_")]
     if not parent and "dataset" in of_run and key in _TOLD_BY_DATASET:
-        settable = [name for name in ("num_classes", "classes") if "class" in key and name in holder.dataset]
+        names = ("num_classes", "classes") if "class" in key else (key,)
+        settable = [name for name in names if name in (OmegaConf.select(holder, "dataset") or ())]
         advice = f"Type dataset.{settable[0]}=VALUE." if settable else "Leave it out."
         return f"{key}: the dataset tells {_TOLD_BY_DATASET[key]}. {advice}"
     if parent in of_run and key in GlobalHydra.instance().config_loader().list_groups(parent):
@@ -96,7 +114,9 @@ def _no_such_setting(full_key: str, holder: DictConfig, verb: str, overrides: Se
 def _deeper(key: str, config: DictConfig) -> str:
     """Returns where in the options a setting of that name is, as a hint."""
     options = {group: option for group, option in OmegaConf.to_container(config).items() if group in GIVEN_BY_RUN}
-    places = [place.lstrip(".") for place, name, _ in entries(options, "") if name == key]
+    loader = GlobalHydra.instance().config_loader()
+    places = [f"{group}/{key}" for group in options if key in loader.list_groups(group)]
+    places = places or [place.lstrip(".") for place, name, _ in entries(options, "") if name == key]
     return f" Did you mean {' or '.join(places)}?" if 0 < len(places) <= 3 else ""
 
 
@@ -104,7 +124,9 @@ def _no_such_group(key: str, verb: str, overrides: Sequence[str]) -> str:
     outer, _, inner = key.rpartition("/")
     holders = _with_inner_group(key) if outer else []
     if holders:
-        typed = next((each for each in overrides if re.match(rf"\W*{outer}[./]{inner}\b", each)), key)
+        typed = next(
+            (each for each in overrides if re.match(rf"\W*{re.escape(outer)}[./]{re.escape(inner)}\b", each)), key
+        )
         return f"{typed}: this {outer} has no {inner}. {outer.capitalize()}s with one: {', '.join(holders)}."
     known = [field.name for field in fields(SCHEMAS[verb])]
     return f"{key}: there is no such setting.{suggest(key, known)} Settings: {', '.join(known)}."

@@ -29,7 +29,6 @@ _OF_LOGGING = re.compile(
 )
 # What runs commands, calls what it names or changes the process: settings of Hydra's, of its launchers and sweepers.
 _TYPED_ONLY = {"env_set", "custom_search_space", "setup", "srun_args", "additional_parameters", "python"}
-_TYPED_ONLY |= {"runtime_env", "init_commands", "setup_commands", "initialization_commands", "runner"}
 _IN_WORDS = "segtrain's own builders, albumentations' transforms, and callbacks, losses and optimizers of keras"
 
 

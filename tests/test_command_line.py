@@ -50,6 +50,7 @@ def test_help_may_be_asked_about_a_word(typed, about):
     ("typed", "words"),
     [
         ("evaluate here there", "there: a setting is typed as key=value, and evaluate takes one run."),
+        ("=3", "=3: a setting is typed as key=value."),
         ("train model", "model: a setting is typed as key=value."),
         ("seed=1 evaluate", "evaluate: a setting is typed as key=value."),
         ("inspect here", "here: inspect takes settings (key=value), no run. Type segtrain inspect --help."),
