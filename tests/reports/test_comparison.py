@@ -294,6 +294,15 @@ def test_links_lead_to_files_that_are_there(sweep, read_page):
     assert [link for link in links if not (sweep / link).is_file()] == []
 
 
+def test_a_run_alone_is_compared_with_nothing(tmp_path, write_job, read_page):
+    folder = write_job("a 50 %#b", ["model=x"], make_results(1))
+    _, printed, comparison = compare(folder)
+    assert (comparison["constant"], comparison["differences"]) == ({"model": "x"}, [])
+    assert read_page(folder / "comparison.html").links == ["report.html"]
+    compare(tmp_path / "sweep")
+    assert read_page(tmp_path / "sweep" / "comparison.html").links == ["a%2050%20%25%23b/report.html"]
+
+
 def test_the_page_is_one_file_of_light_and_dark(sweep, read_page):
     compare(sweep)
     page = read_page(sweep / "comparison.html")
