@@ -2,8 +2,10 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import rich.box
 from rich.console import Console
@@ -34,7 +36,8 @@ def compare_sweep(sweep: Path, console: Console) -> int:
     write_text(sweep / "comparison.json", json.dumps(comparison, indent=2, ensure_ascii=False) + "\n")
     _write_csv(sweep / "comparison.csv", comparison)
     classes = dict.fromkeys(name for row in comparison["configurations"] for name in row["per_class_iou"])
-    reports = {job.name for job in jobs if job.folder.report.is_file()}
+    with_report = [job for job in jobs if job.folder.report.is_file()]
+    reports = {job.name: quote(os.path.relpath(job.folder.report, sweep)) for job in with_report}
     write_page(
         sweep / "comparison.html",
         "comparison",

@@ -125,6 +125,40 @@ def test_the_page_and_the_terminal_show_scores_and_failures(sweep, read_page):
     assert str(sweep / "comparison.html") in printed
 
 
+def test_the_differences_are_printed_and_on_the_page(sweep, read_page):
+    _, printed, comparison = compare(sweep)
+    (difference,) = comparison["differences"]
+    assert "with 2 seeds" in difference["words"] or "2 seeds: " in difference["words"]
+    page = " ".join(read_page(sweep / "comparison.html").text.split())
+    assert len(comparison["notes"]) == 1
+    for words in (difference["words"], *comparison["notes"]):
+        assert words in printed.splitlines()
+        assert words in page
+
+
+def test_of_many_differences_ten_are_printed(tmp_path, write_job):
+    for number in range(13):
+        write_job(str(number), [f"epochs={number}"], make_results(number))
+    _, printed, comparison = compare(tmp_path / "sweep")
+    assert len(comparison["differences"]) == 12
+    assert [difference["words"] in printed for difference in comparison["differences"]] == [True] * 10 + [False] * 2
+    assert "2 more differences are in comparison.json" in printed.splitlines()
+
+
+def test_the_csv_has_the_iou_of_each_class(tmp_path, write_job):
+    classes = {"shapes": ("ground", "disc"), "camvid": ("disc", "car, red")}
+    for number, (dataset, names) in enumerate(classes.items()):
+        write_job(dataset, [f"dataset={dataset}"], make_results(number, classes=names))
+    _, _, comparison = compare(tmp_path / "sweep")
+    with (tmp_path / "sweep" / "comparison.csv").open(newline="", encoding="utf-8") as file:
+        rows = {row["dataset"]: row for row in csv.DictReader(file)}
+    assert len(rows) == len(comparison["configurations"]) == 2
+    for configuration in comparison["configurations"]:
+        row = rows[configuration["name"]]
+        found = {name: row[f"iou_{name}_mean"] for name in ("ground", "disc", "car, red") if row[f"iou_{name}_mean"]}
+        assert found == {name: str(iou["mean"]) for name, iou in configuration["per_class_iou"].items()}
+
+
 def test_a_setting_varies_where_some_leave_it_out(tmp_path, write_job):
     write_job("a", ["epochs=4", "seed=1"], make_results(1))
     write_job("b", ["epochs=4", "seed=1", "loss=dice"], make_results(2))
@@ -258,6 +292,15 @@ def test_links_lead_to_files_that_are_there(sweep, read_page):
     links = read_page(sweep / "comparison.html").links
     assert len(links) >= 5
     assert [link for link in links if not (sweep / link).is_file()] == []
+
+
+def test_a_run_alone_is_compared_with_nothing(tmp_path, write_job, read_page):
+    folder = write_job("a 50 %#b", ["model=x"], make_results(1))
+    _, printed, comparison = compare(folder)
+    assert (comparison["constant"], comparison["differences"]) == ({"model": "x"}, [])
+    assert read_page(folder / "comparison.html").links == ["report.html"]
+    compare(tmp_path / "sweep")
+    assert read_page(tmp_path / "sweep" / "comparison.html").links == ["a%2050%20%25%23b/report.html"]
 
 
 def test_the_page_is_one_file_of_light_and_dark(sweep, read_page):
