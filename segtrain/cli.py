@@ -12,6 +12,7 @@ import re
 import shlex
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -44,6 +45,7 @@ from segtrain.settings import (
     read_settings,
     suggest,
 )
+from segtrain.sweeps.going_on import arguments_of_sweep, is_sweep
 from segtrain.targets import TargetError, require_allowed_hydra
 from segtrain.training.signals import Interrupted
 from segtrain.verbs.invocation import Invocation
@@ -92,14 +94,20 @@ def main(arguments: list[str] | None = None) -> None:
     sweeping = _parse(arguments)[0].multirun
     arguments = [_quote_path(argument, sweeping) for argument in _with_absolute_config_path(arguments)]
     parsed, unknown = _parse(arguments)
+    goes_on = False
     if verb == "resume":
-        arguments = _as_changes_of_a_run(arguments, parsed.overrides)
+        if sweep := _named_sweep(parsed.overrides):
+            verb, goes_on, arguments = "train", True, _as_sweep(sweep, parsed.overrides)
+        else:
+            arguments = _as_changes_of_a_run(arguments, parsed.overrides)
         parsed, unknown = _parse(arguments)
     if parsed.shell_completion:
         verb = _verb_to_complete()
     config_name = parsed.config_name or CONFIG_NAMES[verb]
     allow_targets = _typed_allowance(parsed.overrides)
     asks_only = parsed.help or parsed.hydra_help or parsed.info or parsed.shell_completion
+    # Hydra's plugins have configs of the same names as ours, which name all their settings.
+    warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
     try:
         if unknown:
             raise ConfigError(f"{unknown[0]}: there is no such option. See segtrain --hydra-help.")
@@ -110,7 +118,8 @@ def main(arguments: list[str] | None = None) -> None:
         _refuse(error)
     sys.argv = [sys.argv[0], *arguments]
     logging.raiseExceptions = False  # on a full disk each line of the log would come with a traceback
-    task = functools.partial(_run_task, verb, shlex.join(["segtrain", *typed]), allow_targets)
+    task = {"verb": verb, "command": shlex.join(["segtrain", *typed]), "allow_targets": allow_targets}
+    task = functools.partial(_do, task | {"goes_on": goes_on})
     task.__module__, task.__name__ = __name__, "segtrain"  # Hydra names the application by them
     hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)()
 
@@ -195,6 +204,22 @@ def _as_changes_of_a_run(arguments: list[str], overrides: list[str]) -> list[str
         return arguments
     others = [argument for argument in arguments if argument not in changes]
     return [*others, f"overrides=[{','.join(map(_quoted, changes))}]"]
+
+
+def _named_sweep(overrides: list[str]) -> Path | None:
+    """Returns the folder that `run=` names, where it is a sweep's."""
+    with contextlib.suppress(HydraException):
+        for override in OverridesParser.create().parse_overrides(overrides):
+            if override.key_or_group == "run" and is_sweep(Path(str(override.value())).expanduser()):
+                return Path(str(override.value())).expanduser()
+    return None
+
+
+def _as_sweep(sweep: Path, overrides: list[str]) -> list[str]:
+    try:
+        return arguments_of_sweep(sweep, [each for each in overrides if not each.startswith("run=")], _quoted)
+    except ConfigError as error:
+        _refuse(error)
 
 
 def _quoted(text: str) -> str:
@@ -380,17 +405,41 @@ def _require_writable(folder: Path) -> None:
         raise ConfigError(f"The run's folder {folder} cannot be made: {reason}. Type hydra.run.dir=FOLDER.") from error
 
 
-def _run_task(verb: str, command: str, allow_targets: list[str], config: DictConfig) -> Any:
-    """Does what the verb says, in the folder Hydra made. Called by Hydra, in a worker's process for parallel sweeps."""
+def _do(task: dict[str, Any], config: DictConfig) -> Any:
+    """What Hydra calls, in a worker's process for parallel sweeps."""
+    if HydraConfig.get().mode == RunMode.RUN:
+        return run_task(**task, config=config)
+    from segtrain.sweeps.job import run_job
+
+    return run_job(run_task, task, config)
+
+
+def run_task(*, verb: str, command: str, allow_targets: list[str], goes_on: bool, config: DictConfig) -> Any:
+    """Does what the verb says, in the folder Hydra made.
+
+    Args:
+        verb: the verb.
+        command: the command line as typed.
+        allow_targets: what was typed of that name.
+        goes_on: a job of a sweep that was begun before.
+        config: as composed.
+
+    Returns:
+        What a sweep compares.
+    """
     hydra_config = HydraConfig.get()
     # Importing TensorFlow and tracing a network make millions of objects that stay; looking through them for garbage
     # every few hundred is a tenth of the time to the first step.
     gc.set_threshold(100_000, 20, 100)
     try:
         settings = read_settings(config, SCHEMAS[verb], allow_targets)
+        invocation = Invocation(RunFolder(hydra_config.runtime.output_dir), config, command)
+        if goes_on:
+            from segtrain.sweeps.job import go_on_with_job
+
+            return go_on_with_job(settings, invocation)
         module = importlib.import_module(f"segtrain.verbs.{verb}")
-        folder = RunFolder(hydra_config.runtime.output_dir)
-        return getattr(module, verb)(settings, Invocation(folder, config, command))
+        return getattr(module, verb)(settings, invocation)
     except Interrupted as error:
         _complain(error)
         logging.shutdown()
@@ -407,12 +456,15 @@ def _run_task(verb: str, command: str, allow_targets: list[str], config: DictCon
         sys.exit(STATUS_OF_UNREADABLE_FILES)
     except Exception as error:
         # The log has the way there. The other jobs of a sweep go on; the comparison counts this one as failed.
-        log = RunFolder(hydra_config.runtime.output_dir).log
+        folder = RunFolder(hydra_config.runtime.output_dir)
+        log = folder.log
         with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
             traceback.print_exc(file=file)
         _complain(error if isinstance(error, MISTAKES) else _unexpected(error, log))
         if hydra_config.mode == RunMode.RUN:
             sys.exit(1)
+        if not folder.results.is_file():  # a job that has not come as far as to say so itself
+            folder.write_results({"status": "failed", "error": f"{type(error).__name__}: {error}"})
         return None
     finally:
         if hydra_config.mode == RunMode.MULTIRUN:

@@ -18,6 +18,7 @@ from segtrain.reports.terminal import announce_run, print_line, tell_of_skipped
 from segtrain.resumption import Resumption, describe_data
 from segtrain.run_folder import RunFolder
 from segtrain.settings import TrainSettings
+from segtrain.sweeps.going_on import is_sweep
 from segtrain.training.scores import metric_contract
 from segtrain.training.signals import StopSignals
 
@@ -38,7 +39,9 @@ def recorded(folder: RunFolder) -> Iterator[StopSignals]:
 
 
 def resume_command(folder: RunFolder) -> str:
-    return shlex.join(["segtrain", "resume", str(folder.path)])
+    """Returns what to type to go on with a run, or with the sweep that it is a job of."""
+    sweep = folder.path.parent
+    return shlex.join(["segtrain", "resume", str(sweep if is_sweep(sweep) else folder.path)])
 
 
 @tells_of_memory

@@ -76,7 +76,17 @@ class TrainSettings:
     max_samples: Annotated[int, Ge(2)] | None
     metric_convention: MetricConvention = "segtrain"
     stand_in: Option | None = None
+    sweep: Option | None = None
     allow_targets: list[str] | None = None
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """How a sweep runs its jobs; see conf/config.yaml."""
+
+    fail_fast: bool
+    own_process: bool | Literal["auto"]
+    one_gpu_each: bool
 
 
 @dataclass(frozen=True)
@@ -177,6 +187,8 @@ def read_settings(config: DictConfig, schema: type, allow_targets: Sequence[str]
     # Settings of the whole run first: options refer to them.
     for key in [key for key in types if key not in GIVEN_BY_RUN]:
         _check_value(key, values[key], types[key])
+    if values.get("sweep") is not None:
+        _check_sweep(values["sweep"])
     _check_targets(values, allow_targets)
     for key in [key for key in types if key in GIVEN_BY_RUN]:
         if key == "callbacks":
@@ -276,6 +288,13 @@ def _purpose(config: DictConfig, key: str) -> str:
     signature = read_signature(option["_target_"]) if isinstance(option, DictConfig) and "_target_" in option else None
     parameter = signature.parameters.get(name) if signature else None
     return f": {parameter.description.rstrip('.')}" if parameter and parameter.description else ""
+
+
+def _check_sweep(sweep: Mapping[str, Any]) -> None:
+    types = get_type_hints(SweepSettings, include_extras=True)
+    _refuse_unknown(sweep, types, prefix="sweep.")
+    for key, value in sweep.items():
+        _check_value(f"sweep.{key}", value, types[key])
 
 
 def _check_targets(values: Mapping[str, Any], allow_targets: Sequence[str]) -> None:

@@ -49,6 +49,14 @@ def compare_sweep(sweep: Path, console: Console) -> int:
     Raises:
         ValueError: the folder holds no runs.
     """
+    comparison = write_comparison(sweep)
+    _print(console, comparison)
+    print_line(console, f"comparison {sweep / 'comparison.html'}")
+    return sum(job["status"] != "completed" for job in comparison["jobs"])
+
+
+def write_comparison(sweep: Path) -> dict[str, Any]:
+    """Writes comparison.csv, .json and .html into a sweep's folder; see `compare_sweep`."""
     jobs = read_jobs(sweep)
     comparison = summarise(jobs)
     write_text(sweep / "comparison.json", json.dumps(comparison, indent=2, ensure_ascii=False) + "\n")
@@ -63,9 +71,7 @@ def compare_sweep(sweep: Path, console: Console) -> int:
         reports=reports,
         sweep=str(sweep),
     )
-    _print(console, comparison)
-    print_line(console, f"comparison {sweep / 'comparison.html'}")
-    return sum(not job.completed for job in jobs)
+    return comparison
 
 
 def read_jobs(sweep: Path) -> list[Job]:
