@@ -9,6 +9,7 @@ import os
 import shlex
 import sys
 import traceback
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,8 @@ def main(arguments: list[str] | None = None) -> None:
         # TensorFlow takes no names that are anything else, and Python decides it once, when it starts.
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONUTF8": "1"})
     typed = sys.argv[1:] if arguments is None else arguments
+    # Hydra's plugins have configs of the same names as ours, which name all their settings.
+    warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
     try:
         line = read_command_line(typed)
         parsed, overrides = line.parsed, list(line.overrides)
@@ -67,22 +70,47 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(STATUS_OF_USAGE_ERROR)
     sys.argv = [sys.argv[0], *line.options, *overrides]
     logging.raiseExceptions = False  # on a full disk each line of the log would come with a traceback
-    task = functools.partial(_run_task, verb, shlex.join(["segtrain", *typed]), allow_targets)
+    task = {"verb": verb, "command": shlex.join(["segtrain", *typed]), "allow_targets": allow_targets}
+    task = functools.partial(_do, task | {"goes_on": line.goes_on})
     task.__module__, task.__name__ = __name__, "segtrain"  # Hydra names the application by them
     hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)()
 
 
-def _run_task(verb: str, command: str, allow_targets: list[str], config: DictConfig) -> Any:
-    """Does what the verb says, in the folder Hydra made. Called by Hydra, in a worker's process for parallel sweeps."""
+def _do(task: dict[str, Any], config: DictConfig) -> Any:
+    """What Hydra calls, in a worker's process for parallel sweeps."""
+    if HydraConfig.get().mode == RunMode.RUN:
+        return run_task(**task, config=config)
+    from segtrain.sweeps.job import run_job
+
+    return run_job(run_task, task, config)
+
+
+def run_task(*, verb: str, command: str, allow_targets: list[str], goes_on: bool, config: DictConfig) -> Any:
+    """Does what the verb says, in the folder Hydra made.
+
+    Args:
+        verb: the verb.
+        command: the command line as typed.
+        allow_targets: what was typed of that name.
+        goes_on: a job of a sweep that was begun before.
+        config: as composed.
+
+    Returns:
+        What a sweep compares.
+    """
     hydra_config = HydraConfig.get()
     # Importing TensorFlow and tracing a network make millions of objects that stay; looking through them for garbage
     # every few hundred is a tenth of the time to the first step.
     gc.set_threshold(100_000, 20, 100)
     try:
         settings = read_settings(config, SCHEMAS[verb], allow_targets)
+        invocation = Invocation(RunFolder(hydra_config.runtime.output_dir), config, command)
+        if goes_on:
+            from segtrain.sweeps.job import go_on_with_job
+
+            return go_on_with_job(settings, invocation)
         module = importlib.import_module(f"segtrain.verbs.{verb}")
-        folder = RunFolder(hydra_config.runtime.output_dir)
-        return getattr(module, verb)(settings, Invocation(folder, config, command))
+        return getattr(module, verb)(settings, invocation)
     except Interrupted as error:
         _complain(error)
         logging.shutdown()
@@ -99,12 +127,15 @@ def _run_task(verb: str, command: str, allow_targets: list[str], config: DictCon
         sys.exit(STATUS_OF_UNREADABLE_FILES)
     except Exception as error:
         # The log has the way there. The other jobs of a sweep go on; the comparison counts this one as failed.
-        log = RunFolder(hydra_config.runtime.output_dir).log
+        folder = RunFolder(hydra_config.runtime.output_dir)
+        log = folder.log
         with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
             traceback.print_exc(file=file)
         _complain(error if isinstance(error, MISTAKES) else _unexpected(error, log))
         if hydra_config.mode == RunMode.RUN:
             sys.exit(1)
+        if not folder.results.is_file():  # a job that has not come as far as to say so itself
+            folder.write_results({"status": "failed", "error": f"{type(error).__name__}: {error}"})
         return None
     finally:
         if hydra_config.mode == RunMode.MULTIRUN:

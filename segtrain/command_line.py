@@ -1,15 +1,19 @@
 """What a person types, taken apart: the verb, the settings, and Hydra's options, in any order."""
 
+import contextlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 
 from segtrain.config_error import ConfigError, suggest
 from segtrain.settings import SCHEMAS
+from segtrain.sweeps.going_on import arguments_of_sweep, is_sweep
 from segtrain.typed_paths import quote_path, quoted
 
 # What is typed after a verb is a setting if it looks like this, and else the path of a run, which may hold a "=" too.
@@ -26,6 +30,7 @@ class CommandLine:
         overrides: the settings, with paths quoted.
         parsed: what Hydra's parser makes of the options.
         about: the words after `--help` that are no settings.
+        goes_on: whether it is a sweep that was begun before, in its own folder.
     """
 
     verb: str
@@ -33,6 +38,7 @@ class CommandLine:
     overrides: Sequence[str]
     parsed: Any
     about: Sequence[str] = ()
+    goes_on: bool = False
 
     @property
     def is_question(self) -> bool:
@@ -65,6 +71,9 @@ def read_command_line(typed: Sequence[str]) -> CommandLine:
         if _is_word(word) or word.startswith("="):
             raise ConfigError(f"{word}: a setting is typed as key=value{_takes(verb)}.")
     overrides = [quote_path(setting, parsed.multirun) for setting in settings]
+    if verb == "resume" and (sweep := _named_sweep(overrides)) is not None:
+        changes = [override for override in overrides if not override.startswith("run=")]
+        return replace(read_command_line(arguments_of_sweep(sweep, changes)), goes_on=True)
     if verb == "resume":
         overrides = _as_changes_of_a_run(overrides)
     return CommandLine(verb, _with_absolute_config_path(options), overrides, parsed, about)
@@ -147,6 +156,16 @@ def _with_absolute_config_path(options: Sequence[str]) -> list[str]:
             if Path(value).is_dir():
                 result[place] = f"{option}{equals}{Path(value).resolve()}"
     return result
+
+
+def _named_sweep(overrides: Sequence[str]) -> Path | None:
+    """Returns the folder that `run=` names, where it is a sweep's."""
+    with contextlib.suppress(HydraException):
+        for override in OverridesParser.create().parse_overrides(list(overrides)):
+            folder = Path(str(override.value())).expanduser()
+            if override.key_or_group == "run" and is_sweep(folder):
+                return folder
+    return None
 
 
 def _as_changes_of_a_run(overrides: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ from segtrain.resumption import Resumption, describe_data
 from segtrain.run_folder import RunFolder
 from segtrain.settings import TrainSettings
 from segtrain.starting_weights import reading_weights
+from segtrain.sweeps.going_on import is_sweep
 from segtrain.training.scores import metric_contract
 from segtrain.training.signals import StopSignals
 
@@ -35,7 +36,9 @@ def recorded(folder: RunFolder) -> Iterator[StopSignals]:
 
 
 def resume_command(folder: RunFolder) -> str:
-    return shlex.join(["segtrain", "resume", str(folder.path)])
+    """Returns what to type to go on with a run, or with the sweep that it is a job of."""
+    sweep = folder.path.parent
+    return shlex.join(["segtrain", "resume", str(sweep if is_sweep(sweep) else folder.path)])
 
 
 @tells_of_memory

@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # it takes OpenCV, which help and mistakes do not wait for
 
 # What changes no number, or is there to be changed. Where the data lies may be: whether it is the same is compared.
 CHANGEABLE = (
+    "sweep",
     *("epochs", "callbacks", "trainer.strategy", "trainer.jit", "dataset.cache"),
     *("dataset.on_bad_sample", "dataset.max_bad_share"),
     *(f"dataset.{name}" for name in PATHS_OF_DATA),

@@ -74,7 +74,17 @@ class TrainSettings:
     max_samples: Annotated[int, Ge(2)] | None
     metric_convention: MetricConvention = "segtrain"
     stand_in: Option | None = None
+    sweep: Option | None = None
     allow_targets: list[str] | None = None
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """How a sweep runs its jobs; see conf/config.yaml."""
+
+    fail_fast: bool
+    own_process: bool | Literal["auto"]
+    one_gpu_each: bool
 
 
 @dataclass(frozen=True)
@@ -185,6 +195,8 @@ def read_settings(config: DictConfig, schema: type, allow_targets: Sequence[str]
     # Settings of the whole run first: options refer to them.
     for key in [key for key in types if key not in GIVEN_BY_RUN]:
         check_value(key, values[key], types[key])
+    if values.get("sweep") is not None:
+        _check_sweep(values["sweep"])
     _check_targets(values, allow_targets)
     for key in [key for key in types if key in GIVEN_BY_RUN]:
         if key == "callbacks":
@@ -285,6 +297,13 @@ def _purpose(config: DictConfig, key: str) -> str:
     option = OmegaConf.select(config, group) if name else None
     signature = read_signature(option["_target_"]) if isinstance(option, DictConfig) and "_target_" in option else None
     return purpose(signature.parameters.get(name)) if signature else ""
+
+
+def _check_sweep(sweep: Mapping[str, Any]) -> None:
+    types = get_type_hints(SweepSettings, include_extras=True)
+    refuse_unknown(sweep, types, prefix="sweep.")
+    for key, value in sweep.items():
+        check_value(f"sweep.{key}", value, types[key])
 
 
 def _check_targets(values: Mapping[str, Any], allow_targets: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ _REFUSED = {"keras.callbacks.BackupAndRestore", "keras.callbacks.RemoteMonitor"}
 _OF_HYDRA = re.compile(
     r"hydra\._internal\.core_plugins\.basic_(launcher\.BasicLauncher|sweeper\.BasicSweeper)"
     r"|hydra_plugins\.\w+\.\w+\.\w+(Launcher|Sweeper)|optuna\.samplers\.[A-Z]\w*"
-    r"|segtrain\.reports\.sweep\.CompareWhenDone"
+    r"|segtrain\.sweeps\.callback\.CompareJobs"
 )
 _OF_LOGGING = re.compile(
     r"logging\.(Formatter|StreamHandler|FileHandler|NullHandler|handlers\.[A-Z]\w*)|colorlog\.ColoredFormatter"

@@ -12,10 +12,12 @@ from typing import Any
 import yaml
 
 from segtrain.run_folder import RunFolder
+from segtrain.sweeps.plan import read_plan
 
 # Seeds are repetitions, not settings: runs that differ in these alone are one configuration.
 SEED_KEYS = ("seed", "dataset.fold")
 DEFAULT = "(default)"
+_MISSING = {"status": "missing", "error": "has not run"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Job:
 def read_jobs(paths: Sequence[Path]) -> list[Job]:
     """Returns the runs in the folders, in the order of the folders and of the names in them.
 
+    After those of a sweep come the jobs that it has not begun, with the status `missing`.
+
     Args:
         paths: folders of sweeps, whose jobs are taken, and of runs.
 
@@ -64,7 +68,8 @@ def read_jobs(paths: Sequence[Path]) -> list[Job]:
     """
     folders = list(dict.fromkeys(folder for path in paths for folder in _folders_of_runs(path)))
     above = os.path.commonpath([folder.resolve().parent for folder in folders])
-    return [_read_job(folder, os.path.relpath(folder.resolve(), above)) for folder in folders]
+    jobs = [_read_job(folder, os.path.relpath(folder.resolve(), above)) for folder in folders]
+    return [*jobs, *(missing for path in paths for missing in _missing_jobs(path, jobs))]
 
 
 def _folders_of_runs(path: Path) -> list[Path]:
@@ -83,14 +88,32 @@ def _read_job(folder: Path, name: str) -> Job:
         overrides = [str(override) for override in yaml.safe_load(path.read_text(encoding="utf-8")) or []]
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         raise ValueError(f"{path} cannot be read ({' '.join(str(error).split())}). Take the run out.") from error
-    typed = dict(override.split("=", 1) for override in overrides if "=" in override)
-    return Job(RunFolder(folder), name, typed, _read_results(RunFolder(folder)))
+    return Job(RunFolder(folder), name, _typed(overrides), _read_results(RunFolder(folder)))
+
+
+def _missing_jobs(sweep: Path, begun: Sequence[Job]) -> list[Job]:
+    known = [job.overrides for job in begun if job.folder.path.parent == sweep]
+    planned = [_typed(job) for job in read_plan(sweep) or ()]
+    return [
+        Job(
+            RunFolder(sweep / " ".join(job.values())),
+            ",".join(f"{key}={value}" for key, value in job.items()),
+            job,
+            _MISSING,
+        )
+        for job in planned
+        if job not in known
+    ]
+
+
+def _typed(overrides: Sequence[str]) -> dict[str, str]:
+    return dict(override.split("=", 1) for override in overrides if "=" in override)
 
 
 def _read_results(run: RunFolder) -> dict[str, Any]:
     """Returns what a run has left; one whose results are damaged costs the others nothing."""
     if not run.results.is_file():
-        return {"status": "failed", "error": "left no results.json"}
+        return _MISSING
     try:
         results = run.read_results()
     except ValueError as error:

@@ -31,6 +31,14 @@ def compare_sweep(sweep: Path, console: Console) -> int:
     Raises:
         ValueError: the folder holds no runs.
     """
+    comparison = write_comparison(sweep)
+    _print(console, comparison)
+    print_line(console, f"comparison {sweep / 'comparison.html'}")
+    return sum(job["status"] != "completed" for job in comparison["jobs"])
+
+
+def write_comparison(sweep: Path) -> dict[str, Any]:
+    """Writes comparison.csv, .json and .html into a sweep's folder; see `compare_sweep`."""
     jobs = read_jobs([sweep])
     comparison = summarise(jobs)
     write_text(sweep / "comparison.json", json.dumps(comparison, indent=2, ensure_ascii=False) + "\n")
@@ -46,9 +54,7 @@ def compare_sweep(sweep: Path, console: Console) -> int:
         reports=reports,
         sweep=str(sweep),
     )
-    _print(console, comparison)
-    print_line(console, f"comparison {sweep / 'comparison.html'}")
-    return sum(not job.completed for job in jobs)
+    return comparison
 
 
 def _write_csv(path: Path, comparison: dict[str, Any]) -> None:
@@ -78,11 +84,12 @@ def _print(console: Console, comparison: dict[str, Any]) -> None:
     for name in ("runs", "mean IoU", "boundary F1", "parameters", "images/s"):
         table.add_column(name, justify="right", no_wrap=True)
     for configuration in comparison["configurations"]:
-        done, failed = configuration["mean_iou"]["count"], configuration["failed"]
+        done = configuration["mean_iou"]["count"]
+        undone = [f"{configuration[name]} {name}" for name in ("failed", "missing") if configuration[name]]
         parameters, speed = configuration["parameters"]["mean"], configuration["images_per_second"]["mean"]
         table.add_row(
             *(escape(value) for value in configuration["settings"].values() or ["all"]),
-            f"{done} ({failed} failed)" if failed else str(done),
+            f"{done} ({', '.join(undone)})" if undone else str(done),
             show_spread(configuration["mean_iou"]),
             show_spread(configuration["boundary_f1"]),
             f"{parameters:,.0f}" if parameters else "–",

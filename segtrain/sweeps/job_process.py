@@ -1,0 +1,116 @@
+"""Runs a job in a process of its own, whose death costs that job alone, and which leaves no memory behind."""
+
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from hydra.conf import HydraConf
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import configure_log, setup_globals
+from omegaconf import DictConfig, OmegaConf
+
+from segtrain.run_folder import RunFolder
+from segtrain.sweeps.one_gpu import one_gpu
+
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class JobProcessError(RuntimeError):
+    """The process of a job has failed; it has said why."""
+
+
+def run_in_own_process(task: dict[str, Any], config: DictConfig, *, has_own_gpu: bool) -> float | None:
+    """Runs a job to its end.
+
+    Args:
+        task: what `segtrain.cli.run_task` takes beside the config, as JSON has it.
+        config: the job's.
+        has_own_gpu: show it one GPU alone, which no other job holds.
+
+    Returns:
+        The job's score: what a sweep compares.
+
+    Raises:
+        JobProcessError: it failed, or was killed; its results.json tells.
+    """
+    told = {"task": task, "config": OmegaConf.to_container(config), "hydra": _hydra_config()}
+    folder = RunFolder(HydraConfig.get().runtime.output_dir)
+    with one_gpu() if has_own_gpu else contextlib.nullcontext({}) as environment:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "segtrain.sweeps.job_process"],
+            stdin=subprocess.PIPE,
+            env=os.environ | environment,
+            start_new_session=True,  # a terminal's Ctrl-C comes by here, and so once
+        )
+        with _signals_to(process):
+            # Open until it ends: where this process is killed, that one sees the end of it.
+            process.stdin.write(json.dumps(told).encode() + b"\n")
+            process.stdin.flush()
+            status = process.wait()
+            process.stdin.close()
+    if status > 128:  # it was told to stop, and so were we
+        sys.exit(status)
+    if status < 0:
+        name = signal.Signals(-status).name
+        reason = "; the system does that when memory runs out" if -status == signal.SIGKILL else ""
+        results = folder.read_results() if folder.results.is_file() else {"status": "failed"}
+        folder.write_results(results | {"error": f"its process was ended by {name}{reason}"})
+    if status:
+        raise JobProcessError(f"job process ended with status {status}")
+    return folder.read_results()["val"]["mean_iou"]
+
+
+@contextlib.contextmanager
+def _signals_to(process: subprocess.Popen) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = {each: signal.signal(each, lambda number, _: process.send_signal(number)) for each in FORWARDED}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _hydra_config() -> dict[str, Any]:
+    return OmegaConf.to_container(HydraConfig.instance().cfg.hydra, enum_to_str=True)
+
+
+def _stop_with(parent: io.RawIOBase) -> None:
+    """Has this process stop, saving what it has, when the one at the other end of the pipe is gone."""
+
+    def wait():
+        parent.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def main() -> None:
+    """Runs the job that stdin tells of."""
+    from segtrain.cli import run_task
+
+    # Unbuffered: a thread that waits for a buffer would have Python abort at its end.
+    parent = io.FileIO(0, closefd=False)
+    told = json.loads(parent.readline())
+    _stop_with(parent)
+    setup_globals()
+    hydra_config = OmegaConf.structured(HydraConf)
+    OmegaConf.set_struct(hydra_config, False)  # groups of ours stand in it
+    HydraConfig.instance().set_config(OmegaConf.create({"hydra": OmegaConf.merge(hydra_config, told["hydra"])}))
+    configure_log(HydraConfig.get().job_logging, HydraConfig.get().verbose)
+    run_task(**told["task"], config=OmegaConf.create(told["config"]))
+    folder = RunFolder(HydraConfig.get().runtime.output_dir)
+    sys.exit(0 if folder.results.is_file() and folder.read_results().get("status") == "completed" else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+
+from segtrain import cli
+from segtrain.run_folder import RunFolder
+
+SCORES = {
+    "val": dict.fromkeys(("mean_iou", "pixel_accuracy", "mean_class_accuracy"), 0.5)
+    | {"per_class_iou": {"ground": 0.5}},
+    "parameters": 10,
+    "images_per_second": 1.0,
+}
+
+
+@pytest.fixture
+def segtrain(monkeypatch, capfd, tmp_path) -> Callable[..., SimpleNamespace]:
+    """Runs a command line in an empty folder; returns its status and what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> SimpleNamespace:
+        monkeypatch.setattr(sys, "argv", ["segtrain"])
+        capfd.readouterr()
+        status = 0
+        try:
+            cli.main(list(arguments))
+        except SystemExit as end:
+            status = end.code or 0
+        printed = capfd.readouterr()
+        return SimpleNamespace(status=status, output=printed.out, errors=printed.err)
+
+    return run
+
+
+@pytest.fixture
+def jobs(monkeypatch) -> SimpleNamespace:
+    """Has jobs end at once: `done` are the seeds trained, `resumed` the folders gone on with, `failing` seeds fail."""
+    seen = SimpleNamespace(done=[], resumed=[], failing=set())
+
+    def end(settings, folder: RunFolder) -> float:
+        folder.config.write_text("seed: 1\n")
+        folder.write_results({"status": "interrupted"})
+        if settings.seed in seen.failing:
+            folder.write_results({"status": "failed", "error": "ValueError: no luck"})
+            raise ValueError("no luck")
+        folder.write_results({"status": "completed", "seed": settings.seed, **SCORES})
+        return 0.5
+
+    def train(settings, invocation):
+        seen.done.append(settings.seed)
+        return end(settings, invocation.folder)
+
+    def resume(settings, invocation):
+        seen.resumed.append(RunFolder(settings.run).path.name)
+        return end(SimpleNamespace(seed=0), RunFolder(settings.run))
+
+    monkeypatch.setattr("segtrain.verbs.train.train", train)
+    monkeypatch.setattr("segtrain.verbs.resume.resume", resume)
+    seen.train = train
+    return seen

@@ -1,0 +1,76 @@
+import shutil
+
+import pytest
+
+
+def test_a_complete_sweep_is_left_as_it_is(segtrain, jobs, tmp_path):
+    segtrain("-m", "seed=1,2", "hydra.sweep.dir=out")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*/results.json")}
+    jobs.done.clear()
+    ended = segtrain("resume", "out")
+    assert (ended.status, jobs.done, jobs.resumed) == (0, [], [])
+    assert len(before) == 2
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    for seed in (1, 2):
+        assert f"seed-{seed} is complete" in ended.output
+
+
+def test_what_is_missing_is_run(segtrain, jobs, tmp_path):
+    segtrain("-m", "seed=1,2,3", "model=segnet_small", "hydra.sweep.dir=my sweep 1=2")
+    shutil.rmtree(tmp_path / "my sweep 1=2" / "model-segnet_small_seed-2")
+    jobs.done.clear()
+    assert segtrain("resume", "my sweep 1=2").status == 0
+    assert jobs.done == [2]
+
+
+def test_a_job_goes_on_that_was_interrupted(segtrain, jobs, tmp_path):
+    segtrain("-m", "seed=1,2", "hydra.sweep.dir=out")
+    (tmp_path / "out" / "seed-1" / "results.json").write_text('{"status": "interrupted"}')
+    assert segtrain("resume", "run=out").status == 0
+    assert jobs.resumed == ["seed-1"]
+
+
+def test_relative_paths_count_from_where_the_sweep_was_begun(segtrain, jobs, tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    segtrain("-m", "seed=1,2", "dataset=camvid", "dataset.root=data", "hydra.sweep.dir=out")
+    assert len(list((tmp_path / "out").glob("*/results.json"))) == 2
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    shutil.rmtree(next((tmp_path / "out").glob("*seed-2*")))
+    jobs.done.clear()
+    assert segtrain("resume", "../out").status == 0
+    assert jobs.done == [2]
+    assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize("typed", ["epochs=3", "model=unet", "+hydra.job.x=1", "hydra.sweep.dir=other"])
+def test_another_sweep_is_refused(segtrain, jobs, typed):
+    segtrain("-m", "seed=1,2", "hydra.sweep.dir=out")
+    refused = segtrain("resume", "out", typed)
+    assert refused.status == 2
+    assert refused.errors.replace("'", "").startswith(
+        f"segtrain: error: {typed}: a sweep goes on with the settings it was begun with."
+    )
+    assert refused.errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", ["", "[1", "hydra: 3", "{}", "hydra: {overrides: {task: 3, hydra: []}}"])
+def test_a_damaged_sweep_is_told(segtrain, tmp_path, content):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "multirun.yaml").write_text(content)
+    refused = segtrain("resume", "out")
+    assert refused.status == 2
+    assert "does not tell how the sweep was begun" in refused.errors
+    assert refused.errors.count("\n") == 1
+
+
+def test_permission_to_call_code_has_to_be_typed_again(segtrain, jobs, tmp_path, monkeypatch):
+    """A sweep's folder may come from a stranger."""
+    (tmp_path / "mine.py").write_text("def loss(): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    given = ["loss._target_=mine.loss", "allow_targets=[mine.]"]
+    assert segtrain("-m", "seed=1,2", *given, "hydra.sweep.dir=out").status == 0
+    refused = segtrain("resume", "out")
+    assert refused.status == 2
+    assert "allow_targets=[mine.]" in refused.errors
+    assert segtrain("resume", "out", "allow_targets=[mine.]").status == 0
