@@ -54,8 +54,8 @@ class Configuration:
             "settings": self.settings,
             "seeds": [job.results["seed"] for job in self.completed],
             "jobs": len(self.jobs),
-            "missing": sum(job.results["status"] == "missing" for job in self.jobs),
-            "failed": sum(job.results["status"] not in ("completed", "missing") for job in self.jobs),
+            "missing": sum(job.results.get("status") == "missing" for job in self.jobs),
+            "failed": sum(job.results.get("status") not in ("completed", "missing") for job in self.jobs),
             **{name: _spread([of_job.get(name) for of_job in flat]) for name in MEASURES},
             "per_class_iou": {
                 name: _spread([job.results["val"]["per_class_iou"].get(name) for job in self.completed])
@@ -73,8 +73,8 @@ def compare_runs(paths: Sequence[Path]) -> dict[str, Any]:
     Returns:
         `constant`, the settings that all share, and `varying`, the names of the others; `convention` of the scores;
         `notes`, sentences on what the numbers are worth; `configurations`, the best first, each with `name`,
-        `settings`, `seeds`, `jobs`, `missing`, `failed` and, for each of `MEASURES` and of `per_class_iou`, `mean`, `std` (sample
-        standard deviation over its seeds, None for one), `count` and `values` in the order of the seeds;
+        `settings`, `seeds`, `jobs`, `missing` and `failed` (how many) and, for each of `MEASURES` and of `per_class_iou`,
+        `mean`, `std` (sample standard deviation over its seeds, None for one), `count` and `values` by seed;
         `differences` of the best from each other one, see `Pair.as_dict`, with `words`; `jobs`, each with `name`,
         `overrides`, `status`, `error` and `mean_iou`.
 

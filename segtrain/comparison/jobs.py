@@ -94,14 +94,10 @@ def _read_job(folder: Path, name: str) -> Job:
 def _missing_jobs(sweep: Path, begun: Sequence[Job]) -> list[Job]:
     known = [job.overrides for job in begun if job.folder.path.parent == sweep]
     planned = [_typed(job) for job in read_plan(sweep) or ()]
+    names = [",".join(f"{key}={value}" for key, value in job.items()) for job in planned]
     return [
-        Job(
-            RunFolder(sweep / " ".join(job.values())),
-            ",".join(f"{key}={value}" for key, value in job.items()),
-            job,
-            _MISSING,
-        )
-        for job in planned
+        Job(RunFolder(sweep / name), name, job, _MISSING)
+        for name, job in zip(names, planned, strict=True)
         if job not in known
     ]
 

@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from segtrain.comparison.configurations import compare_runs
+from segtrain.comparison.jobs import read_jobs
 from segtrain.reports.comparison import compare_sweep, show_spread
 
 MEASURES = ("mean_iou", "pixel_accuracy", "mean_class_accuracy", "parameters", "images_per_second")
@@ -221,7 +222,7 @@ def test_a_sweep_that_failed_altogether_is_compared(tmp_path, write_job):
     failed, printed, comparison = compare(tmp_path / "sweep")
     assert failed == 2
     assert comparison["configurations"][0]["mean_iou"] == {"mean": None, "std": None, "count": 0, "values": []}
-    assert "left no results.json" in printed
+    assert "b: missing: has not run" in printed
 
 
 def test_a_score_without_a_value_is_left_out_of_the_mean(tmp_path, write_job):
@@ -337,3 +338,10 @@ def test_comparing_again_replaces_the_comparison(sweep, write_job):
     assert len(compare(sweep)[2]["jobs"]) == 7
     files = {path.name for path in sweep.iterdir() if path.is_file()}
     assert files == {"comparison.html", "comparison.csv", "comparison.json"}
+
+
+def test_planned_jobs_that_have_not_begun_are_missing(tmp_path, write_job):
+    write_job("a", ["seed=1", "model=x"], {"status": "failed", "error": "no"})
+    (tmp_path / "sweep" / "sweep.json").write_text('{"jobs": [["seed=1", "model=x"], ["seed=2", "model=x"]]}')
+    jobs = read_jobs([tmp_path / "sweep"])
+    assert [(job.name, job.results["status"]) for job in jobs] == [("a", "failed"), ("seed=2,model=x", "missing")]
