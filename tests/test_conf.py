@@ -26,6 +26,7 @@ FEWEST = {
     "experiment": 13,
     "hydra/help": 1,
     "hydra/job_logging": 1,
+    "hydra/launcher": 4,
     "loss": 1,
     "model": 12,
     "model/encoder": 11,
@@ -41,9 +42,15 @@ def group_of(name: str) -> str:
 
 
 FILES = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.yaml"))
-# Taken by what an experiment says, never by name.
-NO_GROUPS = ("", "hydra/help", "hydra/job_logging", "optimizer/of_model", "size/of_experiment", "size/of_pretrained")
-OPTIONS = [(path.parent.as_posix(), path.name) for path in FILES if group_of(path.parent.as_posix()) not in NO_GROUPS]
+# Taken by what an experiment says, never by name, or Hydra's own (tests/sweeps has those).
+NO_GROUPS = ("", "optimizer/of_model", "size/of_experiment", "size/of_pretrained")
+
+
+def is_group(name: str) -> bool:
+    return name not in NO_GROUPS and not name.startswith("hydra/")
+
+
+OPTIONS = [(path.parent.as_posix(), path.name) for path in FILES if is_group(group_of(path.parent.as_posix()))]
 # What an option cannot do without.
 COMPANIONS = {("callbacks", "reduce_on_plateau"): ["schedule=constant"]}
 # An encoder is part of a model that reads one.
