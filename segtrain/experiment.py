@@ -170,7 +170,6 @@ def _train(
     from segtrain.training.run_costs import forget_peak_memory, run_costs
 
     # The network and what trains it.
-    forget_peak_memory()
     run = _build_run(settings, folder, trainer, training, validation)
     model, evaluator = run.model, run.evaluator
     contract = metric_contract(
@@ -215,6 +214,7 @@ def _train(
         folder=folder.path,
         convention=settings.metric_convention,
     )
+    forget_peak_memory()
     start = time.perf_counter()
     trainer.fit(
         model,
