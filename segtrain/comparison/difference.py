@@ -13,7 +13,7 @@ covers some 92 % where both parts matter, and a percentile bootstrap some 74 %; 
 
 Sources: Hillis 2007, A comparison of denominator degrees of freedom methods for multiple observer ROC analysis,
 https://doi.org/10.1002/sim.2532 (readers are seeds here, and cases images); Cochran and Cox 1957, Experimental
-Designs, section 4.14.
+Designs, second edition, chapter 4.
 """
 
 import math
