@@ -72,7 +72,6 @@ def run_experiment(
     from segtrain.training.run_costs import forget_peak_memory, run_costs
 
     # The network and what trains it. A state has every weight, so the files and the network it began with may be gone.
-    forget_peak_memory()
     has_no_state = resumption is None or resumption.state.path is None
     with reading_weights(has_no_state, tell=functools.partial(print_line, console)):
         run = build_run(settings, folder, trainer, training, validation)
@@ -115,6 +114,7 @@ def run_experiment(
         folder=folder.path,
         convention=settings.metric_convention,
     )
+    forget_peak_memory()
     trainer.fit(
         model,
         optimizer=run.optimizer,

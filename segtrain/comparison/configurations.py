@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segtrain.comparison.differences import Pair, compare_with_best
 from segtrain.comparison.jobs import SEED_KEYS, Job, read_jobs
+from segtrain.comparison.pairs import LEVEL, Pair, compare_with_best
 from segtrain.comparison.words import POPULATION, describe, describe_level
 
 MEASURES = (
@@ -148,22 +148,22 @@ def _describe_conventions(jobs: Sequence[Job]) -> str:
 
 def _describe_sizes(jobs: Sequence[Job]) -> list[str]:
     told = _told_by(jobs, "evaluated_at", None)
-    named = [f"at {size} (such as {run})" for size, run in told.items() if size is not None]
+    named = [f"at {size} (such as {run})" for size, run in told.items()]
     return [f"Not comparable, scored {' and '.join(named)}"] if len(named) > 1 else []
 
 
 def _describe_intervals(pairs: Sequence[Pair]) -> list[str]:
     levels = {difference.level for pair in pairs for difference in pair.measures.values()}
-    together = [describe_level(len(pairs) + 1, level) for level in levels if len(pairs) > 1]
-    return [POPULATION, *together] if levels else []
+    return [POPULATION, *(describe_level(level) for level in levels if level > LEVEL)] if levels else []
 
 
-def _told_by(jobs: Sequence[Job], key: str, otherwise: Any) -> dict[Any, str]:
+def _told_by(jobs: Sequence[Job], key: str, otherwise: str | None) -> dict[str, str]:
     """Returns each value of the metric contract, with the first run that has it."""
-    told: dict[Any, str] = {}
+    told: dict[str, str] = {}
     for job in jobs:
-        if job.completed:
-            told.setdefault((job.results.get("metric_contract") or {}).get(key, otherwise), job.name)
+        value = job.results.get("metric_contract", {}).get(key, otherwise)
+        if job.completed and value is not None:
+            told.setdefault(str(value), job.name)
     return told
 
 

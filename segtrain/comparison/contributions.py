@@ -36,7 +36,12 @@ def contributions(counts: ImageCounts, convention: MetricConvention = "segtrain"
     Args:
         counts: of the run's images.
         convention: under which they are scored.
+
+    Raises:
+        ValueError: there is no such convention.
     """
+    if convention not in _IOU_OF_ABSENT:
+        raise ValueError(f"convention: one of {', '.join(_IOU_OF_ABSENT)} is required, not {convention}.")
     right, union = counts.right, counts.in_truth + counts.in_prediction - counts.right
     all_right, all_pixels = right.sum(axis=1), counts.in_truth.sum(axis=1)
     if convention == "per_image":

@@ -9,11 +9,11 @@ Seeds and images are crossed: each run is scored on every image. So the variance
 its values over seeds, plus that of the images' contributions to it, less what the latter owe to the seeds they were
 taken from, which the former has already (the two-way analysis of variance with random effects). The quantile is
 Cochran's weighted one: each part counts with the t of its own degrees of freedom. With three seeds Satterthwaite's
-covers less than 95 % where both parts matter, and a percentile bootstrap some 74 %; this one covers 95 to 98 %.
+covers some 92 % where both parts matter, and a percentile bootstrap some 74 %; this one covers 94 to 97 %.
 
 Sources: Hillis 2007, A comparison of denominator degrees of freedom methods for multiple observer ROC analysis,
 https://doi.org/10.1002/sim.2532 (readers are seeds here, and cases images); Cochran and Cox 1957, Experimental
-Designs, section 4.14.
+Designs, second edition, chapter 4.
 """
 
 import math

@@ -120,10 +120,13 @@ def _read_results(run: RunFolder) -> dict[str, Any]:
 
 def _has_scores(results: dict[str, Any]) -> bool:
     scores = results.get("val")
-    if "seed" not in results or not isinstance(scores, dict) or not isinstance(scores.get("per_class_iou"), dict):
+    if not isinstance(results.get("seed"), int) or not isinstance(scores, dict):
         return False
-    numbers = [scores.get("mean_iou"), *scores["per_class_iou"].values()]
-    return all(number is None or isinstance(number, int | float) for number in numbers)
+    parts = [scores.get("per_class_iou"), results.get("metric_contract", {}), results.get("data", {})]
+    if not all(isinstance(part, dict) for part in parts):
+        return False
+    numbers = [scores.get(name) for name in ("mean_iou", "pixel_accuracy", "boundary_f1")]
+    return all(number is None or isinstance(number, int | float) for number in (*numbers, *parts[0].values()))
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

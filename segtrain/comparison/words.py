@@ -3,7 +3,7 @@
 import math
 
 from segtrain.comparison.difference import MOST_SEEDS, Difference
-from segtrain.comparison.differences import LEVEL, Pair
+from segtrain.comparison.pairs import LEVEL, Pair
 
 POPULATION = "Intervals are about other seeds and other images from the same source; what was trained on stays as it is"
 
@@ -26,11 +26,12 @@ def describe(pair: Pair) -> str:
     return f"{told}{_what_would_tell(pair)}"
 
 
-def describe_level(num_configurations: int, level: float) -> str:
-    """Returns how the intervals of several configurations, each compared with the best one, are meant together."""
+def describe_level(level: float) -> str:
+    """Returns how intervals of that level are meant together, each being about a configuration and the best one."""
+    num_pairs = round((1 - LEVEL) / (1 - level))
     return (
-        f"Each is compared with the best one here. Their intervals hold at {_percent(LEVEL)} for all "
-        f"{math.comb(num_configurations, 2)} pairs together, each at {_percent(level)} (Bonferroni)"
+        f"Each is compared with the best of its kind. Their intervals hold at {_percent(LEVEL)} for all {num_pairs} "
+        f"pairs together, each at {_percent(level)} (Bonferroni)"
     )
 
 

@@ -84,3 +84,8 @@ def test_one_image_is_no_error():
     assert found.of_images.shape == (1, 3 + CLASSES)
     assert not found.of_images.any()
     assert found.values[0] > 0
+
+
+def test_a_convention_that_is_not_known_is_refused():
+    with pytest.raises(ValueError, match="absent_as_zero is required, not mean"):
+        contributions(make_counts(make_matrices()), "mean")

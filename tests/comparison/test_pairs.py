@@ -161,6 +161,38 @@ def test_what_does_not_compare_is_said(tmp_path, write_run, kinds, told):
     assert len(noted) == ("96x128" in told)
 
 
+def test_each_kind_is_compared_with_the_best_of_its_own(tmp_path, write_run):
+    for size in ("48x64", "96x128"):
+        kind = {"contract": CONTRACT | {"evaluated_at": size}}
+        for model, quality in (("a", 0.8), ("b", 0.7)):
+            for seed in (1, 2, 3):
+                overrides = [f"model={model}", f"image_size={size}"]
+                better = quality + 0.05 * (size == "96x128")
+                write_run(f"{model}-{size}-{seed}", overrides, seed=seed, quality=better, **kind)
+    differences = compare_runs([tmp_path / "sweep"])["differences"]
+    best, second = "a image_size=96x128", "a image_size=48x64"
+    told = {(each["first"], each["second"]): each.get("level") for each in differences}
+    assert told == {(best, second): None, (best, "b image_size=96x128"): 0.975, (second, "b image_size=48x64"): 0.975}
+
+
+def test_runs_some_of_which_are_older_are_compared_over_seeds(tmp_path, write_run):
+    for model, quality in (("a", 0.8), ("b", 0.7)):
+        for seed in (1, 2, 3):
+            overrides = [f"model={model}", f"seed={seed}"]
+            write_run(f"{model}-{seed}", overrides, seed=seed, quality=quality, keeps_counts=seed > 1)
+    (difference,) = compare_runs([tmp_path / "sweep"])["differences"]
+    assert (difference["over"], difference["repetitions"], difference["images"]) == ("seeds", 3, None)
+    assert difference["words"].endswith(", 3 seeds: images are not counted in this interval)")
+
+
+def test_older_runs_on_other_images_do_not_compare(tmp_path, write_run):
+    for model in "ab":
+        data = {"val": {"images": 40, "names_sha256": model}}
+        write_run(model, [f"model={model}"], keeps_counts=False, data=data)
+    (difference,) = compare_runs([tmp_path / "sweep"])["differences"]
+    assert difference["why_not"] == "scored on other images"
+
+
 def test_what_did_not_complete_is_compared_with_nothing(tmp_path, write_run):
     write_models(write_run, {"a": 0.8})
     write_models(write_run, {"b": 0.7}, status="interrupted")

@@ -1,9 +1,9 @@
-"""Which differences between configurations can be told from chance: each against the best one."""
+"""Which configurations are compared, over what, and what can be told from chance: each against the best one."""
 
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -24,14 +24,16 @@ class ScoredRun:
     Attributes:
         seed: that it was run with.
         contract: what its scores are worth; those of another contract do not compare.
-        images: stands for the images it was scored on, and their truth.
+        names: stands for the images it was scored on, by their names and fold.
+        images: stands for them and their truth; None where the folder does not keep what is counted in them.
         scores: by measure, 0..1; NaN where one has no value. See `Contributions.measures`.
-        of_images: float64 `(images,)` by measure; None where the folder does not keep them.
+        of_images: float64 `(images,)` by measure; None as above.
     """
 
     seed: Any
     contract: dict[str, Any]
-    images: Any
+    names: str
+    images: str | None
     scores: dict[str, float]
     of_images: dict[str, np.ndarray] | None
 
@@ -57,6 +59,10 @@ class Pair:
     is_paired: bool = True
     num_images: int | None = None
     measures: dict[str, Difference] = field(default_factory=dict)
+
+    def at(self, level: float) -> "Pair":
+        """Returns the pair with intervals of another level."""
+        return replace(self, measures={name: replace(each, level=level) for name, each in self.measures.items()})
 
     def as_dict(self) -> dict[str, Any]:
         """Returns plain values: `first`, `second`, `why_not`, `over`, `paired`, `images`, and where they compare
@@ -100,49 +106,59 @@ def _as_dict(difference: Difference) -> dict[str, float | None]:
 def compare_with_best(configurations: Sequence[tuple[str, list[Job]]]) -> list[Pair]:
     """Returns what can be told of the best configuration and each other one.
 
-    Which one is best is told by the same runs, so an interval must hold whichever two had come out first: its level is
-    that of all pairs together (Bonferroni).
+    What does not compare with the best one, being of another image size or dataset, is compared with the best of its
+    own kind. Which one is best is told by the same runs, so an interval must hold whichever two had come out first: its
+    level is that of all pairs of a kind, and of all kinds, together (Bonferroni).
 
     Args:
         configurations: name and completed runs of each, the best first.
     """
-    scored = [(name, jobs) for name, jobs in configurations if _scored(jobs)]
-    if len(scored) < 2:
-        return []
-    level = 1 - (1 - LEVEL) / math.comb(len(scored), 2)
-    (best, jobs), *others = scored
-    runs = [_read_run(job) for job in _scored(jobs)]
-    return [compare_pair(best, runs, name, [_read_run(job) for job in _scored(jobs)], level) for name, jobs in others]
-
-
-def _scored(jobs: Sequence[Job]) -> list[Job]:
-    return [job for job in jobs if job.results["val"]["mean_iou"] is not None]
+    pairs: list[Pair] = []
+    kinds: list[tuple[str, list[ScoredRun]]] = []  # the best of each
+    sizes: list[int] = []
+    for name, jobs in configurations:
+        runs = [_read_run(job) for job in jobs if job.results["val"]["mean_iou"] is not None]
+        if not runs:
+            continue
+        reasons = [_why_not(of_best, runs) for _, of_best in kinds]
+        if "" in reasons:
+            kind = reasons.index("")
+            pairs.append(compare_pair(*kinds[kind], name, runs))
+            sizes[kind] += 1
+            continue
+        if kinds:
+            pairs.append(Pair(kinds[0][0], name, reasons[0]))
+        kinds.append((name, runs))
+        sizes.append(1)
+    level = 1 - (1 - LEVEL) / max(1, sum(math.comb(size, 2) for size in sizes))
+    return [pair.at(level) for pair in pairs]
 
 
 def _read_run(job: Job) -> ScoredRun:
-    scores, told = job.results["val"], job.results.get("metric_contract") or {}
+    scores, told = job.results["val"], job.results.get("metric_contract", {})
     contract = {name: told.get(name) for name in ("evaluated_at", "num_classes", "ignore_label")}
     contract |= {"convention": told.get("convention", "segtrain"), "classes": list(scores["per_class_iou"])}
+    names = f"{job.setting('dataset.fold')} {job.results.get('data', {}).get('val')}"
     try:
         counts = read_image_counts(job.folder.image_counts)
+        of_run = contributions(counts, contract["convention"])
     except (OSError, ValueError):  # a run older than the file
         values = {name: scores.get(name) for name in ("mean_iou", "pixel_accuracy", "boundary_f1")}
         values |= {f"iou_{name}": iou for name, iou in scores["per_class_iou"].items()}
         known = {name: math.nan if value is None else value for name, value in values.items()}
-        return ScoredRun(job.results["seed"], contract, job.setting("dataset.fold"), known, None)
-    of_run = contributions(counts, contract["convention"])
-    images = hashlib.sha256(repr(counts.names).encode() + counts.pixels[..., 1].tobytes()).hexdigest()
+        return ScoredRun(job.results["seed"], contract, names, None, known, None)
     return ScoredRun(
         job.results["seed"],
         contract,
-        images,
+        names,
+        hashlib.sha256(repr(counts.names).encode() + counts.pixels[..., 1].tobytes()).hexdigest(),
         dict(zip(of_run.measures, of_run.values.tolist(), strict=True)),
         dict(zip(of_run.measures, of_run.of_images.T, strict=True)),
     )
 
 
-def compare_pair(first: str, runs: list[ScoredRun], second: str, others: list[ScoredRun], level: float) -> Pair:
-    """Returns what can be told of two configurations.
+def compare_pair(first: str, runs: list[ScoredRun], second: str, others: list[ScoredRun]) -> Pair:
+    """Returns what can be told of two configurations that compare.
 
     Runs of the same seed on the same images are paired; where neither configuration has all of the other's seeds, the
     seeds count as drawn for each. Runs on several sets of images are folds: each set gives one difference, of the means
@@ -153,31 +169,32 @@ def compare_pair(first: str, runs: list[ScoredRun], second: str, others: list[Sc
         runs: its runs.
         second: name of the other.
         others: its runs.
-        level: of the intervals.
     """
-    sets = {run.images for run in runs} & {run.images for run in others}
-    if why_not := _why_not(runs, others, sets):
-        return Pair(first, second, why_not)
+    by_images, others_by_images = _by_images(runs, others)
+    shared_images = [images for images in by_images if images in others_by_images]
     measures = [name for name in runs[0].scores if name in others[0].scores]
-    if len(sets) > 1:
-        of_folds = [[_means(each, measures, images) for images in sorted(sets)] for each in (runs, others)]
-        values = np.subtract(*of_folds)
-        differences = [difference_over_folds(of_measure, level) for of_measure in values.T]
+    if len(shared_images) > 1:
+        means = [
+            [[np.mean([run.scores[name] for run in of[images]]) for images in shared_images] for name in measures]
+            for of in (by_images, others_by_images)
+        ]
+        differences = [difference_over_folds(of_measure) for of_measure in np.subtract(*means)]
         return Pair(first, second, over="folds", measures=dict(zip(measures, differences, strict=True)))
 
-    by_seed, others_by_seed = ({run.seed: run for run in each if run.images in sets} for each in (runs, others))
+    (images,) = shared_images
+    by_seed, others_by_seed = ({run.seed: run for run in of[images]} for of in (by_images, others_by_images))
     shared = [seed for seed in by_seed if seed in others_by_seed]
     is_paired = len(shared) == min(len(by_seed), len(others_by_seed))
     if is_paired:
-        by_seed, others_by_seed = ({seed: each[seed] for seed in shared} for each in (by_seed, others_by_seed))
-    has_images = all(run.of_images is not None for each in (by_seed, others_by_seed) for run in each.values())
+        by_seed, others_by_seed = ({seed: of[seed] for seed in shared} for of in (by_seed, others_by_seed))
+    has_images = all(run.of_images is not None for of in (by_seed, others_by_seed) for run in of.values())
 
     def difference(measure: str) -> Difference:
-        values = [_values(each, measure) for each in (by_seed, others_by_seed)]
-        of_images = [_of_images(each, measure) if has_images else None for each in (by_seed, others_by_seed)]
+        values = [_values(of, measure) for of in (by_seed, others_by_seed)]
+        of_images = [_of_images(of, measure) if has_images else None for of in (by_seed, others_by_seed)]
         if is_paired:
-            return paired_difference(np.subtract(*values), np.subtract(*of_images) if has_images else None, level)
-        return unpaired_difference(*values, *of_images, level)
+            return paired_difference(np.subtract(*values), np.subtract(*of_images) if has_images else None)
+        return unpaired_difference(*values, *of_images)
 
     return Pair(
         first,
@@ -188,20 +205,28 @@ def compare_pair(first: str, runs: list[ScoredRun], second: str, others: list[Sc
     )
 
 
-def _why_not(runs: list[ScoredRun], others: list[ScoredRun], shared_images: set) -> str:
+def _why_not(runs: list[ScoredRun], others: list[ScoredRun]) -> str:
+    """Returns why the scores of two configurations do not compare; empty where they do."""
     contracts = [run.contract for run in (*runs, *others)]
     for name, told in (("evaluated_at", "at"), ("convention", "under the conventions")):
-        values = list(dict.fromkeys(contract[name] for contract in contracts))
+        values = list(dict.fromkeys(str(contract[name]) for contract in contracts))
         if len(values) > 1:
-            return f"scored {told} {' and '.join(str(value) for value in values)}"
+            return f"scored {told} {' and '.join(values)}"
     if any(contract != contracts[0] for contract in contracts):
         return "they have other classes"
-    return "" if shared_images else "scored on other images"
+    by_images, others_by_images = _by_images(runs, others)
+    return "" if by_images.keys() & others_by_images.keys() else "scored on other images"
 
 
-def _means(runs: list[ScoredRun], measures: list[str], images: Any) -> np.ndarray:
-    """Returns the means over the runs on a set of images, `(measures,)`."""
-    return np.mean([[run.scores[name] for name in measures] for run in runs if run.images == images], axis=0)
+def _by_images(*configurations: list[ScoredRun]) -> list[dict[str, list[ScoredRun]]]:
+    """Returns each configuration's runs by the images that they are scored on, as far as all runs tell."""
+    is_known = all(run.images is not None for runs in configurations for run in runs)
+    by_images: list[dict[str, list[ScoredRun]]] = []
+    for runs in configurations:
+        by_images.append({})
+        for run in runs:
+            by_images[-1].setdefault(run.images if is_known else run.names, []).append(run)
+    return by_images
 
 
 def _values(by_seed: dict[Any, ScoredRun], measure: str) -> np.ndarray:
