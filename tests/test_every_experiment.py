@@ -151,6 +151,8 @@ def test_table_1_is_a_sweep_over_its_networks(compose):
         settings = read_settings(compose("experiment=camvid_table1", "dataset.root=.", f"model={model}"), TrainSettings)
         assert settings.model["_target_"].endswith(f"build_{model}")
         assert settings.loss["weights"] == "median_frequency"
+        best = settings.callbacks["checkpoint"]  # section 3.2: by global accuracy on the validation images
+        assert (best["monitor"], best["mode"]) == ("val_pixel_accuracy", "max")
 
 
 @pytest.mark.long
