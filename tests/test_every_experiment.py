@@ -66,9 +66,7 @@ def run_of(tmp_path_factory):
         )  # fmt: skip
         assert finished.returncode == 0, finished.stderr
         jobs = {path.parent for path in (home / "outputs").rglob("results.json")}
-        by_name = {
-            job.name.partition("experiment-")[2].partition("_model-")[0].partition("_size-")[0]: job for job in jobs
-        }
+        by_name = {re.search(r"experiment-(\w+?)_(model|size)-", job.name)[1]: job for job in jobs}
         assert sorted(by_name) == sorted(names)
         assert len(by_name) == len(jobs)
         return by_name
