@@ -1,5 +1,7 @@
 """What a recipe (`experiment=NAME`) and the settings typed beside it have to do with one another."""
 
+import re
+
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
@@ -63,7 +65,8 @@ def worded_for_experiment(
     name = config.hydra.runtime.choices.get("experiment")
     key, _, reason = str(error).partition(": ")
     option = next((each for each in overrides if _key(each) == key.partition(".")[0]), None)
-    if name is None or option is None or key in map(_key, overrides):
+    is_setting = re.fullmatch(r"[\w.]+", key)  # and not what is said of a value, or of what is missing
+    if name is None or option is None or not is_setting or key in map(_key, overrides):
         return error
     alone = hydra.compose(config_name, [option, *(each for each in overrides if _key(each) == "hydra.searchpath")])
     if OmegaConf.select(alone, key) is not None:

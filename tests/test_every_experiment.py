@@ -66,9 +66,7 @@ def run_of(tmp_path_factory):
         )  # fmt: skip
         assert finished.returncode == 0, finished.stderr
         jobs = {path.parent for path in (home / "outputs").rglob("results.json")}
-        by_name = {
-            job.name.partition("experiment-")[2].partition("_model-")[0].partition("_size-")[0]: job for job in jobs
-        }
+        by_name = {re.search(r"experiment-(\w+?)_(model|size)-", job.name)[1]: job for job in jobs}
         assert sorted(by_name) == sorted(names)
         assert len(by_name) == len(jobs)
         return by_name
@@ -151,6 +149,8 @@ def test_table_1_is_a_sweep_over_its_networks(compose):
         settings = read_settings(compose("experiment=camvid_table1", "dataset.root=.", f"model={model}"), TrainSettings)
         assert settings.model["_target_"].endswith(f"build_{model}")
         assert settings.loss["weights"] == "median_frequency"
+        best = settings.callbacks["checkpoint"]  # section 3.2: by global accuracy on the validation images
+        assert (best["monitor"], best["mode"]) == ("val_pixel_accuracy", "max")
 
 
 @pytest.mark.long

@@ -60,6 +60,11 @@ def segtrain(monkeypatch, capfd, tmp_path, kept_logging):
         ("model=[unet,segnet]", "model=[unet,segnet]: has to name one option, such as model=segnet."),
         # What is typed is the typist's, and what an option file of one's own says is the file's.
         ("experiment=r1_segnet model=unet model.dropout=0.3", "error: model.dropout: there is no such setting."),
+        ("experiment=r1_segnet model=unet ~model.dropout model.width=x", "error: model.width=x: has to be an integer."),
+        (
+            "experiment=r1_segnet dataset=camvid ~dataset.split ~dataset.void_as_class",
+            "error: dataset.root is required",
+        ),
         ("experiment=r2_unet model=mine --config-dir conf_of_mine", "error: model.widht: there is no such setting."),
     ],
 )
