@@ -43,7 +43,7 @@ def group_of(name: str) -> str:
 
 FILES = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.yaml"))
 # Taken by what an experiment says, never by name, or Hydra's own (tests/sweeps has those).
-NO_GROUPS = ("", "optimizer/of_model", "size/of_experiment", "size/of_pretrained")
+NO_GROUPS = ("", "optimizer/of_model", "size/of_comparison", "size/of_experiment", "size/of_pretrained")
 
 
 def is_group(name: str) -> bool:

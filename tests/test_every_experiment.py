@@ -17,7 +17,9 @@ from segtrain.composition import config_folder
 from segtrain.settings import TrainSettings, read_settings
 
 FILES = sorted((Path(__file__).parents[1] / "conf" / "experiment").glob("*.yaml"))
-NAMES = [path.stem for path in FILES]
+# Comparisons on any data, under the settings that it brings: no recipes, but sweeps.
+COMPARISONS = ["pooling_indices_vs_upsampling", "pretrained_vs_scratch"]
+NAMES = [path.stem for path in FILES if path.stem not in COMPARISONS]
 # Of the datasets that experiments take: published numbers, void apart.
 NUM_CLASSES = {"build_voc2012": 21, "build_voc2012_aug": 21, "build_oxford_iiit_pet": 3, "build_camvid": 11}
 TABLE_1 = [
@@ -38,6 +40,7 @@ LONG = {"r3_unet_resnet50_scratch", "r4_segnet_resnet50", "r5_fcn16s", "r5_fcn32
 OF_SWEEP = {"camvid_table1": ["model=segnet_basic"]}
 
 every_experiment = pytest.mark.parametrize("name", NAMES)
+every_file = pytest.mark.parametrize("name", [*NAMES, *COMPARISONS])
 every_run = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.long) if name in LONG else name for name in NAMES]
 )
@@ -85,7 +88,7 @@ def test_there_are_as_many_as_there_were():
     assert {"r4_segnet_resnet50_indices", "r5_fcn8s", "r5_fcn16s", "r5_fcn32s", "voc_deeplabv3plus"} <= set(NAMES)
 
 
-@every_experiment
+@every_file
 def test_it_says_what_it_is(name):
     """What it reproduces, the command, what was reported, where it departs and why."""
     text = (config_folder() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
@@ -151,6 +154,37 @@ def test_table_1_is_a_sweep_over_its_networks(compose):
         assert settings.loss["weights"] == "median_frequency"
         best = settings.callbacks["checkpoint"]  # section 3.2: by global accuracy on the validation images
         assert (best["monitor"], best["mode"]) == ("val_pixel_accuracy", "max")
+
+
+def swept(compose, *overrides) -> dict[str, str]:
+    return OmegaConf.to_container(compose(*overrides, return_hydra_config=True).hydra.sweeper.params)
+
+
+def test_comparisons_sweep_what_they_compare_with_three_seeds(compose):
+    indices = swept(compose, "experiment=pooling_indices_vs_upsampling")
+    assert indices == {"model": "segnet_small,encoder_decoder_small", "seed": "1,2,3"}
+    weights = swept(compose, "experiment=pretrained_vs_scratch")
+    assert weights == {"model.encoder.weights": "imagenet,null", "seed": "1,2,3"}
+    tiny = swept(compose, "experiment=pretrained_vs_scratch", "size=tiny")
+    assert tiny == {"model.encoder.weights": "null", "seed": "1,2,3"}
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_a_comparison_leaves_all_but_what_it_compares_to_the_dataset(compose, name):
+    config, alone = compose(f"experiment={name}", "dataset=camvid"), compose("dataset=camvid")
+    for key in ("dataset", "augmentation", "schedule", "loss", "image_size", "batch_size", "epochs", "seed"):
+        assert config[key] == alone[key]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("name", "models"), [(COMPARISONS[0], 2), (COMPARISONS[1], 1)])
+def test_a_comparison_runs_tiny_and_gives_its_answer(tmp_path, name, models):
+    arguments = [sys.executable, "-m", "segtrain", "-m", f"experiment={name}", "size=tiny", "epochs=1"]
+    subprocess.run(arguments, cwd=tmp_path, check=True, capture_output=True, timeout=1200)
+    (comparison,) = (tmp_path / "outputs").rglob("comparison.json")
+    told = json.loads(comparison.read_text(encoding="utf-8"))
+    assert [row["seeds"] for row in told["configurations"]] == [[1, 2, 3]] * models
+    assert len(told["differences"]) == models - 1
 
 
 @pytest.mark.long
