@@ -18,14 +18,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from segtrain.command_line import read_command_line
-from segtrain.completion import verb_to_complete
-from segtrain.composition import check_command_line, config_folder, typed_allowance
+from segtrain.command.command_line import read_command_line
+from segtrain.command.completion import verb_to_complete
+from segtrain.command.composition import check_command_line, config_folder, typed_allowance
+from segtrain.command.help import describe_options
+from segtrain.command.hydra_errors import one_line
+from segtrain.command.output_folder import claimed
 from segtrain.config_error import ConfigError
-from segtrain.help import describe_options
-from segtrain.hydra_errors import one_line
 from segtrain.out_of_memory import OutOfMemoryError
-from segtrain.output_folder import claimed
 from segtrain.prediction.unreadable import UnreadableFilesError
 from segtrain.run_folder import RunFolder
 from segtrain.settings import SCHEMAS, read_settings

@@ -14,8 +14,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from segtrain.checks.nested import leaves
+from segtrain.checks.signatures import read_signature
 from segtrain.config_error import ConfigError
-from segtrain.nested import leaves
 from segtrain.run_folder import RunFolder
 from segtrain.settings import (
     PATHS_OF_DATA,
@@ -24,7 +25,6 @@ from segtrain.settings import (
     read_settings,
     with_absolute_paths,
 )
-from segtrain.signatures import read_signature
 from segtrain.training.state_files import FoundState, find_state
 
 if TYPE_CHECKING:  # it takes OpenCV, which help and mistakes do not wait for

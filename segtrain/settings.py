@@ -22,12 +22,12 @@ from segtrain.checks.combinations import (
     refuse_references_to_image_size,
 )
 from segtrain.checks.options import check_option, purpose
+from segtrain.checks.signatures import read_signature
+from segtrain.checks.targets import require_allowed_targets
 from segtrain.checks.values import check_value
 from segtrain.config_error import ConfigError, refuse_unknown
 from segtrain.prediction.choices import FormatChoice, TtaChoice
-from segtrain.signatures import read_signature
 from segtrain.starting_weights import WEIGHTS_SETTINGS, is_file_of_weights
-from segtrain.targets import require_allowed_targets
 from segtrain.training.convention import MetricConvention
 
 Option = dict[str, Any]

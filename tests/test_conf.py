@@ -13,7 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from segtrain.composition import config_folder
+from segtrain.command.composition import config_folder
 from segtrain.settings import GIVEN_BY_RUN, READ_BY_RUN, SCHEMAS, TrainSettings, read_settings
 
 CONF = Path(__file__).parents[1] / "conf"

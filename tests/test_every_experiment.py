@@ -13,7 +13,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from segtrain.composition import config_folder
+from segtrain.command.composition import config_folder
 from segtrain.settings import TrainSettings, read_settings
 
 FILES = sorted((Path(__file__).parents[1] / "conf" / "experiment").glob("*.yaml"))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from segtrain.composition import config_folder
+from segtrain.command.composition import config_folder
 from segtrain.config_error import ConfigError
 from segtrain.pipeline.samples import Samples
 from segtrain.resumption import describe_data, plan_resumption

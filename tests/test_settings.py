@@ -7,7 +7,7 @@ import hydra
 import pytest
 from omegaconf import OmegaConf
 
-from segtrain.composition import config_folder
+from segtrain.command.composition import config_folder
 from segtrain.config_error import ConfigError, suggest
 from segtrain.settings import (
     BenchmarkSettings,

@@ -6,8 +6,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from segtrain.checks.nested import leaves
 from segtrain.config_error import ConfigError, shown, suggest
-from segtrain.nested import leaves
 from segtrain.training.epoch_log import EPOCH_COLUMNS
 
 

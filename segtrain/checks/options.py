@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Lt
 
+from segtrain.checks.signatures import Parameter, Signature, read_signature
 from segtrain.checks.values import check_value
 from segtrain.config_error import ConfigError, refuse_unknown, shown
-from segtrain.signatures import Parameter, Signature, read_signature
 
 # Values under these keys are code to call or how to call it, never arguments of it.
 _INSTANTIATION_KEYS = {"_target_", "_convert_", "_recursive_", "_partial_", "_args_"}

@@ -9,8 +9,8 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from segtrain.command.typed_paths import quoted
 from segtrain.config_error import ConfigError
-from segtrain.typed_paths import quoted
 
 # What may be typed beside the folder: how jobs are run, never which.
 CHANGEABLE = re.compile(r"[+~]*(hydra/launcher=|hydra\.launcher\.|sweep\.|allow_targets=)")

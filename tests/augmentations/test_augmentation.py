@@ -11,7 +11,7 @@ import scipy.stats
 from omegaconf import OmegaConf
 
 from segtrain.augmentations.augmentation import Augmentation, _PythonRandom
-from segtrain.composition import config_folder
+from segtrain.command.composition import config_folder
 from segtrain.datasets.shapes import build_shapes
 from segtrain.instantiate import build
 

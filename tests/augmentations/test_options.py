@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from segtrain.augmentations.augmentation import Augmentation
-from segtrain.composition import config_folder
+from segtrain.command.composition import config_folder
 from segtrain.datasets.dataset import SegmentationDataset
 from segtrain.datasets.file_pairs import FilePairs
 from segtrain.instantiate import build

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from segtrain.composition import config_folder
+from segtrain.command.composition import config_folder
 from segtrain.datasets.mask_coding import MOST_COLOURS_KEPT, ValueSummary, suggest_settings, summarise
 from segtrain.datasets.mask_labels import mask_labels
 from segtrain.datasets.palette import voc_palette

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from segtrain.composition import config_folder
+from segtrain.command.composition import config_folder
 from segtrain.datasets.typed_values import can_be_typed, typed
 
 

@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 import segtrain.verbs.inspect
-from segtrain.composition import config_folder
+from segtrain.command.composition import config_folder
 from segtrain.datasets.folder import build_folder
 from segtrain.instantiate import build
 from segtrain.pipeline.samples import Samples

@@ -6,7 +6,7 @@ import importlib
 import hydra
 import pytest
 
-from segtrain.composition import config_folder
+from segtrain.command.composition import config_folder
 
 # Of each plugin: its module of settings, and the class there.
 SETTINGS = {

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from omegaconf import OmegaConf
 
-from segtrain.composition import config_folder
+from segtrain.command.composition import config_folder
 from segtrain.instantiate import build
 from segtrain.pipeline.class_balance import ClassBalance
 from segtrain.training.replicas import choose_strategy

@@ -11,10 +11,10 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from segtrain.command.typed_paths import quote_path, quoted
 from segtrain.config_error import ConfigError, suggest
 from segtrain.settings import SCHEMAS
 from segtrain.sweeps.going_on import arguments_of_sweep, is_sweep
-from segtrain.typed_paths import quote_path, quoted
 
 # What is typed after a verb is a setting if it looks like this, and else the path of a run, which may hold a "=" too.
 SETTING = re.compile(r"[+~]*(hydra/)?[A-Za-z_][\w.@]*=")

@@ -1,6 +1,6 @@
 import pytest
 
-from segtrain.command_line import read_command_line
+from segtrain.command.command_line import read_command_line
 from segtrain.config_error import ConfigError
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from segtrain.composition import config_folder
+from segtrain.command.composition import config_folder
 from segtrain.config_error import ConfigError, suggest
 from segtrain.settings import SCHEMAS
 

@@ -15,9 +15,9 @@ from typing import Any, get_args, get_origin
 import pytest
 import yaml
 
-from segtrain.signatures import read_signature
+from segtrain.checks.signatures import read_signature
 
-CONF = Path(__file__).parents[1] / "conf"
+CONF = Path(__file__).parents[2] / "conf"
 # Objects that the run or the config hands over, and choices among another module's constants: only importing would tell
 # their types.
 UNTOLD = {
@@ -282,7 +282,7 @@ def test_reading_imports_nothing():
         "segtrain.models.segnet.build_segnet",
     ]
     script = (
-        "import json, sys; from segtrain.signatures import read_signature; before = set(sys.modules)\n"
+        "import json, sys; from segtrain.checks.signatures import read_signature; before = set(sys.modules)\n"
         f"counts = [len(read_signature(target).parameters) for target in {targets}]\n"
         "print(json.dumps([counts, sorted({name.partition('.')[0] for name in set(sys.modules) - before})]))"
     )

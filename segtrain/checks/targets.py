@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from segtrain.checks.nested import entries
+from segtrain.checks.signatures import is_defined_in_its_module, read_signature
 from segtrain.config_error import ConfigError
-from segtrain.nested import entries
-from segtrain.signatures import is_defined_in_its_module, read_signature
 
 # Builders and classes of the package. They have to stand in the named module itself, since through what a module has
 # imported everything else is reached (segtrain.models.unet.keras...).

@@ -7,9 +7,9 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from segtrain.command.typed_paths import quoted
 from segtrain.config_error import ConfigError
 from segtrain.run_folder import try_folder
-from segtrain.typed_paths import quoted
 
 
 def job_folder_name(overrides: str) -> str:

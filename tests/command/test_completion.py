@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from segtrain.completion import verb_to_complete
+from segtrain.command.completion import verb_to_complete
 
 VERBS = ("train", "evaluate", "predict")
 

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterable
 
-from segtrain.command_line import SETTING
+from segtrain.command.command_line import SETTING
 
 
 def verb_to_complete(verbs: Iterable[str]) -> str:

@@ -8,9 +8,9 @@ import yaml
 from omegaconf import OmegaConf
 
 from segtrain import cli
+from segtrain.checks.targets import require_allowed_hydra, require_allowed_targets
 from segtrain.config_error import ConfigError
 from segtrain.settings import TrainSettings, read_settings, read_settings_of_run
-from segtrain.targets import require_allowed_hydra, require_allowed_targets
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import assume, example, given, settings, strategies
 
-from segtrain.command_line import read_command_line
-from segtrain.composition import config_folder
-from segtrain.signatures import read_signature
-from segtrain.typed_paths import PATH_KEYS
+from segtrain.checks.signatures import read_signature
+from segtrain.command.command_line import read_command_line
+from segtrain.command.composition import config_folder
+from segtrain.command.typed_paths import PATH_KEYS
 
 # A loaded machine may take its time, and nothing is to be left in the checkout.
 at_leisure = settings(deadline=None, database=None, max_examples=50)

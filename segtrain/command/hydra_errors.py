@@ -12,8 +12,8 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from segtrain.checks.nested import entries
 from segtrain.config_error import suggest
-from segtrain.nested import entries
 from segtrain.settings import GIVEN_BY_RUN, SCHEMAS
 
 # What people look for among a run's settings, and the dataset tells.

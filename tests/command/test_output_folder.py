@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from hypothesis import example, given, settings, strategies
 
-from segtrain.output_folder import claimed, job_folder_name
+from segtrain.command.output_folder import claimed, job_folder_name
 
 # A loaded machine may take its time, and nothing is to be left in the checkout.
 at_leisure = settings(deadline=None, database=None, max_examples=50)

@@ -3,9 +3,9 @@ from typing import get_args
 import pytest
 import yaml
 
-from segtrain.composition import config_folder
+from segtrain.command.composition import config_folder
+from segtrain.command.help import describe_options, describe_verb
 from segtrain.config_error import ConfigError
-from segtrain.help import describe_options, describe_verb
 from segtrain.prediction.choices import FormatChoice, TtaChoice
 
 

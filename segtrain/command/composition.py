@@ -12,21 +12,21 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
-from segtrain.command_line import CommandLine
+from segtrain.checks.targets import require_allowed_hydra
+from segtrain.command.command_line import CommandLine
+from segtrain.command.hydra_errors import one_line, unreadable, worded
+from segtrain.command.output_folder import output_folder, require_writable
+from segtrain.command.recipes import require_its_sweep, require_one_experiment, worded_for_experiment
+from segtrain.command.typed_paths import quoted
 from segtrain.config_error import ConfigError
-from segtrain.hydra_errors import one_line, unreadable, worded
-from segtrain.output_folder import output_folder, require_writable
-from segtrain.recipes import require_its_sweep, require_one_experiment, worded_for_experiment
 from segtrain.resumption import plan_resumption
 from segtrain.settings import SCHEMAS, ResumeSettings, TrainSettings, read_settings
 from segtrain.starting_weights import require_files_of_weights
-from segtrain.targets import require_allowed_hydra
-from segtrain.typed_paths import quoted
 
 
 def config_folder() -> Path:
     """Returns the folder of the configs: the package's own, or in a checkout the one beside the package."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
 
 

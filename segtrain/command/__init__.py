@@ -1,0 +1,1 @@
+"""What is typed: taken apart, composed, checked, and answered. Imports no TensorFlow."""
