@@ -49,7 +49,7 @@ def small_encoder(*, channels):
 
 
 def shallow_resnet(*, channels):
-    """ResNet50 up to stride 16 with a block a stage, for the model that takes a ResNet only."""
+    """ResNet50 up to stride 16 with a block a stage, for the model that takes a ResNet only, and its twin."""
     images = keras.Input((None, None, channels))
     x = keras.layers.Rescaling(1 / 127.5, -1)(PadToMultiple2D(32)(images))
     maps = [unit(x, 64, 7, 2)]
@@ -64,7 +64,7 @@ def shallow_resnet(*, channels):
 
 def build(name, *, num_classes=NUM_CLASSES, channels=3, **options):
     builder = getattr(importlib.import_module(f"segtrain.models.{name}"), f"build_{name}")
-    encoder = shallow_resnet if name == "segnet_resnet50_indices" else small_encoder
+    encoder = shallow_resnet if name.startswith("segnet_resnet50") else small_encoder
     small = {"width": 4, "skip_width": 4, "dropout": 0.0, "encoder": encoder}
     keras.utils.set_random_seed(0)
     return builder(
