@@ -13,7 +13,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from segtrain.cli import config_folder
+from segtrain.command.composition import config_folder
 from segtrain.resumption import plan_resumption
 from segtrain.run_folder import RunFolder
 from segtrain.settings import CompareSettings, EvaluateSettings, with_absolute_paths

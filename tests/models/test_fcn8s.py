@@ -5,11 +5,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from segtrain.cli import config_folder
+from segtrain.command.composition import config_folder
 from segtrain.instantiate import build
 from segtrain.models.encoders.vgg16_pools import build_vgg16_pools
 from segtrain.models.fcn8s import build_fcn8s
-from segtrain.training.trainer import training_step
+from segtrain.training.step import training_step
 
 VGG16 = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
 
