@@ -25,7 +25,8 @@ _OF_HYDRA = re.compile(
     r"|segtrain\.sweeps\.callback\.CompareJobs"
 )
 _OF_LOGGING = re.compile(
-    r"logging\.(Formatter|StreamHandler|FileHandler|NullHandler|handlers\.[A-Z]\w*)|colorlog\.ColoredFormatter"
+    r"logging\.(Formatter|(Stream|File|Null)Handler|handlers\.(Rotating|TimedRotating|Watched)FileHandler)"
+    r"|colorlog\.ColoredFormatter"
 )
 # What runs commands, calls what it names or changes the process: settings of Hydra's, of its launchers and sweepers.
 _TYPED_ONLY = {"env_set", "custom_search_space", "setup", "srun_args", "additional_parameters", "python"}
@@ -70,7 +71,12 @@ def require_allowed_hydra(values: Mapping[str, Any], typed: Sequence[str] = ()) 
     for place, key, value in entries(values, "hydra"):
         if isinstance(value, str) and re.search(r"\$\{\s*oc\.(create|decode)\b", value):
             raise ConfigError(f"{place}={value}: Hydra's own settings may not be made by a resolver. Write them out.")
-        is_logging = key in ("class", "()") and place.split(".")[1] in ("job_logging", "hydra_logging")
+        is_of_logging = place.split(".")[1:2] in (["job_logging"], ["hydra_logging"])
+        # What logging resolves by importing it.
+        is_import = is_of_logging and isinstance(value, str) and "://" in value
+        if is_import and value not in ("ext://sys.stdout", "ext://sys.stderr"):
+            raise ConfigError(f"{place}={value}: Hydra may log to ext://sys.stdout, ext://sys.stderr or a file.")
+        is_logging = is_of_logging and key in ("class", "()")
         known = _OF_LOGGING if is_logging else _OF_HYDRA if key == "_target_" else None
         if known and not known.fullmatch(str(value)):
             raise ConfigError(

@@ -31,6 +31,7 @@ class CommandLine:
         parsed: what Hydra's parser makes of the options.
         about: the words after `--help` that are no settings.
         goes_on: whether it is a sweep that was begun before, in its own folder.
+        of_file: of the settings, those that the sweep's folder tells, which nobody has typed now.
     """
 
     verb: str
@@ -39,6 +40,7 @@ class CommandLine:
     parsed: Any
     about: Sequence[str] = ()
     goes_on: bool = False
+    of_file: Sequence[str] = ()
 
     @property
     def is_question(self) -> bool:
@@ -71,12 +73,14 @@ def read_command_line(typed: Sequence[str]) -> CommandLine:
         if _is_word(word) or word.startswith("="):
             raise ConfigError(f"{word}: a setting is typed as key=value{_takes(verb)}.")
     overrides = [quote_path(setting, parsed.multirun) for setting in settings]
-    if verb == "resume" and (sweep := _named_sweep(overrides)) is not None:
+    line = CommandLine(verb, _with_absolute_config_path(options), overrides, parsed, about)
+    if verb != "resume":
+        return line
+    if not line.is_question and (sweep := _named_sweep(overrides)) is not None:
         changes = [override for override in overrides if not override.startswith("run=")]
-        return replace(read_command_line(arguments_of_sweep(sweep, changes)), goes_on=True)
-    if verb == "resume":
-        overrides = _as_changes_of_a_run(overrides)
-    return CommandLine(verb, _with_absolute_config_path(options), overrides, parsed, about)
+        begun = read_command_line([*options, *arguments_of_sweep(sweep, changes)])
+        return replace(begun, goes_on=True, of_file=[each for each in begun.overrides if each not in changes])
+    return replace(line, overrides=_as_changes_of_a_run(overrides))
 
 
 def _parse(typed: Sequence[str]) -> tuple[Any, list[str]]:

@@ -49,7 +49,8 @@ def go_on_with_job(settings: TrainSettings, invocation: Invocation) -> float | N
     from segtrain.verbs.train import train
 
     folder = invocation.folder
-    if not folder.results.is_file():
+    if not folder.config.is_file():  # it has not come as far as to say what it is
+        folder.results.unlink(missing_ok=True)
         return train(settings, invocation)
     results = folder.read_results()
     if results.get("status") != "completed":

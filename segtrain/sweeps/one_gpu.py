@@ -30,7 +30,9 @@ def one_gpu(gpus: Sequence[str] | None = None) -> Iterator[dict[str, str]]:
         return
     # Beside no sweep: those of another sweep and of another user want the same GPUs.
     folder = Path(tempfile.gettempdir()) / "segtrain-gpus"
-    folder.mkdir(mode=0o777, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir()
+        folder.chmod(0o1777)
     with contextlib.ExitStack() as held:
         yield {VISIBLE: _wait_for_one(gpus, folder, held)}
 

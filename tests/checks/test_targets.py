@@ -138,6 +138,9 @@ def test_yaml_makes_no_objects(tmp_path, tag):
         ("callbacks", {"x": {"_target_": "subprocess.Popen", "args": ["true"]}}),
         ("sweeper", "${oc.create:'{_target_: os.system}'}"),
         ("job_logging", {"handlers": {"file": {"class": "logging.os.system", "command": "true"}}}),
+        ("job_logging", {"handlers": {"file": {"class": "logging.handlers.QueueHandler", "queue": "os.getcwd"}}}),
+        ("job_logging", {"handlers": {"file": {"class": "logging.handlers.SocketHandler", "host": "a", "port": 1}}}),
+        ("job_logging", {"handlers": {"file": {"class": "logging.StreamHandler", "stream": "ext://mine.stream"}}}),
         ("hydra_logging", {"formatters": {"simple": {"()": "os.system"}}}),
     ],
 )

@@ -74,3 +74,30 @@ def test_permission_to_call_code_has_to_be_typed_again(segtrain, jobs, tmp_path,
     assert refused.status == 2
     assert "allow_targets=[mine.]" in refused.errors
     assert segtrain("resume", "out", "allow_targets=[mine.]").status == 0
+
+
+def test_what_a_sweeps_folder_says_is_not_typed(segtrain, jobs, tmp_path):
+    """It may come from a stranger, and set the process's environment."""
+    assert segtrain("-m", "seed=1,2", "+hydra.job.env_set.MINE=yes", "hydra.sweep.dir=out").status == 0
+    refused = segtrain("resume", "out")
+    assert refused.status == 2
+    assert "hydra.job.env_set.MINE=yes: a config file says so, and it has to be typed" in refused.errors
+    assert segtrain("resume", "out", "hydra.job.env_set.MINE=yes").status == 0
+
+
+@pytest.mark.parametrize("question", [["--cfg", "job"], ["--help"]])
+def test_a_question_about_resume_trains_nothing(segtrain, jobs, tmp_path, question):
+    segtrain("-m", "seed=1,2", "hydra.sweep.dir=out")
+    jobs.done.clear()
+    (tmp_path / "out" / "seed-1" / "results.json").unlink()
+    segtrain("resume", "out", *question)
+    assert jobs.done == []
+
+
+def test_a_job_whose_process_died_before_it_began_begins(segtrain, jobs, tmp_path):
+    segtrain("-m", "seed=1,2", "hydra.sweep.dir=out")
+    (tmp_path / "out" / "seed-1" / "config.yaml").unlink()
+    (tmp_path / "out" / "seed-1" / "results.json").write_text('{"status": "failed", "error": "SIGKILL"}')
+    jobs.done.clear()
+    assert segtrain("resume", "out").status == 0
+    assert jobs.done == [1]
