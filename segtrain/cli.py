@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
             return
         verb = verb_to_complete(SCHEMAS) if parsed.shell_completion else line.verb
         config_name = parsed.config_name or CONFIG_NAMES[verb]
-        allow_targets = typed_allowance(overrides)
+        allow_targets = typed_allowance(line.typed)
         if not line.is_plain_question:
             output = check_command_line(line, config_name, allow_targets)
             overrides += claimed(*output) if output else []

@@ -43,6 +43,11 @@ class CommandLine:
     of_file: Sequence[str] = ()
 
     @property
+    def typed(self) -> list[str]:
+        """The settings that somebody has typed now."""
+        return [override for override in self.overrides if override not in self.of_file]
+
+    @property
     def is_question(self) -> bool:
         """Whether it asks for an answer of Hydra's, and runs nothing."""
         asked = self.parsed

@@ -56,7 +56,7 @@ def check_command_line(line: CommandLine, config_name: str, allow_targets: Seque
     folder = Path(parsed.config_path).resolve() if parsed.config_path else config_folder()
     require_one_experiment(line.overrides)
     with hydra.initialize_config_dir(str(folder), version_base="1.3"):
-        typed_keys = _typed_keys([each for each in line.overrides if each not in line.of_file])
+        typed_keys = _typed_keys(line.typed)
         for overrides in _jobs_to_check(line):
             config = _compose(line.verb, config_name, [*overrides, *search])
             require_allowed_hydra(OmegaConf.to_container(config.hydra), typed_keys)

@@ -43,7 +43,8 @@ def arguments_of_sweep(sweep: Path, typed: Sequence[str]) -> list[str]:
         hydra = OmegaConf.load(path / "multirun.yaml").hydra
         begun = [*hydra.overrides.task, *hydra.overrides.hydra]
         config_name, folders = hydra.job.config_name, hydra.runtime.config_sources
-        own_folders = [each.path for each in folders if each.provider == "command-line"]
+        own_folders = [f"--config-dir={each.path}" for each in folders if each.provider == "command-line"]
+        own_folders += [f"--config-path={each.path}" for each in folders if each.provider == "main"]
         os.chdir(hydra.runtime.cwd)  # which relative paths are counted from
     except (OmegaConfBaseException, yaml.YAMLError, AttributeError, TypeError, ValueError, OSError) as error:
         raise ConfigError(f"{path / 'multirun.yaml'} does not tell how the sweep was begun: {error}") from error
@@ -51,4 +52,4 @@ def arguments_of_sweep(sweep: Path, typed: Sequence[str]) -> list[str]:
     left_out = re.compile(r"[+~]*(hydra\.sweep\.dir=|hydra\.mode=|allow_targets=)")
     arguments = ["-m", *(each for each in begun if not left_out.match(each)), *typed]
     arguments += [f"hydra.sweep.dir={quoted(str(path))}", f"--config-name={config_name}"]
-    return arguments + [f"--config-dir={each}" for each in own_folders]
+    return arguments + own_folders

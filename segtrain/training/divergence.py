@@ -23,10 +23,10 @@ def describe_step(
     epoch: int,
     step: int,
 ) -> str:
-    """Returns the largest gradients and the images of a step, which is taken once more; no weight changes.
+    """Returns the largest gradients and the images of a step, whose forward and backward pass are taken once more.
 
     Args:
-        model: the network, with the weights that the step began with.
+        model: the network, after the step: with the weights it began with, but for what momentum has moved them.
         loss: the loss.
         training: what it trains on; a step's images are a function of epoch and step.
         batch_size: images of a step.

@@ -78,6 +78,8 @@ def go_back_to(folder: RunFolder, state: FoundState) -> None:
             path.unlink()
     for path in folder.path.rglob(".*.part*"):
         path.unlink(missing_ok=True)
+    if not _numbered(folder, _BEST):  # none was the best by then
+        folder.best_model.unlink(missing_ok=True)
     publish_best(folder)
 
 

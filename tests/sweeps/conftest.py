@@ -16,7 +16,7 @@ SCORES = {
 
 
 @pytest.fixture
-def segtrain(monkeypatch, capfd, tmp_path) -> Callable[..., SimpleNamespace]:
+def segtrain(monkeypatch, capfd, tmp_path, kept_logging) -> Callable[..., SimpleNamespace]:
     """Runs a command line in an empty folder; returns its status and what it printed."""
     monkeypatch.chdir(tmp_path)
 

@@ -1,6 +1,9 @@
 import shutil
 
 import pytest
+import yaml
+
+from segtrain.command.composition import config_folder
 
 
 def test_a_complete_sweep_is_left_as_it_is(segtrain, jobs, tmp_path):
@@ -101,3 +104,30 @@ def test_a_job_whose_process_died_before_it_began_begins(segtrain, jobs, tmp_pat
     jobs.done.clear()
     assert segtrain("resume", "out").status == 0
     assert jobs.done == [1]
+
+
+def test_no_file_of_a_sweep_gives_permission(segtrain, jobs, tmp_path, monkeypatch):
+    """By a group named allow_targets either, in a folder of configs that comes with it."""
+    (tmp_path / "mine.py").write_text("def loss(): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "conf").mkdir()
+    given = ["loss._target_=mine.loss", "allow_targets=[mine.]", "--config-dir", "conf"]
+    assert segtrain("-m", "seed=1,2", *given, "hydra.sweep.dir=out").status == 0
+    (tmp_path / "conf" / "allow_targets").mkdir()
+    (tmp_path / "conf" / "allow_targets" / "mine..yaml").write_text("{}\n")
+    multirun = tmp_path / "out" / "multirun.yaml"
+    multirun.write_text(multirun.read_text().replace("allow_targets=[mine.]", "+allow_targets@_global_=mine."))
+    jobs.done.clear()
+    assert segtrain("resume", "out").status == 2
+    assert jobs.done == []
+
+
+def test_configs_of_ones_own_are_those_it_goes_on_with(segtrain, jobs, tmp_path):
+    shutil.copytree(config_folder(), tmp_path / "conf")
+    config = tmp_path / "conf" / "config.yaml"
+    config.write_text(config.read_text().replace("max_samples: null", "max_samples: 7"))
+    assert segtrain("-m", "seed=1,2", "--config-path", "conf", "hydra.sweep.dir=out").status == 0
+    shutil.rmtree(tmp_path / "out" / "seed-2")
+    assert segtrain("resume", "out").status == 0
+    told = yaml.safe_load((tmp_path / "out" / "seed-2" / ".hydra" / "config.yaml").read_text())
+    assert told["max_samples"] == 7

@@ -103,6 +103,15 @@ def test_going_back_leaves_nothing_of_what_came_after(folder):
     assert not list(folder.path.rglob(".*"))
 
 
+def test_going_back_to_before_the_first_best_leaves_none(folder):
+    write_state(folder, 0)
+    write_best(folder, 1)
+    folder.best_model.write_text("network 1")
+    go_back_to(folder, find_state(folder))
+    assert names(folder) == ["epoch-0000-step-00000.npz"]
+    assert not folder.best_model.exists()
+
+
 def test_best_is_one_file_of_two_names(folder):
     write_best(folder, 3)
     publish_best(folder)

@@ -1,5 +1,6 @@
 """The weights that an encoder starts from: random ones, ImageNet's, those of a file, or of a model trained here."""
 
+import itertools
 import re
 import warnings
 from collections.abc import Callable
@@ -74,10 +75,10 @@ def take_over(encoder: keras.Model, path: str, setting: str) -> None:
     inner = next((network for network in networks if network.name == encoder.name), None)
     if inner is None:
         raise ValueError(f"{setting}={path}: {wanted}. It holds {trained.name}, which has no such encoder.")
-    held = {_own_name(layer): layer.get_weights() for layer in inner.layers if layer.weights}
-    own = {_own_name(layer): layer for layer in encoder.layers if layer.weights}
+    held = {name: layer.get_weights() for name, layer in _by_own_name(inner).items()}
+    own = _by_own_name(encoder)
     missing = [name for name in own if name not in held]
-    if missing and missing != list(own)[-len(missing) :]:
+    if missing == list(own) or missing != list(own)[len(own) - len(missing) :]:
         raise ValueError(f"{setting}={path}: {wanted}. Its encoder has no layer {missing[0]}.")
     for name in own.keys() - set(missing):
         shapes, expected = ([each.shape for each in weights] for weights in (held[name], own[name].get_weights()))
@@ -95,10 +96,18 @@ def take_over(encoder: keras.Model, path: str, setting: str) -> None:
         )
 
 
-def _own_name(layer: Any) -> str:
-    """Returns a layer's name, without the running number that keras gives one that was not named."""
-    name = re.sub(r"_\d+$", "", layer.name)
-    return name if name.replace("_", "") == type(layer).__name__.lower() else layer.name
+def _by_own_name(network: keras.Model) -> dict[str, keras.Layer]:
+    """Returns the layers that have weights; what keras has numbered on from model to model is numbered from 0."""
+    layers = {}
+    for layer in network.layers:
+        name = re.sub(r"_\d+$", "", layer.name)
+        if name.replace("_", "") == type(layer).__name__.lower():
+            name = next(numbered for number in itertools.count() if (numbered := f"{name}_{number}") not in layers)
+        else:
+            name = layer.name
+        if layer.weights:
+            layers[name] = layer
+    return layers
 
 
 def _load_file(network: keras.Model, path: Path, of: str, name: str, setting: str) -> None:

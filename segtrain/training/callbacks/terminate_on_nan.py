@@ -60,15 +60,14 @@ class TerminateOnNaN(keras.callbacks.Callback):
             return
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         reason = f"became {loss} in epoch {self._epoch + 1}, step {batch + 1}, at learning rate {rate:.3g}"
+        advice = "Try a tenth of optimizer.learning_rate, or schedule=cosine, which warms up."
         if self._rolls_back and len(self.warnings) < self._max_rollbacks:
             self._go_back(batch, reason)
+            advice = f"No state is kept from before these weights: type callbacks.checkpoint.keep=3, say. {advice}"
         step = self._describe_step(epoch=self._epoch, step=batch) + " " if self._describe_step else ""
         count = len(self.warnings)
         after = f" after {count} rollback{'s' * (count > 1)}" if count else ""
-        raise FloatingPointError(
-            f"The loss {reason}{after}. {step}Earlier checkpoints are kept. Try a tenth of optimizer.learning_rate, or "
-            "schedule=cosine, which warms up."
-        )
+        raise FloatingPointError(f"The loss {reason}{after}. {step}Earlier checkpoints are kept. {advice}")
 
     def _begin(self, state: TrainingState) -> None:
         """Before the first step of a run, of one that is resumed, and after each rollback."""

@@ -87,16 +87,17 @@ def test_a_layer_without_a_name_is_found_in_spite_of_its_running_number(tmp_path
     def build_network():
         images = keras.Input((None, None, 3), name="image")
         x = layers.LayerNormalization()(layers.Conv2D(4, 1, name="conv")(images))
-        return keras.Model(images, x, name="encoder")
+        return keras.Model(images, layers.LayerNormalization()(x), name="encoder")
 
     trained, started = build_network(), build_network()
     assert trained.layers[-1].name != started.layers[-1].name
-    trained.layers[-1].set_weights([np.full(4, 2.0), np.full(4, 3.0)])
+    trained.layers[-2].set_weights([np.full(4, 2.0), np.full(4, 3.0)])
+    trained.layers[-1].set_weights([np.full(4, 4.0), np.full(4, 5.0)])
     trained.save(tmp_path / "best.keras")
     take_over(started, str(tmp_path / "best.keras"), "model.encoder.weights")
     for one, other in zip(trained.get_weights(), started.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert len(trained.get_weights()) == 4
+    assert len(trained.get_weights()) == 6
 
 
 @pytest.mark.long
@@ -131,6 +132,7 @@ def refusal(path, encoder):
     [
         ({"widths": [4, 8], "name": "other"}, "It holds other, which has no such encoder."),
         ({"widths": [8], "first": 2}, "Its encoder has no layer conv1."),
+        ({"widths": [4, 8], "first": 7}, "Its encoder has no layer conv1."),
         ({"widths": [4, 6]}, "Weights of its layer conv2 have shapes 1x1x4x6, 6; here they are 1x1x4x8, 8."),
     ],
 )
