@@ -4,6 +4,7 @@ Nothing here imports what is named.
 """
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,10 +52,10 @@ def require_allowed_targets(values: Any, where: str, allowed: Sequence[str] = ()
         if key == "_target_" and isinstance(value, str) and not _is_allowed(place, value, allowed):
             package = value.partition(".")[0]
             is_known = package in ("segtrain", "albumentations", "keras")
-            raise ConfigError(
-                f"{place}={value}: a config may call {_IN_WORDS}. If you trust this too, type "
-                f"allow_targets=[{value if is_known else f'{package}.'}]."
-            )
+            permission = f"allow_targets=[{value if is_known else f'{package}.'}]"
+            # Of Python's own modules Hydra calls few, whatever is typed.
+            advice = "" if package in sys.stdlib_module_names else f" If you trust this too, type {permission}."
+            raise ConfigError(f"{place}={value}: a config may call {_IN_WORDS}.{advice}")
 
 
 def require_allowed_hydra(values: Mapping[str, Any], typed: Sequence[str] = ()) -> None:

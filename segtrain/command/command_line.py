@@ -11,6 +11,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from segtrain import __version__
 from segtrain.command.typed_paths import quote_path, quoted
 from segtrain.config_error import ConfigError, suggest
 from segtrain.settings import SCHEMAS
@@ -96,6 +97,9 @@ def _parse(typed: Sequence[str]) -> tuple[Any, list[str]]:
 
     parser = get_args_parser()
     parser.error = refuse
+    for action in parser._actions:
+        if "--version" in action.option_strings:
+            action.version = f"segtrain {__version__}, {action.version}"
     parsed, unknown = parser.parse_known_intermixed_args(typed)
     if unknown:
         name, _, value = unknown[0].lstrip("-").partition("=")

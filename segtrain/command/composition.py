@@ -1,7 +1,9 @@
 """Composes a command line's config, or every job's of a sweep, and checks it before anything heavy is imported."""
 
 import itertools
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import hydra
@@ -10,6 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from segtrain.checks.targets import require_allowed_hydra
@@ -20,7 +23,16 @@ from segtrain.command.recipes import require_its_sweep, require_one_experiment, 
 from segtrain.command.typed_paths import quoted
 from segtrain.config_error import ConfigError
 from segtrain.resumption import plan_resumption
-from segtrain.settings import SCHEMAS, ResumeSettings, TrainSettings, read_settings
+from segtrain.run_folder import RunFolder
+from segtrain.settings import (
+    GIVEN_BY_RUN,
+    SCHEMAS,
+    EvaluateSettings,
+    PredictSettings,
+    ResumeSettings,
+    TrainSettings,
+    read_settings,
+)
 from segtrain.starting_weights import require_files_of_weights
 
 
@@ -56,7 +68,9 @@ def check_command_line(line: CommandLine, config_name: str, allow_targets: Seque
     folder = Path(parsed.config_path).resolve() if parsed.config_path else config_folder()
     require_one_experiment(line.overrides)
     with hydra.initialize_config_dir(str(folder), version_base="1.3"):
-        typed_keys = _typed_keys(line.typed)
+        typed_keys = [override.key_or_group for override in _parsed(line.typed)]
+        _require_one_option(line.typed)
+        line = _with_sweep_of_file(line, config_name, search, typed_keys)
         for overrides in _jobs_to_check(line):
             config = _compose(line.verb, config_name, [*overrides, *search])
             require_allowed_hydra(OmegaConf.to_container(config.hydra), typed_keys)
@@ -83,6 +97,11 @@ def _check_settings(config: DictConfig, verb: str, allow_targets: Sequence[str])
     settings = read_settings(own, SCHEMAS[verb], allow_targets)
     if isinstance(settings, TrainSettings):
         require_files_of_weights(settings.model)
+    if isinstance(settings, EvaluateSettings | PredictSettings):
+        try:
+            RunFolder.of_run(settings.run)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
     if isinstance(settings, ResumeSettings):
         # Before Hydra makes the folder, where there is none.
         plan_resumption(settings.run, settings.overrides, settings.allow_targets)
@@ -95,8 +114,28 @@ def typed_allowance(overrides: Sequence[str]) -> list[str]:
     return [str(target) for targets in lists for target in targets]
 
 
-def _typed_keys(overrides: Sequence[str]) -> list[str]:
-    return [override.key_or_group for override in _parsed(overrides)]
+def _require_one_option(overrides: Sequence[str]) -> None:
+    """Refuses a list of options, of which a group takes the last and says nothing; callbacks alone are several."""
+    for override in _parsed(overrides):
+        value, group = override.value(), override.key_or_group
+        if isinstance(value, list) and value and group in {*GIVEN_BY_RUN, "size"} - {"callbacks"}:
+            raise ConfigError(f"{override.input_line}: has to name one option, such as {group}={value[0]}.")
+
+
+def _with_sweep_of_file(
+    line: CommandLine, config_name: str, search: Sequence[str], typed_keys: Sequence[str]
+) -> CommandLine:
+    """Returns the line with the sweep that a file holds (`hydra.sweeper.params`), as if it had been typed."""
+    if not line.parsed.multirun:
+        return line
+    config = _compose(line.verb, config_name, [*line.overrides, *search], RunMode.MULTIRUN)
+    require_allowed_hydra(OmegaConf.to_container(config.hydra), typed_keys)
+    params = config.hydra.sweeper.get("params") or {}
+    for key in params:
+        if re.match(r"\W*(hydra|allow_targets)\b", key):
+            raise ConfigError(f"hydra.sweeper.params.{key}: a file's sweep varies settings of the run. Leave it out.")
+    of_file = [f"{key}={value}" for key, value in params.items() if key not in typed_keys]
+    return replace(line, overrides=[*of_file, *line.overrides], of_file=[*of_file, *line.of_file])
 
 
 def _parsed(overrides: Sequence[str]) -> list[Override]:
@@ -138,9 +177,12 @@ def _jobs_to_check(line: CommandLine) -> Iterator[list[str]]:
             yield [*first[:place], value, *first[place + 1 :]]
 
 
-def _compose(verb: str, config_name: str, overrides: list[str]) -> DictConfig:
+def _compose(verb: str, config_name: str, overrides: list[str], mode: RunMode = RunMode.RUN) -> DictConfig:
+    """Composes as Hydra does: for a sweep, without what varies."""
     try:
-        return hydra.compose(config_name, overrides, return_hydra_config=True)
+        return GlobalHydra.instance().hydra.compose_config(
+            config_name, overrides, run_mode=mode, from_shell=mode == RunMode.MULTIRUN, with_log_configuration=False
+        )
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: " if mark else ""

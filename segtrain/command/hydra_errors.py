@@ -53,7 +53,10 @@ def worded(error: Exception, verb: str, overrides: Sequence[str]) -> str:
         if group in of_both.groups() and typed.startswith("~"):
             return f"{group} is required. Type {group}=OPTION, or leave {typed} out."
         if group in of_both.groups() and value.startswith("["):
-            return f"{typed}: has to name one option, such as model=segnet."
+            return f"{typed}: has to name one option, such as {group}={value.strip('[]').partition(',')[0]}."
+    added = re.search(r"Could not append to config. An item is already at '([\w.]+)'", str(error))
+    if added:
+        return f"{added[1]}: is a setting already. Type {added[1]}=VALUE, without the plus."
     if "Config group override must be a string" in str(error):
         return f"{_groups_without_option(overrides)}: has to name an option, such as model=segnet."
     return one_line(error)
@@ -85,7 +88,7 @@ def _no_such_option(missing: str, options: Sequence[str] | None) -> str:
                 f"{outer}={outer_option}/{option}: an option within an option is typed on its own. "
                 f"Type {outer}={outer_option} {nested}={option}."
             )
-    options = options or loader.get_group_options(group)
+    options = [each for each in options or loader.get_group_options(group) if not each.startswith("_")]
     if group:
         return f"{group}={option}: there is no such option.{suggest(option, options)} Options: {', '.join(options)}."
     return f"--config-name {option}: there is no such config.{suggest(option, options)} Configs: {', '.join(options)}."

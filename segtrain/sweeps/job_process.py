@@ -44,9 +44,10 @@ def run_in_own_process(task: dict[str, Any], config: DictConfig, *, has_own_gpu:
     folder = RunFolder(HydraConfig.get().runtime.output_dir)
     with one_gpu() if has_own_gpu else contextlib.nullcontext({}) as environment:
         process = subprocess.Popen(
-            [sys.executable, "-m", "segtrain.sweeps.job_process"],
+            [sys.executable, "-P", "-m", "segtrain.sweeps.job_process"],
             stdin=subprocess.PIPE,
-            env=os.environ | environment,
+            # It finds the modules that this process finds, and none beside them in the folder it is begun in.
+            env=os.environ | environment | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             start_new_session=True,  # a terminal's Ctrl-C comes by here, and so once
         )
         with _signals_to(process):
