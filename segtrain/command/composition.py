@@ -129,11 +129,11 @@ def _with_sweep_of_file(
     if not line.parsed.multirun:
         return line
     config = _compose(line.verb, config_name, [*line.overrides, *search], RunMode.MULTIRUN)
-    require_allowed_hydra(OmegaConf.to_container(config.hydra), typed_keys)
     params = config.hydra.sweeper.get("params") or {}
     for key in params:
         if re.match(r"\W*(hydra|allow_targets)\b", key):
             raise ConfigError(f"hydra.sweeper.params.{key}: a file's sweep varies settings of the run. Leave it out.")
+    require_allowed_hydra(OmegaConf.to_container(config.hydra), typed_keys)
     of_file = [f"{key}={value}" for key, value in params.items() if key not in typed_keys]
     return replace(line, overrides=[*of_file, *line.overrides], of_file=[*of_file, *line.of_file])
 

@@ -57,7 +57,7 @@ def segtrain(monkeypatch, capfd, tmp_path, kept_logging):
         # A model and an optimizer may have a rate together: that is no answer where one of them is missing.
         ("model=fcn8s ~optimizer", "optimizer is required. Type optimizer=OPTION, or leave ~optimizer out."),
         ("~model", "model is required. Type model=OPTION, or leave ~model out."),
-        ("model=[unet,segnet]", "model=[unet,segnet]: has to name one option, such as model=segnet."),
+        ("model=[unet,segnet]", "model=[unet,segnet]: has to name one option, such as model=unet."),
         # What is typed is the typist's, and what an option file of one's own says is the file's.
         ("experiment=r1_segnet model=unet model.dropout=0.3", "error: model.dropout: there is no such setting."),
         ("experiment=r1_segnet model=unet ~model.dropout model.width=x", "error: model.width=x: has to be an integer."),
