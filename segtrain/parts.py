@@ -1,4 +1,4 @@
-"""What a run is made of, built from its settings: no other file instantiates a run's configs.
+"""What a run is made of, built from its settings.
 
 Whatever can be wrong without TensorFlow (the data, the augmentation) is built first, so that it is said at once.
 """

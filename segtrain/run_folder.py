@@ -242,7 +242,9 @@ def written_whole(path: Path, num_bytes: int = 0) -> Iterator[Path]:
         is_refused = error.errno in (errno.EACCES, errno.EPERM) and error.filename in map(str, (temporary, path.parent))
         if error.errno not in _NO_ROOM and not is_refused:
             raise  # of what was to be written, not of where to
-        told = NoRoomError(_no_room(error, path, max(num_bytes, _size(temporary), _size(path))))
+        needed = max(num_bytes, _size(temporary), _size(path))
+        temporary.unlink(missing_ok=True)  # or its bytes would not count as free
+        told = NoRoomError(_no_room(error, path, needed))
         told.errno = error.errno
         raise told from error
     finally:

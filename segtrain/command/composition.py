@@ -62,6 +62,8 @@ def check_command_line(line: CommandLine, config_name: str, allow_targets: Seque
             raise ConfigError(f"{option} {value}: there is no such folder.")
     if parsed.resolve and not parsed.cfg:
         raise ConfigError("--resolve: goes with --cfg. Type segtrain --cfg job --resolve.")
+    if parsed.package and not parsed.cfg:
+        raise ConfigError("--package: goes with --cfg. Type segtrain --cfg job --package NAME.")
     search = (
         [f"hydra.searchpath=[{quoted(f'file://{Path(parsed.config_dir).resolve()}')}]"] if parsed.config_dir else []
     )

@@ -65,15 +65,17 @@ def worded(error: Exception, verb: str, overrides: Sequence[str]) -> str:
 def unreadable(error: OverrideParseException) -> str:
     """Returns which setting Hydra's grammar does not take."""
     return (
-        f"{error.override}: cannot be read as key=value. A value with commas, brackets or the like in it goes in "
-        "quotes within the shell's: \"key='a,b'\"."
+        f"{error.override}: cannot be read as key=value. A value with commas, brackets, letters beyond A to Z or "
+        "the like in it goes in quotes within the shell's: \"key='a,b'\"."
     )
 
 
 def one_line(error: BaseException) -> str:
-    """Returns the first line of what an error says, or else its name."""
+    """Returns the first line of what an error says, with what it leads over to, or else the error's name."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
 
 
 def _no_such_option(missing: str, options: Sequence[str] | None) -> str:

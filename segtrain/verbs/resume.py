@@ -26,7 +26,8 @@ def resume(settings: ResumeSettings, invocation: Invocation) -> float | None:
     resumption = plan_resumption(settings.run, settings.overrides, settings.allow_targets)
     folder = resumption.folder
     if resumption.has_nothing_to_do:
-        print_line(console, f"{folder.path} is complete: {resumption.state.epoch} epochs. To go on, type epochs=N.")
+        epochs = folder.read_results().get("epochs", resumption.state.epoch)
+        print_line(console, f"{folder.path} is complete: {epochs} epochs. To go on, type epochs=N.")
         return None
     data = open_splits(resumption.settings)
     resumption.require_same_data(describe_data(*data))
