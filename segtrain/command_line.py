@@ -1,6 +1,7 @@
 """What a person types, taken apart: the verb, the settings, and Hydra's options, in any order."""
 
 import contextlib
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -116,7 +117,7 @@ def _is_word(text: str) -> bool:
 
 
 def _split_verb(words: Sequence[str]) -> tuple[str, list[str]]:
-    """Returns the verb and the rest; a bare path after a verb becomes `run=PATH`."""
+    """Returns the verb and the rest; a bare path after a verb becomes `run=PATH`, several after compare `run=[...]`."""
     if not words or not _is_word(words[0]):
         return "train", list(words)
     verb, *rest = words
@@ -126,7 +127,10 @@ def _split_verb(words: Sequence[str]) -> tuple[str, list[str]]:
             "A setting is typed as key=value."
         )
     if rest and verb != "train" and not SETTING.match(rest[0]):
-        if "run" in SCHEMAS[verb].__dataclass_fields__:
+        paths = list(itertools.takewhile(lambda word: not SETTING.match(word), rest))
+        if verb == "compare" and len(paths) > 1:
+            rest = [f"run=[{','.join(map(quoted, paths))}]", *rest[len(paths) :]]
+        elif "run" in SCHEMAS[verb].__dataclass_fields__:
             rest = [f"run={rest[0]}", *rest[1:]]
         elif not rest[0].startswith("~"):  # which takes a setting away
             raise ConfigError(f"{rest[0]}: {verb} takes settings (key=value), no run. Type segtrain {verb} --help.")
@@ -134,6 +138,8 @@ def _split_verb(words: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _takes(verb: str) -> str:
+    if verb == "compare":
+        return ", and compare takes its runs first"
     return f", and {verb} takes one run" if "run" in SCHEMAS[verb].__dataclass_fields__ else ""
 
 
