@@ -78,7 +78,7 @@ def compare_runs(paths: Sequence[Path]) -> dict[str, Any]:
     Returns:
         `constant`, the settings that all share, and `varying`, the names of the others; `convention` of the scores;
         `notes`, sentences on what the numbers are worth; `configurations`, the best first, each with `name`,
-        `settings`, `seeds`, `jobs`, `missing` and `failed` (how many) and, for each of `MEASURES` and of `per_class_iou`,
+        `settings`, `seeds`, `jobs`, `missing`, `failed` (how many) and, for each of `MEASURES` and of `per_class_iou`,
         `mean`, `std` (sample standard deviation over its seeds, None for one), `count` and `values` by seed;
         `differences` of the best from each other one, see `Pair.as_dict`, with `words`; `jobs`, each with `name`,
         `overrides`, `status`, `error` and `mean_iou`.

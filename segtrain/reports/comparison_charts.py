@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from segtrain.comparison.learning_curves import Band
@@ -52,6 +53,7 @@ def draw_learning_curves(bands: Sequence[tuple[Mark, Band]], title: str) -> str:
                 low, high = band.of_runs.min(axis=0), band.of_runs.max(axis=0)
                 axes.fill_between(band.epochs, low, high, color=mark.colour, alpha=0.18, linewidth=0)
         axes.xaxis.get_major_locator().set_params(integer=True)
+        _spread_out(axes.yaxis, [value for _, band in bands for value in band.of_runs.ravel()])
         _letter_ends(axes, [(mark, band.epochs[-1], band.mean[-1]) for mark, band in bands if mark.letter])
         return as_svg(figure)
 
@@ -71,11 +73,8 @@ def draw_cost(points: Sequence[tuple[Mark, Sequence[float], Sequence[float]]], c
             axes.plot(*centre, "o", color=mark.colour, markersize=9 if mark.letter else 5, gid=f"mean {mark.letter}")
             if mark.letter:
                 _write_letter(axes, mark, centre, _BESIDE[LETTERS.index(mark.letter)])
-        every = [cost for _, costs, _ in points for cost in costs]
-        if min(every) > 0 and max(every) > 20 * min(every):
-            axes.set_xscale("log")
         axes.margins(0.12)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        _spread_out(axes.xaxis, [cost for _, costs, _ in points for cost in costs])
         return as_svg(figure)
 
 
@@ -116,13 +115,22 @@ def _chart(title: str, *, xlabel: str, ylabel: str = "", height: float = SIZE[1]
     return figure, axes
 
 
+def _spread_out(axis: Axis, values: Sequence[float]) -> None:
+    """Makes the axis logarithmic where on a linear one the largest value would leave the others no room."""
+    if min(values) > 0 and max(values) > 20 * min(values):
+        scale = "xscale" if axis.axis_name == "x" else "yscale"
+        axis.axes.set(**{scale: "log"})
+        axis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
 def _letter_ends(axes: Axes, ends: Sequence[tuple[Mark, float, float]]) -> None:
     """Writes letters behind the lines' ends, apart from one another."""
-    bottom, top = axes.get_ylim()
-    apart, previous = 0.07 * (top - bottom), -np.inf
+    in_axes = axes.transScale + axes.transLimits
+    previous = -np.inf
     for mark, x, y in sorted(ends, key=lambda end: end[2]):
-        previous = max(y, previous + apart)
-        offset = (previous - y) / (top - bottom) * 72 * SIZE[1] * 0.75  # the axes take some three quarters
+        height = in_axes.transform((x, y))[1]
+        previous = max(height, previous + 0.07)
+        offset = (previous - height) * 72 * SIZE[1] * 0.75  # the axes take some three quarters of the figure
         _write_letter(axes, mark, (x, y), (8, offset))
 
 
