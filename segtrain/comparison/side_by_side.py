@@ -25,8 +25,8 @@ class ShownRun:
     counts: ImageCounts
 
 
-def choose_runs(configurations: Sequence[Configuration]) -> tuple[list[ShownRun], list[str]]:
-    """Returns for each of the best configurations its run with the median mean IoU, and in lines why some have none.
+def choose_runs(configurations: Sequence[Configuration]) -> tuple[list[ShownRun], dict[str, str]]:
+    """Returns for each of the best configurations its run with the median mean IoU, and by name why some have none.
 
     All are scored on the same images, those of the best configuration's run; of an even number of runs, the lower of
     the two in the middle.
@@ -35,7 +35,7 @@ def choose_runs(configurations: Sequence[Configuration]) -> tuple[list[ShownRun]
         configurations: the best first.
     """
     shown: list[ShownRun] = []
-    left_out = []
+    left_out = {}
     for configuration in configurations[:MOST_CONFIGURATIONS]:
         scored = [job for job in configuration.completed if job.results["val"]["mean_iou"] is not None]
         runs = [run for job in scored if (run := _read(configuration.name, job))]
@@ -44,9 +44,9 @@ def choose_runs(configurations: Sequence[Configuration]) -> tuple[list[ShownRun]
             ranked = sorted(of_same_images, key=lambda run: run.job.results["val"]["mean_iou"])
             shown.append(ranked[(len(ranked) - 1) // 2])
         elif runs:
-            left_out.append(f"{configuration.name} was scored on other images")
+            left_out[configuration.name] = "scored on other images"
         elif scored:
-            left_out.append(f"{configuration.name}: no run has both checkpoints/best.keras and per_image.npz")
+            left_out[configuration.name] = "no run has both checkpoints/best.keras and per_image.npz"
     return shown, left_out
 
 

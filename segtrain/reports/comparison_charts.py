@@ -68,12 +68,13 @@ def draw_cost(points: Sequence[tuple[Mark, Sequence[float], Sequence[float]]], c
     with drawn_in(INK):
         figure, axes = _chart("", xlabel=cost, ylabel="mean IoU")
         for mark, costs, scores in reversed(points):
-            axes.scatter(costs, scores, s=14, color=mark.colour, alpha=0.5, linewidths=0)
+            axes.scatter(costs, scores, s=22, color=mark.colour, alpha=0.6, linewidths=0)
             centre = np.mean(costs), np.mean(scores)
             axes.plot(*centre, "o", color=mark.colour, markersize=9 if mark.letter else 5, gid=f"mean {mark.letter}")
             if mark.letter:
                 _write_letter(axes, mark, centre, _BESIDE[LETTERS.index(mark.letter)])
         axes.margins(0.12)
+        axes.locator_params(axis="x", nbins=5)
         _spread_out(axes.xaxis, [cost for _, costs, _ in points for cost in costs])
         return as_svg(figure)
 
@@ -86,7 +87,7 @@ def draw_class_differences(best: Mark, other: Mark, differences: Sequence[dict[s
         other: the other.
         differences: `name`, and `value`, `low` and `high` in 0..1 (the latter None where there is no interval), in
             the order from top to bottom.
-        limit: where the axis ends on both sides, in points.
+        limit: where the axis ends on both sides, in points; intervals that go on are cut off.
     """
     with drawn_in(INK):
         title = f"{best.letter} − {other.letter}"
@@ -125,16 +126,19 @@ def _spread_out(axis: Axis, values: Sequence[float]) -> None:
 
 def _letter_ends(axes: Axes, ends: Sequence[tuple[Mark, float, float]]) -> None:
     """Writes letters behind the lines' ends, apart from one another."""
+    ends = sorted(ends, key=lambda end: end[2])
     in_axes = axes.transScale + axes.transLimits
-    previous = -np.inf
-    for mark, x, y in sorted(ends, key=lambda end: end[2]):
-        height = in_axes.transform((x, y))[1]
-        previous = max(height, previous + 0.07)
-        offset = (previous - height) * 72 * SIZE[1] * 0.75  # the axes take some three quarters of the figure
-        _write_letter(axes, mark, (x, y), (8, offset))
+    heights = np.array([in_axes.transform(end[1:])[1] for end in ends])
+    written = heights.copy()
+    for _ in range(100):  # each two that overlap give way to one another
+        overlap = np.maximum(0, 0.07 - np.diff(written)) / 2
+        written[:-1] -= overlap
+        written[1:] += overlap
+    for (mark, *end), offset in zip(ends, written - heights, strict=True):
+        _write_letter(axes, mark, end, (8, offset * 72 * SIZE[1] * 0.75))  # the axes take three quarters of the figure
 
 
-def _write_letter(axes: Axes, mark: Mark, at: tuple[float, float], beside: tuple[float, float]) -> None:
+def _write_letter(axes: Axes, mark: Mark, at: Sequence[float], beside: tuple[float, float]) -> None:
     axes.annotate(
         mark.letter, at, beside, textcoords="offset points", ha="center", va="center",
         color=mark.colour, fontsize=10, fontweight="bold", annotation_clip=False,

@@ -100,9 +100,7 @@ def _class_differences(comparison: dict[str, Any], looks: Sequence[Mark]) -> lis
     by_name = {mark.name: mark for mark in looks}
     with_measures = [each for each in comparison["differences"] if each.get("measures")][:MOST_CLASS_CHARTS]
     of_pairs = [(each, _known_classes(each["measures"])) for each in with_measures]
-    ends = [abs(end) for _, classes in of_pairs for one in classes for end in (one["low"], one["high"], one["value"])
-            if end is not None]  # fmt: skip
-    limit = 105 * max(ends, default=0) or 1
+    limit = _axis_limit([one for _, classes in of_pairs for one in classes])
     return [
         {
             "first": by_name[each["first"]],
@@ -125,6 +123,13 @@ def _known_classes(measures: dict[str, Any]) -> list[dict[str, Any]]:
     ]
     largest = sorted(classes, key=lambda one: -abs(one["value"]))[:CLASSES_SHOWN]
     return sorted(largest, key=lambda one: -one["value"])
+
+
+def _axis_limit(classes: Sequence[dict[str, Any]]) -> float:
+    """Returns up to how many points the charts show: all of the intervals, unless the values were too small to see."""
+    values = [abs(one["value"]) for one in classes]
+    ends = [abs(end) for one in classes for end in (one["low"], one["high"]) if end is not None]
+    return 105 * min(max([*values, *ends], default=0), 4 * max(values, default=0), 1) or 1
 
 
 def _link(job: Job, folder: Path) -> str | None:

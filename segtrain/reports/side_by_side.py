@@ -47,15 +47,15 @@ class SideBySide:
 
     Attributes:
         rows: the images.
-        runs: of which run each configuration's predictions are, by the configuration's name.
+        runs: of which run each configuration's predictions are: names of the configuration and of the run, and seed.
         legend: colour and name of each class that is to be seen, void among them.
-        left_out: why configurations, or the pictures altogether, are not there.
+        left_out: why configurations are not there, by name.
     """
 
     rows: Sequence[Row] = ()
-    runs: dict[str, str] = dataclasses.field(default_factory=dict)
+    runs: Sequence[tuple[str, str, int]] = ()
     legend: Sequence[tuple[str, Sequence[int]]] = ()
-    left_out: Sequence[str] = ()
+    left_out: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def draw_side_by_side(
@@ -72,7 +72,7 @@ def draw_side_by_side(
     """
     runs, left_out = choose_runs(configurations)
     if not runs:
-        return SideBySide(left_out=left_out or ["no run has completed"])
+        return SideBySide(left_out=left_out)
     most, at_random = choose_images([run.counts for run in runs])
     places = [*most, *at_random]
     predicted: list[tuple[ShownRun, list[np.ndarray]]] = []
@@ -82,7 +82,7 @@ def draw_side_by_side(
             samples = _samples_of(run, allow_targets)
             of_run = _predict(run, samples, places)
         except Exception as error:  # whatever it is, the numbers are there, and a sweep may have taken days
-            left_out.append(f"{run.configuration}: {' '.join(str(error).split()) or type(error).__name__}")
+            left_out[run.configuration] = " ".join(str(error).split()).rstrip(".") or type(error).__name__
             continue
         if not predicted:
             images, dataset = [(image, truth) for image, truth, _ in of_run], samples.dataset
@@ -99,7 +99,8 @@ def draw_side_by_side(
         tiles.append(Tile("truth", None, _labels(truth, dataset)))
         rows.append(Row(runs[0].counts.names[place], number < len(most), tiles))
     seen = [truth for _, truth in images] + [labels for _, of_images in predicted for labels in of_images]
-    return SideBySide(rows, {run.configuration: run.job.name for run, _ in predicted}, _legend(seen, dataset), left_out)
+    told = [(run.configuration, run.job.name, run.job.results["seed"]) for run, _ in predicted]
+    return SideBySide(rows, told, _legend(seen, dataset), left_out)
 
 
 def _samples_of(run: ShownRun, allow_targets: Sequence[str]) -> Samples:

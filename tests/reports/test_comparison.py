@@ -8,7 +8,7 @@ from rich.console import Console
 
 from segtrain.comparison.configurations import compare_runs
 from segtrain.comparison.jobs import read_jobs
-from segtrain.reports.comparison import compare_sweep, show_spread
+from segtrain.reports.comparison import compare_folders, show_spread
 
 MEASURES = ("mean_iou", "pixel_accuracy", "mean_class_accuracy", "parameters", "images_per_second")
 CLASSES = ("ground", "disc")
@@ -32,7 +32,7 @@ def make_results(number, *, seed=1, classes=CLASSES, **changes):
 def compare(sweep):
     """Returns the number of jobs that did not complete, what was printed, and comparison.json."""
     output = io.StringIO()
-    failed = compare_sweep(sweep, Console(file=output, width=200))
+    failed = compare_folders([sweep], sweep, Console(file=output, width=200))
     return failed, output.getvalue(), json.loads((sweep / "comparison.json").read_text(encoding="utf-8"))
 
 
