@@ -71,7 +71,8 @@ def read_command_line(typed: Sequence[str]) -> CommandLine:
     for word in settings:
         if _is_word(word) or word.startswith("="):
             raise ConfigError(f"{word}: a setting is typed as key=value{_takes(verb)}.")
-    overrides = [quote_path(setting, parsed.multirun) for setting in settings]
+    lists = ("run",) if verb == "compare" else ("input",)
+    overrides = [quote_path(setting, parsed.multirun, lists) for setting in settings]
     if verb == "resume" and (sweep := _named_sweep(overrides)) is not None:
         changes = [override for override in overrides if not override.startswith("run=")]
         return replace(read_command_line(arguments_of_sweep(sweep, changes)), goes_on=True)
@@ -127,14 +128,20 @@ def _split_verb(words: Sequence[str]) -> tuple[str, list[str]]:
             "A setting is typed as key=value."
         )
     if rest and verb != "train" and not SETTING.match(rest[0]):
-        paths = list(itertools.takewhile(lambda word: not SETTING.match(word), rest))
-        if verb == "compare" and len(paths) > 1:
-            rest = [f"run=[{','.join(map(quoted, paths))}]", *rest[len(paths) :]]
+        if verb == "compare":
+            paths = list(itertools.takewhile(lambda word: not SETTING.match(word), rest))
+            rest = [f"run={_one_or_several(paths)}", *rest[len(paths) :]]
         elif "run" in SCHEMAS[verb].__dataclass_fields__:
             rest = [f"run={rest[0]}", *rest[1:]]
         elif not rest[0].startswith("~"):  # which takes a setting away
             raise ConfigError(f"{rest[0]}: {verb} takes settings (key=value), no run. Type segtrain {verb} --help.")
     return verb, rest
+
+
+def _one_or_several(paths: Sequence[str]) -> str:
+    if len(paths) > 1:
+        return f"[{','.join(map(quoted, paths))}]"
+    return quoted(paths[0]) if paths[0].startswith("[") else paths[0]  # which is no list then
 
 
 def _takes(verb: str) -> str:

@@ -112,7 +112,7 @@ def test_the_page_and_the_terminal_show_scores_and_failures(sweep, read_page):
     scores, classes, runs = read_page(sweep / "comparison.html").tables
     for place, row in enumerate(comparison["configurations"], start=1):
         seeds = "2 (1 failed)" if row["failed"] else "3"
-        shown = [row["settings"]["model"], seeds, f"{row['mean_iou']['mean']:.3f} ± {row['mean_iou']['std']:.3f}"]
+        shown = [row["settings"]["model"], f"{row['mean_iou']['mean']:.3f} ± {row['mean_iou']['std']:.3f}", seeds]
         assert scores[place][:4] == ["AB"[place - 1], *shown]
         line = next(line for line in printed.splitlines() if row["settings"]["model"] in line)
         for words in [*shown, f"{row['parameters']['mean']:,.0f}", f"{row['images_per_second']['mean']:.0f}"]:
