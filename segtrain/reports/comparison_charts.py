@@ -48,7 +48,7 @@ def draw_learning_curves(bands: Sequence[tuple[Mark, Band]], title: str) -> str:
         for mark, band in reversed(bands):
             width = 1.8 if mark.letter else 0.7
             dot = "." if len(band.epochs) == 1 else None
-            axes.plot(band.epochs, band.mean, color=mark.colour, linewidth=width, marker=dot, gid=f"mean {mark.letter}")
+            axes.plot(band.epochs, band.mean, color=mark.colour, linewidth=width, marker=dot, gid=f"mean-{mark.letter}")
             if mark.letter and len(band.of_runs) > 1:
                 low, high = band.of_runs.min(axis=0), band.of_runs.max(axis=0)
                 axes.fill_between(band.epochs, low, high, color=mark.colour, alpha=0.18, linewidth=0)
@@ -70,7 +70,7 @@ def draw_cost(points: Sequence[tuple[Mark, Sequence[float], Sequence[float]]], c
         for mark, costs, scores in reversed(points):
             axes.scatter(costs, scores, s=22, color=mark.colour, alpha=0.6, linewidths=0)
             centre = np.mean(costs), np.mean(scores)
-            axes.plot(*centre, "o", color=mark.colour, markersize=9 if mark.letter else 5, gid=f"mean {mark.letter}")
+            axes.plot(*centre, "o", color=mark.colour, markersize=9 if mark.letter else 5, gid=f"mean-{mark.letter}")
             if mark.letter:
                 _write_letter(axes, mark, centre, _BESIDE[LETTERS.index(mark.letter)])
         axes.margins(0.12)
@@ -99,7 +99,7 @@ def draw_class_differences(best: Mark, other: Mark, differences: Sequence[dict[s
             is_told = difference["low"] is not None and not low <= 0 <= high
             colour = (best if value > 0 else other).colour if is_told else INK
             axes.plot([low, high], [row, row], color=colour, linewidth=1.8, solid_capstyle="round")
-            axes.plot(value, row, "o", color=colour, markersize=5, gid=f"class {row}")
+            axes.plot(value, row, "o", color=colour, markersize=5, gid=f"class-{row}")
         axes.set_xlim(-limit, limit)
         axes.set_ylim(len(differences) - 0.4, -0.6)
         axes.set_yticks(range(len(differences)), [_shortened(difference["name"]) for difference in differences])
