@@ -1,5 +1,4 @@
 import re
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -18,38 +17,6 @@ from segtrain.reports.svg import INK
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-class Chart:
-    """A chart read back: its words, and its points in the numbers of its axes."""
-
-    def __init__(self, svg):
-        self.root = ElementTree.fromstring(svg)
-        self.texts = ["".join(text.itertext()).strip() for text in self.root.iter(f"{SVG}text")]
-
-    def group(self, name):
-        return next(group for group in self.root.iter(f"{SVG}g") if group.get("id") == name)
-
-    def ticks(self, axis):
-        """Returns positions and numbers of an axis's ticks."""
-        groups = [group for group in self.root.iter(f"{SVG}g") if group.get("id", "").startswith(f"{axis}tick_")]
-        groups = [group for group in groups if "".join(group.itertext()).strip()]  # not all have a number
-        uses = [next(group.iter(f"{SVG}use")) for group in groups]
-        numbers = [float("".join(group.itertext()).strip().replace("−", "-")) for group in groups]
-        return np.array([float(use.get(axis)) for use in uses]), np.array(numbers)
-
-    def read(self, axis, positions, scale=lambda numbers: numbers, back=lambda numbers: numbers):
-        at, numbers = self.ticks(axis)
-        assert len(at) >= 2
-        return back(np.polyval(np.polyfit(at, scale(numbers), 1), positions))
-
-    def line(self, name):
-        path = next(self.group(name).iter(f"{SVG}path")).get("d")
-        return np.array(re.findall(r"[ML] ([\d.]+) ([\d.]+)", path), float).T
-
-    def point(self, name):
-        use = next(self.group(name).iter(f"{SVG}use"))
-        return float(use.get("x")), float(use.get("y"))
-
-
 @pytest.fixture
 def bands():
     rng = np.random.default_rng(0)
@@ -57,8 +24,8 @@ def bands():
     return [(mark, Band(epochs, rng.uniform(0.2, 0.8, (3, 10)))) for mark in marks(["first", "second"])]
 
 
-def test_lines_are_the_means_at_their_epochs(bands):
-    chart = Chart(draw_learning_curves(bands, "validation mean IoU"))
+def test_lines_are_the_means_at_their_epochs(bands, read_chart):
+    chart = read_chart(draw_learning_curves(bands, "validation mean IoU"))
     for mark, band in bands:
         x, y = chart.line(f"mean-{mark.letter}")
         np.testing.assert_allclose(chart.read("x", x), band.epochs, atol=1e-3)
@@ -66,10 +33,10 @@ def test_lines_are_the_means_at_their_epochs(bands):
     assert {"validation mean IoU", "epoch", "A", "B"} <= set(chart.texts)
 
 
-def test_the_band_is_from_the_lowest_to_the_highest_run(bands):
+def test_the_band_is_from_the_lowest_to_the_highest_run(bands, read_chart):
     (mark, band), _ = bands
     svg = draw_learning_curves([(mark, band)], "")
-    chart = Chart(svg)
+    chart = read_chart(svg)
     (shape,) = [group for group in chart.root.iter(f"{SVG}g") if group.get("id", "").startswith("FillBetween")]
     path = next(shape.iter(f"{SVG}path")).get("d")
     x, y = np.array(re.findall(r"[ML] ([\d.-]+) ([\d.-]+)", path), float).T
@@ -81,17 +48,17 @@ def test_the_band_is_from_the_lowest_to_the_highest_run(bands):
     assert "FillBetween" not in draw_learning_curves([(mark, Band(band.epochs, band.of_runs[:1]))], "")
 
 
-def test_an_axis_is_logarithmic_where_values_are_far_apart():
+def test_an_axis_is_logarithmic_where_values_are_far_apart(read_chart):
     (mark,) = marks(["x"])
     values = np.array([[1000.0, 100.0, 10.0, 1.0]])
-    chart = Chart(draw_learning_curves([(mark, Band(np.arange(1, 5), values))], "validation loss"))
+    chart = read_chart(draw_learning_curves([(mark, Band(np.arange(1, 5), values))], "validation loss"))
     _, y = chart.line("mean-A")
     np.testing.assert_allclose(chart.read("y", y, np.log, np.exp), values[0], rtol=1e-3)
 
 
-def test_letters_of_lines_that_end_together_do_not_overlap():
+def test_letters_of_lines_that_end_together_do_not_overlap(read_chart):
     bands = [(mark, Band(np.array([1, 2]), np.array([[0.0, 0.5]]))) for mark in marks(list("uvwxyz"))]
-    chart = Chart(draw_learning_curves(bands, ""))
+    chart = read_chart(draw_learning_curves(bands, ""))
     texts = [text for text in chart.root.iter(f"{SVG}text") if "".join(text.itertext()).strip() in LETTERS]
     places = sorted(float(text.get("y")) for text in texts)
     assert len(places) == 6
@@ -105,14 +72,14 @@ def test_the_best_six_have_a_letter_and_colour_of_their_own():
 
 
 @pytest.mark.parametrize("most", [4.0, 400.0])
-def test_the_large_mark_is_the_mean_of_the_runs(most):
+def test_the_large_mark_is_the_mean_of_the_runs(most, read_chart):
     points = [
         (mark, costs, scores)
         for mark, costs, scores in zip(
             marks(["x", "y"]), ([1.0, 2.0], [3.0, most]), ([0.2, 0.4], [0.5, 0.9]), strict=True
         )
     ]
-    chart = Chart(draw_cost(points, "parameters, millions"))
+    chart = read_chart(draw_cost(points, "parameters, millions"))
     scales = (np.log, np.exp) if most > 20 else ()
     for mark, costs, scores in points:
         x, y = chart.point(f"mean-{mark.letter}")
@@ -123,7 +90,7 @@ def test_the_large_mark_is_the_mean_of_the_runs(most):
     assert {"parameters, millions", "mean IoU", "A", "B"} <= set(chart.texts)
 
 
-def test_classes_are_dots_with_intervals_about_a_zero_line():
+def test_classes_are_dots_with_intervals_about_a_zero_line(read_chart):
     differences = [
         {"name": "sky", "value": 0.10, "low": 0.05, "high": 0.15},
         {"name": "$car$ of a name that is much too long", "value": 0.01, "low": -0.04, "high": 0.06},
@@ -131,7 +98,7 @@ def test_classes_are_dots_with_intervals_about_a_zero_line():
         {"name": "tree", "value": -0.25, "low": None, "high": None},
     ]
     best, other = marks(["x", "y"])
-    chart = Chart(draw_class_differences(best, other, differences, 40))
+    chart = read_chart(draw_class_differences(best, other, differences, 40))
     for row, (difference, colour) in enumerate(zip(differences, [best.colour, INK, other.colour, INK], strict=True)):
         x, _ = chart.point(f"class-{row}")
         assert chart.read("x", x) == pytest.approx(100 * difference["value"], abs=1e-2)
