@@ -133,9 +133,10 @@ class ResumeSettings:
 
 @dataclass(frozen=True)
 class CompareSettings:
-    """A sweep to compare. See conf/compare.yaml."""
+    """Sweeps and runs to compare. See conf/compare.yaml."""
 
-    run: str
+    run: str | Annotated[list[str], Len(1)]
+    allow_targets: list[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

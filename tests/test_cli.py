@@ -277,6 +277,7 @@ def test_a_folder_without_permission_is_told_at_once(segtrain, asked, tmp_path):
         ("predict here input=a output=b", "predict", {"run": "here", "input": "a", "output": "b", "overwrite": False}),
         ("predict here input=a output=b overwrite=true", "predict", {"overwrite": True}),
         ("compare here", "compare", {"run": "here"}),
+        ("compare here there", "compare", {"run": ["here", "there"]}),
         ("inspect", "inspect", {"image_size": [32, 32], "augmentation.reads": "resized"}),
         (
             "inspect dataset=folder dataset.root=my,data augmentation=photometric image_size=[96,128]",

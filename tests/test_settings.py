@@ -374,6 +374,7 @@ PREDICT = {"run": "a", "input": "b", "output": "c"}
         ("predict", PREDICT | {"batch_size": 0}, "batch_size=0: has to be greater than or equal to 1."),
         ("predict", PREDICT | {"input": 3}, "input=3: has to be text or a list, such as [a,b]."),
         ("compare", {}, "run is required. Type run=VALUE."),
+        ("compare", {"run": []}, "run=[]: has to be"),
         ("compare", {"run": "a", "model": {}}, "model: there is no such setting."),
     ],
 )
@@ -414,6 +415,7 @@ def test_the_other_verbs_are_checked_too(refusal, name, changes, words):
             ),
         ),
         ("compare", {"run": "a"}, CompareSettings(run="a")),
+        ("compare", {"run": ["a", "b"]}, CompareSettings(run=["a", "b"])),
     ],
 )
 def test_the_other_verbs_have_defaults(read, name, changes, expected):

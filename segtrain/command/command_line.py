@@ -1,6 +1,7 @@
 """What a person types, taken apart: the verb, the settings, and Hydra's options, in any order."""
 
 import contextlib
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -78,7 +79,8 @@ def read_command_line(typed: Sequence[str]) -> CommandLine:
     for word in settings:
         if _is_word(word) or word.startswith("="):
             raise ConfigError(f"{word}: a setting is typed as key=value{_takes(verb)}.")
-    overrides = [quote_path(setting, parsed.multirun) for setting in settings]
+    lists = ("run",) if verb == "compare" else ("input",)
+    overrides = [quote_path(setting, parsed.multirun, lists) for setting in settings]
     line = CommandLine(verb, _with_absolute_config_path(options), overrides, parsed, about)
     if verb != "resume":
         return line
@@ -129,7 +131,7 @@ def _is_word(text: str) -> bool:
 
 
 def _split_verb(words: Sequence[str]) -> tuple[str, list[str]]:
-    """Returns the verb and the rest; a bare path after a verb becomes `run=PATH`."""
+    """Returns the verb and the rest; a bare path after a verb becomes `run=PATH`, several after compare `run=[...]`."""
     if not words or not _is_word(words[0]):
         return "train", list(words)
     verb, *rest = words
@@ -139,14 +141,25 @@ def _split_verb(words: Sequence[str]) -> tuple[str, list[str]]:
             "A setting is typed as key=value."
         )
     if rest and verb != "train" and not SETTING.match(rest[0]):
-        if "run" in SCHEMAS[verb].__dataclass_fields__:
+        if verb == "compare":
+            paths = list(itertools.takewhile(lambda word: not SETTING.match(word), rest))
+            rest = [f"run={_one_or_several(paths)}", *rest[len(paths) :]]
+        elif "run" in SCHEMAS[verb].__dataclass_fields__:
             rest = [f"run={rest[0]}", *rest[1:]]
         elif not rest[0].startswith("~"):  # which takes a setting away
             raise ConfigError(f"{rest[0]}: {verb} takes settings (key=value), no run. Type segtrain {verb} --help.")
     return verb, rest
 
 
+def _one_or_several(paths: Sequence[str]) -> str:
+    if len(paths) > 1:
+        return f"[{','.join(map(quoted, paths))}]"
+    return quoted(paths[0]) if paths[0].startswith("[") else paths[0]  # which is no list then
+
+
 def _takes(verb: str) -> str:
+    if verb == "compare":
+        return ", and compare takes its runs first"
     return f", and {verb} takes one run" if "run" in SCHEMAS[verb].__dataclass_fields__ else ""
 
 

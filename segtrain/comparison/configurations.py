@@ -45,6 +45,11 @@ class Configuration:
         told = [value if _is_name(value) else f"{key}={value}" for key, value in self.settings.items()]
         return " ".join(told) or "all"
 
+    def mean_iou(self) -> float:
+        """Returns the mean over the completed runs, 0 where there is none."""
+        values = [job.results["val"]["mean_iou"] for job in self.completed]
+        return _spread(values)["mean"] or 0.0
+
     def summary(self) -> dict[str, Any]:
         """Returns its scores and costs as plain values; see `compare_runs`."""
         flat = [_measures_of(job) for job in self.completed]
@@ -86,29 +91,15 @@ def compare_runs(paths: Sequence[Path]) -> dict[str, Any]:
 
 def summarise(jobs: Sequence[Job]) -> dict[str, Any]:
     """Returns the comparison of runs that have been read; see `compare_runs`."""
-    keys = list(dict.fromkeys(key for job in jobs for key in job.overrides if key not in SEED_KEYS))
-    constant, varying = {}, []
-    for key in keys:
-        if len(values := {job.setting(key) for job in jobs}) == 1:
-            (constant[key],) = values
-        else:
-            varying.append(key)
-    by_settings: dict[tuple[str, ...], list[Job]] = {}
-    for job in jobs:
-        by_settings.setdefault(tuple(job.setting(key) for key in varying), []).append(job)
-    configurations = [
-        Configuration(dict(zip(varying, values, strict=True)), members) for values, members in by_settings.items()
-    ]
-    ranked = sorted(
-        ((each, each.summary()) for each in configurations), key=lambda pair: -(pair[1]["mean_iou"]["mean"] or 0)
-    )
-    pairs = compare_with_best([(each.name, each.completed) for each, _ in ranked])
+    constant, varying = _settings_of(jobs)
+    configurations = rank(jobs)
+    pairs = compare_with_best([(each.name, each.completed) for each in configurations])
     return {
         "constant": constant,
         "varying": varying,
         "convention": _describe_conventions(jobs),
         "notes": [*_describe_sizes(jobs), *_describe_intervals(pairs)],
-        "configurations": [summary for _, summary in ranked],
+        "configurations": [each.summary() for each in configurations],
         "differences": [pair.as_dict() | {"words": describe(pair)} for pair in pairs],
         "jobs": [
             {
@@ -121,6 +112,30 @@ def summarise(jobs: Sequence[Job]) -> dict[str, Any]:
             for job in jobs
         ],
     }
+
+
+def rank(jobs: Sequence[Job]) -> list[Configuration]:
+    """Returns the configurations of the jobs, that of the highest mean IoU first."""
+    _, varying = _settings_of(jobs)
+    by_settings: dict[tuple[str, ...], list[Job]] = {}
+    for job in jobs:
+        by_settings.setdefault(tuple(job.setting(key) for key in varying), []).append(job)
+    configurations = [
+        Configuration(dict(zip(varying, values, strict=True)), members) for values, members in by_settings.items()
+    ]
+    return sorted(configurations, key=Configuration.mean_iou, reverse=True)
+
+
+def _settings_of(jobs: Sequence[Job]) -> tuple[dict[str, str], list[str]]:
+    """Returns the settings that all jobs share, and the names of those that vary."""
+    keys = list(dict.fromkeys(key for job in jobs for key in job.overrides if key not in SEED_KEYS))
+    constant, varying = {}, []
+    for key in keys:
+        if len(values := {job.setting(key) for job in jobs}) == 1:
+            (constant[key],) = values
+        else:
+            varying.append(key)
+    return constant, varying
 
 
 def _measures_of(job: Job) -> dict[str, Any]:

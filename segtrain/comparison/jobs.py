@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from segtrain.run_folder import RunFolder
+from segtrain.settings import SCHEMAS
 from segtrain.sweeps.plan import read_plan
 
 # Seeds are repetitions, not settings: runs that differ in these alone are one configuration.
@@ -44,15 +45,18 @@ class Job:
         choices = hydra.get("hydra", {}).get("runtime", {}).get("choices", {})
         return _flattened(config) | {key: _as_typed(value) for key, value in choices.items()}
 
-    def seconds_to_best_epoch(self) -> float | None:
-        """Returns what the epochs up to the best took; None where metrics.csv does not tell."""
+    def by_epoch(self, column: str) -> dict[int, float]:
+        """Returns a column of metrics.csv by epoch; nothing where the file does not tell."""
         try:
             with self.folder.metrics.open(newline="", encoding="utf-8") as file:
-                epochs = [float(row["seconds"]) for row in csv.DictReader(file)]
+                return {int(row["epoch"]): float(row[column]) for row in csv.DictReader(file)}
         except (OSError, ValueError, KeyError, TypeError, csv.Error):
-            return None
-        best = self.results.get("best_epoch")
-        return sum(epochs[:best]) if isinstance(best, int) and 0 < best <= len(epochs) else None
+            return {}
+
+    def seconds_to_best_epoch(self) -> float | None:
+        """Returns what the epochs up to the best took; None where metrics.csv does not tell."""
+        seconds, best = self.by_epoch("seconds"), self.results.get("best_epoch")
+        return sum(seconds[epoch] for epoch in seconds if epoch <= best) if best in seconds else None
 
 
 def read_jobs(paths: Sequence[Path]) -> list[Job]:
@@ -74,12 +78,24 @@ def read_jobs(paths: Sequence[Path]) -> list[Job]:
 
 def _folders_of_runs(path: Path) -> list[Path]:
     if (path / ".hydra" / "overrides.yaml").is_file():
+        if verb := _other_verb(path):
+            raise ValueError(f"run={path} is no run: segtrain {verb} has left it. Leave it out.")
         return [path]
     folders = sorted(path.parents[1] for path in path.glob("*/.hydra/overrides.yaml"))
+    folders = [folder for folder in folders if not _other_verb(folder)]
     if not folders:
         reason = "it holds no runs" if path.is_dir() else "there is no such folder"
         raise ValueError(f"run={path} is no sweep's folder: {reason}. Name outputs/multirun/<date>/<time>.")
     return folders
+
+
+def _other_verb(folder: Path) -> str | None:
+    """Returns the verb that has left a folder, where that is not a run's: of evaluate, predict, compare and so on."""
+    results = _read_results(RunFolder(folder))
+    if "status" in results and results is not _MISSING:
+        return None
+    name = _read_yaml(folder / ".hydra" / "hydra.yaml").get("hydra", {}).get("job", {}).get("config_name")
+    return name if name in SCHEMAS else None
 
 
 def _read_job(folder: Path, name: str) -> Job:

@@ -2,59 +2,72 @@
 
 import csv
 import json
-import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import rich.box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from segtrain.comparison.configurations import MEASURES, summarise
+from segtrain.comparison.configurations import MEASURES, Configuration, rank, summarise
 from segtrain.comparison.jobs import read_jobs
-from segtrain.reports.page import show_score, write_page
+from segtrain.reports.page import show_score
 from segtrain.reports.terminal import print_line
 from segtrain.run_folder import write_text, written_whole
 
 # Of the differences between many configurations that many are printed; comparison.json has all.
 MOST_PRINTED = 10
+PAGE = "comparison.html"
 
 
-def compare_sweep(sweep: Path, console: Console) -> int:
-    """Writes comparison.csv, .json and .html into a sweep's folder and prints the table.
+def compare_folders(paths: Sequence[Path], folder: Path, console: Console, allow_targets: Sequence[str] = ()) -> int:
+    """Writes comparison.csv, .json and .html and prints the table; then draws what the runs predict into the page.
+
+    Args:
+        paths: folders of sweeps and of runs.
+        folder: where to.
+        console: where the table is printed.
+        allow_targets: see `segtrain.settings.read_settings`.
 
     Returns:
         The number of jobs that did not complete.
 
     Raises:
-        ValueError: the folder holds no runs.
+        ValueError: there is no run in one of the folders.
     """
-    comparison = write_comparison(sweep)
+    comparison, configurations = _write(paths, folder)
     _print(console, comparison)
-    print_line(console, f"comparison {sweep / 'comparison.html'}")
+
+    # With all that it takes, from Matplotlib to TensorFlow: the table is not kept waiting.
+    from segtrain.reports.comparison_page import write_comparison_page
+    from segtrain.reports.side_by_side import draw_side_by_side
+
+    pictures = draw_side_by_side(configurations, console, allow_targets)
+    write_comparison_page(folder / PAGE, comparison, configurations, _title(paths), pictures)
+    print_line(console, f"comparison {folder / PAGE}")
     return sum(job["status"] != "completed" for job in comparison["jobs"])
 
 
-def write_comparison(sweep: Path) -> dict[str, Any]:
-    """Writes comparison.csv, .json and .html into a sweep's folder; see `compare_sweep`."""
-    jobs = read_jobs([sweep])
+def write_comparison(paths: Sequence[Path], folder: Path) -> None:
+    """Writes comparison.csv, .json and .html, without pictures of predictions and so without TensorFlow."""
+    from segtrain.reports.comparison_page import write_comparison_page
+
+    comparison, configurations = _write(paths, folder)
+    write_comparison_page(folder / PAGE, comparison, configurations, _title(paths))
+
+
+def _write(paths: Sequence[Path], folder: Path) -> tuple[dict[str, Any], list[Configuration]]:
+    jobs = read_jobs(paths)
     comparison = summarise(jobs)
-    write_text(sweep / "comparison.json", json.dumps(comparison, indent=2, ensure_ascii=False) + "\n")
-    _write_csv(sweep / "comparison.csv", comparison)
-    classes = dict.fromkeys(name for row in comparison["configurations"] for name in row["per_class_iou"])
-    with_report = [job for job in jobs if job.folder.report.is_file()]
-    reports = {job.name: quote(os.path.relpath(job.folder.report, sweep)) for job in with_report}
-    write_page(
-        sweep / "comparison.html",
-        "comparison",
-        comparison=comparison,
-        classes=list(classes),
-        reports=reports,
-        sweep=str(sweep),
-    )
-    return comparison
+    write_text(folder / "comparison.json", json.dumps(comparison, indent=2, ensure_ascii=False) + "\n")
+    _write_csv(folder / "comparison.csv", comparison)
+    return comparison, rank(jobs)
+
+
+def _title(paths: Sequence[Path]) -> str:
+    return " · ".join(map(str, paths))
 
 
 def _write_csv(path: Path, comparison: dict[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """Pictures of labels: palette masks, overlays, and the grid input, truth, prediction, errors."""
 
+import base64
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -139,3 +141,19 @@ def draw_legend(dataset: SegmentationDataset, width: int, font: ImageFont.FreeTy
 def as_rgb(image: np.ndarray) -> np.ndarray:
     """Returns uint8 `(height, width, 3)`: of one or two channels the first as grey, of more the first three."""
     return np.repeat(image[..., :1], 3, axis=2) if image.shape[2] < 3 else image[..., :3]
+
+
+def photo_source(image: np.ndarray) -> str:
+    """Returns an image, uint8 `(height, width, channels)`, as the `src` of an `<img>`."""
+    return _source(Image.fromarray(np.ascontiguousarray(as_rgb(image))), "jpeg", quality=80)
+
+
+def labels_source(labels: np.ndarray, palette: Sequence[tuple[int, int, int]]) -> str:
+    """Returns labels, `(height, width)`, in the palette's colours as the `src` of an `<img>`; void is light grey."""
+    return _source(palette_image(labels, palette), "png", optimize=True)
+
+
+def _source(picture: Image.Image, kind: str, **options: int | bool) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode()

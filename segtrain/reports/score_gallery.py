@@ -1,18 +1,15 @@
 """Pictures of the worst and best predictions, for pages."""
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from segtrain.datasets.dataset import SegmentationDataset
 from segtrain.evaluation.extremes import Extremes, RankedImage
 from segtrain.evaluation.predictions import Predictions
 from segtrain.pipeline.resizing import resize_image, resize_labels
-from segtrain.reports.pictures import RIGHT_COLOUR, VOID_COLOUR, WRONG_COLOUR, as_rgb, palette_image
+from segtrain.reports.pictures import RIGHT_COLOUR, VOID_COLOUR, WRONG_COLOUR, labels_source, photo_source
 
 WIDEST = 320
 WIDEST_OF_CLASS = 200
@@ -101,10 +98,10 @@ def _draw_row(image, truth, predicted, dataset: SegmentationDataset) -> list[str
     errors = np.where(truth == predicted, 0, 1)
     errors[truth == dataset.ignore_label] = 2
     return [
-        _photo(image),
-        _flat(truth, dataset.palette),
-        _flat(predicted, dataset.palette),
-        _flat(errors, (RIGHT_COLOUR, WRONG_COLOUR, VOID_COLOUR)),
+        photo_source(image),
+        labels_source(truth, dataset.palette),
+        labels_source(predicted, dataset.palette),
+        labels_source(errors, (RIGHT_COLOUR, WRONG_COLOUR, VOID_COLOUR)),
     ]
 
 
@@ -113,18 +110,7 @@ def _draw_class(image, truth, predicted, class_id: int, dataset: SegmentationDat
     parts[(truth == class_id) & (predicted != class_id)] = 2
     parts[(truth != class_id) & (predicted == class_id)] = 3
     parts[truth == dataset.ignore_label] = 4
-    return [_photo(image), _flat(parts, (RIGHT_COLOUR, FOUND_COLOUR, WRONG_COLOUR, INVENTED_COLOUR, VOID_COLOUR))]
-
-
-def _photo(image: np.ndarray) -> str:
-    return _source(Image.fromarray(np.ascontiguousarray(as_rgb(image))), "jpeg", quality=80)
-
-
-def _flat(labels: np.ndarray, palette: Sequence[tuple[int, int, int]]) -> str:
-    return _source(palette_image(labels, palette), "png", optimize=True)
-
-
-def _source(picture: Image.Image, kind: str, **options: int | bool) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
-    return f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode()
+    return [
+        photo_source(image),
+        labels_source(parts, (RIGHT_COLOUR, FOUND_COLOUR, WRONG_COLOUR, INVENTED_COLOUR, VOID_COLOUR)),
+    ]

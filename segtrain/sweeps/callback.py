@@ -12,7 +12,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 
-from segtrain.reports.comparison import compare_sweep, write_comparison
+from segtrain.composition import typed_allowance
+from segtrain.reports.comparison import compare_folders, write_comparison
 from segtrain.run_folder import RunFolder
 from segtrain.sweeps.fail_fast import let_sweep_go_on, stop_sweep, stopped_after
 from segtrain.sweeps.plan import write_plan
@@ -35,11 +36,13 @@ class CompareJobs(Callback):
             stop_sweep(sweep, job.path.name)
         # What keeps it from being written will be said at the end; the jobs that are left need not wait for that.
         with contextlib.suppress(ValueError, OSError), FileLock(sweep / ".comparison.lock"):
-            write_comparison(sweep)
+            write_comparison([sweep], sweep)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        sweep = Path(config.hydra.sweep.dir)
         try:
-            not_completed = compare_sweep(Path(config.hydra.sweep.dir), Console())
+            allow_targets = typed_allowance(config.hydra.overrides.task)
+            not_completed = compare_folders([sweep], sweep, Console(), allow_targets)
         except (ValueError, OSError) as error:  # Hydra would turn it into a warning, and the status into 0
             sys.exit(f"segtrain: error: {error}")
         if not_completed:

@@ -28,6 +28,8 @@ from segtrain.config_error import ConfigError
             "run='here' hydra.verbose=true overrides=['epochs=3']",
         ),
         ("summary ~callbacks", "summary", "", "~callbacks"),
+        ("compare here", "compare", "", "run='here'"),
+        ("compare here ../b=c,d hydra.run.dir=x", "compare", "", "run=['here','../b=c,d'] hydra.run.dir='x'"),
         ("predict --help", "predict", "--help", ""),
         ("--help predict", "predict", "--help", ""),
         ("--help predict run=a", "predict", "--help", "run='a'"),
@@ -50,6 +52,7 @@ def test_help_may_be_asked_about_a_word(typed, about):
     ("typed", "words"),
     [
         ("evaluate here there", "there: a setting is typed as key=value, and evaluate takes one run."),
+        ("compare here seed=1 there", "there: a setting is typed as key=value, and compare takes its runs first."),
         ("=3", "=3: a setting is typed as key=value."),
         ("train model", "model: a setting is typed as key=value."),
         ("seed=1 evaluate", "evaluate: a setting is typed as key=value."),

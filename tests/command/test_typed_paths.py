@@ -69,6 +69,14 @@ def test_brackets_are_a_list_around_all_of_it(typed, meant):
 
 
 @at_leisure
+@given(paths=strategies.lists(PATHS, min_size=2, max_size=3))
+@example(paths=["a b, c", "it's", "[a]"])
+def test_several_bare_paths_are_what_is_compared(paths):
+    assume(not any("=" in path or path.startswith("-") for path in paths))
+    assert value_for_hydra(*given_to_hydra("compare", *paths)) == ("run", paths)
+
+
+@at_leisure
 @given(path=PATHS)
 @example(path="a b, c")
 @example("~")

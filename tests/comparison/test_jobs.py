@@ -88,3 +88,32 @@ def test_overrides_that_cannot_be_read_are_named(write_run, damaged):
         read_jobs([folder])
     assert str(path) in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_columns_of_metrics_csv_are_read_by_epoch(write_run):
+    folder = write_run("a", [])
+    (job,) = read_jobs([folder])
+    assert job.by_epoch("val_loss") == {}
+    (folder / "metrics.csv").write_text("epoch,val_loss\n1,0.5\n3,0.25\n", encoding="utf-8")
+    assert job.by_epoch("val_loss") == {1: 0.5, 3: 0.25}
+    assert job.by_epoch("val_mean_iou") == {}
+
+
+def write_folder_of(verb, folder, results=None):
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".hydra" / "overrides.yaml").write_text("[]", encoding="utf-8")
+    hydra = {"hydra": {"job": {"config_name": verb}}}
+    (folder / ".hydra" / "hydra.yaml").write_text(yaml.safe_dump(hydra), encoding="utf-8")
+    if results is not None:
+        (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+
+
+def test_what_other_verbs_left_is_no_run(tmp_path, write_run):
+    write_run("run", [])
+    for verb, results in (("evaluate", {"val": {}, "run": "x"}), ("predict", None), ("compare", None)):
+        write_folder_of(verb, tmp_path / "sweep" / verb, results)
+        with pytest.raises(ValueError, match=f"is no run: segtrain {verb} has left it"):
+            read_jobs([tmp_path / "sweep" / verb])
+    write_folder_of("config", tmp_path / "sweep" / "killed at once")
+    jobs = read_jobs([tmp_path / "sweep"])
+    assert [(job.name, job.results["status"]) for job in jobs] == [("killed at once", "missing"), ("run", "completed")]

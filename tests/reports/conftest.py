@@ -6,11 +6,14 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import yaml
 
 PHONE_WIDTH = 390
+SVG = "{http://www.w3.org/2000/svg}"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
@@ -66,9 +69,46 @@ class Page(HTMLParser):
         ]
 
 
+class Chart:
+    """A chart read back: its words, and its points in the numbers of its axes."""
+
+    def __init__(self, svg):
+        self.root = ElementTree.fromstring(svg)
+        self.texts = ["".join(text.itertext()).strip() for text in self.root.iter(f"{SVG}text")]
+
+    def group(self, name):
+        return next(group for group in self.root.iter(f"{SVG}g") if group.get("id") == name)
+
+    def ticks(self, axis):
+        """Returns positions and numbers of an axis's ticks."""
+        groups = [group for group in self.root.iter(f"{SVG}g") if group.get("id", "").startswith(f"{axis}tick_")]
+        groups = [group for group in groups if "".join(group.itertext()).strip()]  # not all have a number
+        uses = [next(group.iter(f"{SVG}use")) for group in groups]
+        numbers = [float("".join(group.itertext()).strip().replace("−", "-")) for group in groups]
+        return np.array([float(use.get(axis)) for use in uses]), np.array(numbers)
+
+    def read(self, axis, positions, scale=lambda numbers: numbers, back=lambda numbers: numbers):
+        at, numbers = self.ticks(axis)
+        assert len(at) >= 2
+        return back(np.polyval(np.polyfit(at, scale(numbers), 1), positions))
+
+    def line(self, name):
+        path = next(self.group(name).iter(f"{SVG}path")).get("d")
+        return np.array(re.findall(r"[ML] ([\d.]+) ([\d.]+)", path), float).T
+
+    def point(self, name):
+        use = next(self.group(name).iter(f"{SVG}use"))
+        return float(use.get("x")), float(use.get("y"))
+
+
 @pytest.fixture
 def read_page():
     return Page
+
+
+@pytest.fixture
+def read_chart():
+    return Chart
 
 
 @pytest.fixture

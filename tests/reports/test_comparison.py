@@ -8,7 +8,7 @@ from rich.console import Console
 
 from segtrain.comparison.configurations import compare_runs
 from segtrain.comparison.jobs import read_jobs
-from segtrain.reports.comparison import compare_sweep, show_spread
+from segtrain.reports.comparison import compare_folders, show_spread
 
 MEASURES = ("mean_iou", "pixel_accuracy", "mean_class_accuracy", "parameters", "images_per_second")
 CLASSES = ("ground", "disc")
@@ -32,7 +32,7 @@ def make_results(number, *, seed=1, classes=CLASSES, **changes):
 def compare(sweep):
     """Returns the number of jobs that did not complete, what was printed, and comparison.json."""
     output = io.StringIO()
-    failed = compare_sweep(sweep, Console(file=output, width=200))
+    failed = compare_folders([sweep], sweep, Console(file=output, width=200))
     return failed, output.getvalue(), json.loads((sweep / "comparison.json").read_text(encoding="utf-8"))
 
 
@@ -112,14 +112,14 @@ def test_the_page_and_the_terminal_show_scores_and_failures(sweep, read_page):
     scores, classes, runs = read_page(sweep / "comparison.html").tables
     for place, row in enumerate(comparison["configurations"], start=1):
         seeds = "2 (1 failed)" if row["failed"] else "3"
-        shown = [row["settings"]["model"], seeds, f"{row['mean_iou']['mean']:.3f} ± {row['mean_iou']['std']:.3f}"]
-        assert scores[place][:3] == shown
+        shown = [row["settings"]["model"], f"{row['mean_iou']['mean']:.3f} ± {row['mean_iou']['std']:.3f}", seeds]
+        assert scores[place][:4] == ["AB"[place - 1], *shown]
         line = next(line for line in printed.splitlines() if row["settings"]["model"] in line)
         for words in [*shown, f"{row['parameters']['mean']:,.0f}", f"{row['images_per_second']['mean']:.0f}"]:
             assert words in line
         ious = [f"{iou['mean']:.3f} ± {iou['std']:.3f}" for iou in row["per_class_iou"].values()]
-        assert classes[place] == [row["settings"]["model"], *ious]
-    assert classes[0] == ["model", *CLASSES]
+        assert classes[place] == ["AB"[place - 1], row["settings"]["model"], *ious]
+    assert classes[0] == ["", "model", *CLASSES]
     assert len(runs) == 1 + 6
     assert ["model-plain_seed-2", "failed", "–", "ValueError: masks/<b>&.png: label 9"] in runs
     assert "model-plain_seed-2: failed: ValueError: masks/<b>&.png: label 9" in printed
@@ -257,7 +257,7 @@ def test_hostile_values_are_shown_as_they_are(tmp_path, write_job, read_page, va
     page = read_page(sweep / "comparison.html")
     assert page.count("script") == page.count("img") == 0
     assert page.tables[0][1:] != []
-    assert value in [row[0] for row in page.tables[0]]
+    assert value in [row[1] for row in page.tables[0]]
     assert value in [row[3] for row in page.tables[2]]
     assert value in [one["settings"]["dataset.classes"] for one in comparison["configurations"]]
     with (sweep / "comparison.csv").open(newline="", encoding="utf-8") as file:
@@ -278,8 +278,8 @@ def test_scores_stand_under_the_class_they_are_of(tmp_path, write_job, read_page
         for row in rows:
             # No cell without a heading.
             assert len(row) <= len(header)
-            shown[row[0]] = {
-                name: cell for name, cell in zip(header[1:], row[1:], strict=False) if cell not in ("", "–")
+            shown[row[1]] = {
+                name: cell for name, cell in zip(header[2:], row[2:], strict=False) if cell not in ("", "–")
             }
     expected = {
         one["settings"]["dataset"]: {name: f"{iou['mean']:.3f}" for name, iou in one["per_class_iou"].items()}
@@ -290,9 +290,11 @@ def test_scores_stand_under_the_class_they_are_of(tmp_path, write_job, read_page
 
 def test_links_lead_to_files_that_are_there(sweep, read_page):
     compare(sweep)
-    links = read_page(sweep / "comparison.html").links
+    page = read_page(sweep / "comparison.html")
+    links = [link for link in page.links if link != "#runs"]
     assert len(links) >= 5
     assert [link for link in links if not (sweep / link).is_file()] == []
+    assert ("h2", {"id": "runs"}) in page.tags
 
 
 def test_a_run_alone_is_compared_with_nothing(tmp_path, write_job, read_page):
@@ -307,7 +309,7 @@ def test_a_run_alone_is_compared_with_nothing(tmp_path, write_job, read_page):
 def test_the_page_is_one_file_of_light_and_dark(sweep, read_page):
     compare(sweep)
     page = read_page(sweep / "comparison.html")
-    assert page.loads == []
+    assert [load for load in page.loads if not load.startswith("#")] == []  # within an SVG
     assert page.count("script") == page.count("link") == 0
     assert "prefers-color-scheme: dark" in page.source
 
