@@ -45,7 +45,9 @@ from segtrain.settings import (
     read_settings,
     suggest,
 )
+from segtrain.sweeps import optuna_sweeper
 from segtrain.sweeps.going_on import arguments_of_sweep, is_sweep
+from segtrain.sweeps.search_space import check_sweep
 from segtrain.targets import TargetError, require_allowed_hydra
 from segtrain.training.signals import Interrupted
 from segtrain.verbs.invocation import Invocation
@@ -121,6 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
     task = {"verb": verb, "command": shlex.join(["segtrain", *typed]), "allow_targets": allow_targets}
     task = functools.partial(_do, task | {"goes_on": goes_on})
     task.__module__, task.__name__ = __name__, "segtrain"  # Hydra names the application by them
+    optuna_sweeper.register()
     hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)()
 
 
@@ -254,6 +257,8 @@ def _check_command_line(verb: str, config_name: str, parsed: Any, allow_targets:
             whole = config.copy()
             OmegaConf.set_struct(config, False)
             _check_hydra(config)
+            if parsed.multirun:
+                check_sweep(config.hydra.sweeper, parsed.overrides, GlobalHydra.instance().config_loader())
             del config["hydra"]
             if parsed.cfg is None:
                 settings = read_settings(config, SCHEMAS[verb], allow_targets)
@@ -321,6 +326,9 @@ def _jobs_to_check(overrides: list[str], sweeping: bool) -> Iterator[list[str]]:
                 f"{override.get_key_element()}={value}"
                 for value in itertools.islice(override.sweep_string_iterator(), 1000)
             ]
+        else:
+            sweep = override.value()
+            choices[place] = [f"{override.get_key_element()}={end}" for end in (sweep.start, sweep.end)]
     first = [values[0] for values in choices]
     yield first
     for place, values in enumerate(choices):

@@ -19,6 +19,7 @@ from segtrain.resumption import Resumption, describe_data
 from segtrain.run_folder import RunFolder
 from segtrain.settings import TrainSettings
 from segtrain.sweeps.going_on import is_sweep
+from segtrain.sweeps.study import trial_of_this_job
 from segtrain.training.scores import metric_contract
 from segtrain.training.signals import StopSignals
 
@@ -71,6 +72,7 @@ def run_experiment(
     from segtrain.training.callbacks.collapse_alarm import CollapseAlarm
     from segtrain.training.callbacks.display import Display
     from segtrain.training.callbacks.history import History
+    from segtrain.training.callbacks.prune import Prune
 
     # The network and what trains it.
     run = build_run(settings, folder, trainer, training, validation)
@@ -95,11 +97,14 @@ def run_experiment(
         weighs_classes="weighted_cross_entropy" in settings.loss["_target_"],
         keep=keep_warnings,
     )
+    trial = trial_of_this_job(settings.epochs)
+    pruning = [Prune(trial)] if trial else []
     callbacks = [
         history,
         *(callback for callback in run.callbacks if callback not in checkpoints),
         Display(console, settings.batch_size, training.cache_kind),
         alarm,
+        *pruning,
         *checkpoints,  # last, since they keep the state that the others have by then
     ]
     if checkpoints:
@@ -152,7 +157,7 @@ def run_experiment(
         "seconds": history.seconds_before + time.perf_counter() - start,
         "epochs": len(history.epochs),
         "seed": settings.seed,
-        "warnings": [*alarm.warnings, *skipped["warnings"]],
+        "warnings": [*alarm.warnings, *(line for each in pruning for line in each.warnings), *skipped["warnings"]],
         "skipped_samples": skipped["samples"],
         **facts,
         "images": of_images,
