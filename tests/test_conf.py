@@ -26,6 +26,8 @@ FEWEST = {
     "experiment": 13,
     "hydra/help": 1,
     "hydra/job_logging": 1,
+    "hydra/launcher": 4,
+    "hydra/sweeper": 1,
     "loss": 1,
     "model": 12,
     "model/encoder": 11,
@@ -41,8 +43,16 @@ def group_of(name: str) -> str:
 
 
 FILES = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.yaml"))
-# Taken by what an experiment says, never by name.
-NO_GROUPS = ("", "hydra/help", "hydra/job_logging", "size/of_experiment", "size/of_pretrained")
+# Hydra's own, and those taken by what an experiment says, never by name.
+NO_GROUPS = (
+    "",
+    "hydra/help",
+    "hydra/job_logging",
+    "hydra/launcher",
+    "hydra/sweeper",
+    "size/of_experiment",
+    "size/of_pretrained",
+)
 OPTIONS = [(path.parent.as_posix(), path.name) for path in FILES if group_of(path.parent.as_posix()) not in NO_GROUPS]
 # What an option cannot do without.
 COMPANIONS = {("callbacks", "reduce_on_plateau"): ["schedule=constant"]}

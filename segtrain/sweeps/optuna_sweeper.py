@@ -89,13 +89,10 @@ class OptunaSweeper(Sweeper):
         console = Console()
         for trials in self._batches(study, space):
             jobs = [[*space.fixed, *trial.user_attrs["overrides"]] for trial in trials]
-            self.validate_batch_is_legal(jobs)
             for trial, job in zip(trials, self.launcher.launch(jobs, initial_job_idx=trials[0].number), strict=True):
                 _tell(study, trial, RunFolder(job.hydra_cfg.hydra.runtime.output_dir))
-            told = write_search(sweep, study)
-            ended = {trial.number for trial in trials}
-            for facts in (facts for facts in told["trials"] if facts["number"] in ended):
-                print_line(console, describe_trial(facts))
+                print_line(console, describe_trial(study.trials[trial.number]))
+            write_search(sweep, study)
             if stopped_after(sweep) is not None:
                 break
         print_line(console, describe_search(write_search(sweep, study)))
@@ -148,8 +145,9 @@ def _tell(study: "optuna.Study", trial: "optuna.Trial", folder: RunFolder) -> No
         return
     score = results["val"]["mean_iou"] if results["status"] == "completed" else None
     if score is None:
+        trial.set_user_attr("error", results.get("error", "val_mean_iou is not a number"))
         study.tell(trial, state=TrialState.FAIL)
-    elif "pruned_after" in trial.user_attrs:
+    elif "pruned_after" in study.trials[trial.number].user_attrs:  # the job has said so, in a process of its own
         study.tell(trial, state=TrialState.PRUNED)
     else:
         study.tell(trial, score)

@@ -30,11 +30,13 @@ def write_search(sweep: Path, study: "optuna.Study") -> dict[str, Any]:
     return told
 
 
-def describe_trial(trial: dict[str, Any]) -> str:
+def describe_trial(trial: "optuna.trial.FrozenTrial") -> str:
     """Returns how a trial ended, on one line."""
-    score = "" if trial["value"] is None else f", val mIoU {trial['value']:.4f}"
-    after = f" after epoch {trial['pruned_after']}" if trial["pruned_after"] else ""
-    return f"trial {trial['number']}: {trial['state']}{after}{score}: {' '.join(trial['overrides'])}"
+    facts = _facts(trial)
+    after = f" after epoch {facts['pruned_after']}" if facts["pruned_after"] else ""
+    score = "" if facts["value"] is None else f", val mIoU {facts['value']:.4f}"
+    reason = f" ({facts['error']})" if facts["error"] else ""
+    return f"trial {facts['number']}: {facts['state']}{after}{score}: {' '.join(facts['overrides'])}{reason}"
 
 
 def describe_search(told: dict[str, Any]) -> str:
@@ -53,15 +55,8 @@ def describe_search(told: dict[str, Any]) -> str:
 
 
 def _facts(trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
-    return {
-        "number": trial.number,
-        "state": NAMES[trial.state.name],
-        "value": trial.value,
-        "overrides": trial.user_attrs["overrides"],
-        "job": trial.user_attrs.get("job"),
-        "same_as": trial.user_attrs.get("same_as"),
-        "pruned_after": trial.user_attrs.get("pruned_after"),
-    }
+    told = {name: trial.user_attrs.get(name) for name in ("overrides", "job", "same_as", "pruned_after", "error")}
+    return {"number": trial.number, "state": NAMES[trial.state.name], "value": trial.value, **told}
 
 
 def _importances(study: "optuna.Study", completed: list[dict[str, Any]]) -> dict[str, float] | None:

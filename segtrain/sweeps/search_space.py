@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -109,15 +110,16 @@ def _distribution(override: Override) -> "BaseDistribution":
     try:
         if override.is_interval_sweep():
             return _numbers(sweep.start, sweep.end, None, log="log" in tags)
-        values = list(dict.fromkeys(override.sweep_string_iterator()))
         if override.is_choice_sweep():
-            return CategoricalDistribution(values)
+            return CategoricalDistribution(list(dict.fromkeys(override.sweep_string_iterator())))
+        values = sweep.range()
+        values = values if isinstance(values, range) else list(values)
         if not values:
             raise ValueError("the range is empty")
-        low, *_, high = sorted([*sweep.range()] * 2)
-        step = abs(sweep.step)
-        # What grows tenfold takes no steps.
-        return _numbers(low, high, None if "log" in tags else step, log="log" in tags)
+        low, high = sorted((values[0], values[-1]))
+        if "log" in tags:  # what grows tenfold takes no steps
+            return _numbers(low, high, None, log=True)
+        return _numbers(low, high, abs(sweep.step), log=False)
     except ValueError as error:
         raise ConfigError(f"{override.input_line}: {error}") from error
 
@@ -127,6 +129,10 @@ def _numbers(low: float, high: float, step: float | None, *, log: bool) -> "Base
 
     if isinstance(low, int) and isinstance(high, int):
         return IntDistribution(low, high, log=log, step=1 if step is None else step)
+    if step is not None:  # as decimals: 0.1 + 2 * 0.1 is no multiple of 0.1
+        low, step = Decimal(str(low)), Decimal(str(step))
+        high = float(low + round((Decimal(str(high)) - low) / step) * step)
+        low, step = float(low), float(step)
     return FloatDistribution(low, high, log=log, step=step)
 
 

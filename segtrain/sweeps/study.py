@@ -72,13 +72,13 @@ def build_sampler(sweeper: DictConfig, space: SearchSpace, number: int) -> "optu
     """
     from optuna import samplers
 
+    if sweeper.sampler == "grid":
+        return samplers.GridSampler(space.grid(), sweeper.seed or 0)  # by which all trials have one order
     seed = None
     if sweeper.seed is not None:
         seed = int(np.random.SeedSequence([sweeper.seed, number]).generate_state(1)[0])
     if sweeper.sampler == "random":
         return samplers.RandomSampler(seed)
-    if sweeper.sampler == "grid":
-        return samplers.GridSampler(space.grid(), seed)
     if sweeper.sampler == "cmaes":
         return samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
     return samplers.TPESampler(seed=seed, n_startup_trials=sweeper.startup_trials)
