@@ -139,5 +139,6 @@ def _numbers(low: float, high: float, step: float | None, *, log: bool) -> "Base
 def _values(distribution: "BaseDistribution") -> list[Any]:
     if hasattr(distribution, "choices"):
         return list(distribution.choices)
-    count = round((distribution.high - distribution.low) / distribution.step) + 1
-    return [distribution.low + place * distribution.step for place in range(count)]
+    low, high, step = (Decimal(str(each)) for each in (distribution.low, distribution.high, distribution.step))
+    number = type(distribution.low)
+    return [number(low + place * step) for place in range(round((high - low) / step) + 1)]
