@@ -257,8 +257,6 @@ def _check_command_line(verb: str, config_name: str, parsed: Any, allow_targets:
             whole = config.copy()
             OmegaConf.set_struct(config, False)
             _check_hydra(config)
-            if parsed.multirun:
-                check_sweep(config.hydra.sweeper, parsed.overrides, GlobalHydra.instance().config_loader())
             del config["hydra"]
             if parsed.cfg is None:
                 settings = read_settings(config, SCHEMAS[verb], allow_targets)
@@ -266,6 +264,8 @@ def _check_command_line(verb: str, config_name: str, parsed: Any, allow_targets:
                     # Before Hydra makes the folder, where there is none.
                     plan_resumption(settings.run, settings.overrides, settings.allow_targets)
                 _require_writable(_output_folder(whole, parsed.multirun))
+        if parsed.multirun:
+            check_sweep(whole.hydra.sweeper, parsed.overrides, GlobalHydra.instance().config_loader())
         output = _output_folder(whole, parsed.multirun)
     kind = "sweep" if parsed.multirun else "run"
     is_of_now = "${now:" in str(OmegaConf.to_container(whole.hydra)[kind]["dir"])

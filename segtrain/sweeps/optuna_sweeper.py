@@ -22,7 +22,7 @@ from segtrain.run_folder import RunFolder
 from segtrain.sweeps.fail_fast import stopped_after
 from segtrain.sweeps.search_report import describe_search, describe_trial, write_search
 from segtrain.sweeps.search_space import SWEEPER, SearchSpace, read_search_space, varied_overrides
-from segtrain.sweeps.study import StudyError, build_sampler, drawn_trials, open_study
+from segtrain.sweeps.study import StudyError, build_sampler, drawn_trials, open_study, require_same_search
 
 if TYPE_CHECKING:
     import optuna
@@ -56,7 +56,7 @@ class OptunaSweeper(Sweeper):
         *,
         n_trials: Annotated[int, Ge(1)] = 20,
         n_jobs: Annotated[int, Ge(1)] = 1,
-        sampler: Literal["tpe", "random", "cmaes", "grid"] = "tpe",
+        sampler: Literal["tpe", "random", "grid"] = "tpe",
         seed: Annotated[int, Ge(0)] | None = 1,
         startup_trials: Annotated[int, Ge(1)] = 10,
         pruner: Literal["median", "hyperband", "none"] = "median",
@@ -77,18 +77,24 @@ class OptunaSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Searches, or goes on with a search of the same folder, and tells what was found."""
+        from optuna.exceptions import StorageInternalError
+
         sweep, sweeper = Path(self.config.hydra.sweep.dir), self.config.hydra.sweeper
         sweep.mkdir(parents=True, exist_ok=True)
         is_new = not (sweep / "multirun.yaml").is_file()
-        OmegaConf.save(self.config, sweep / "multirun.yaml")
         try:
             space = read_search_space(sweeper, arguments, self.hydra_context.config_loader)
             study = open_study(sweeper, sweep, is_new=is_new, epochs=self.config.epochs)
-        except StudyError as error:  # from Hydra it would come as a traceback
-            sys.exit(f"segtrain: error: {error}")
+            require_same_search(study, space, sweep)
+            OmegaConf.save(self.config, sweep / "multirun.yaml")
+            self._search(study, space, sweep)
+        except (StudyError, StorageInternalError) as error:  # from Hydra they would come as tracebacks
+            sys.exit(f"segtrain: error: {str(error).splitlines()[0]}")
+
+    def _search(self, study: "optuna.Study", space: SearchSpace, sweep: Path) -> None:
         console = Console()
         for trials in self._batches(study, space):
-            jobs = [[*space.fixed, *trial.user_attrs["overrides"]] for trial in trials]
+            jobs = [[*space.fixed, *varied_overrides(trial.params)] for trial in trials]
             for trial, job in zip(trials, self.launcher.launch(jobs, initial_job_idx=trials[0].number), strict=True):
                 _tell(study, trial, RunFolder(job.hydra_cfg.hydra.runtime.output_dir))
                 print_line(console, describe_trial(study.trials[trial.number]))
@@ -131,7 +137,7 @@ class OptunaSweeper(Sweeper):
         of_jobs, study.sampler = study.sampler, build_sampler(self.config.hydra.sweeper, space, number)
         trial = study.ask(space.distributions)
         study.sampler = of_jobs
-        trial.set_user_attr("overrides", varied_overrides(trial.params))
+        trial.set_user_attr("overrides", varied_overrides(trial.params))  # and so it is drawn; see drawn_trials
         return trial
 
 

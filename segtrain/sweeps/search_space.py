@@ -1,6 +1,6 @@
 """What a search varies: Hydra's overrides of several values as Optuna's distributions."""
 
-import importlib.util
+import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -88,9 +88,10 @@ def check_sweep(sweeper: DictConfig, typed: Sequence[str], loader: ConfigLoader)
                 )
         return
     check_call("hydra.sweeper", OmegaConf.to_container(sweeper), "segtrain.sweeps.optuna_sweeper.OptunaSweeper")
-    for module in ("optuna", *(["cmaes"] if sweeper.sampler == "cmaes" else [])):
-        if importlib.util.find_spec(module) is None:
-            raise ConfigError(f"hydra/sweeper=optuna needs {module}. Type pip install 'segtrain-keras[search]'.")
+    try:
+        importlib.import_module("optuna")
+    except ImportError as error:
+        raise ConfigError("hydra/sweeper=optuna needs Optuna. Type pip install 'segtrain-keras[search]'.") from error
     read_search_space(sweeper, typed, loader)
 
 

@@ -1,5 +1,6 @@
 """The Optuna study of a search, as the sweep and each of its jobs open it."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 STUDY = "study.db"
 SECONDS_FOR_A_LOCK = 60
+OF_ANY_SEARCH = re.compile(r"[+~]*(sweep\.|allow_targets=)")  # what says how jobs are run, and not which
 
 
 class StudyError(ValueError):
@@ -39,7 +41,9 @@ def open_study(sweeper: DictConfig, sweep: Path, *, is_new: bool = False, epochs
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     url, arguments = sweeper.storage, {}
     if url is None:
-        url, arguments = f"sqlite:///{sweep.absolute() / STUDY}", {"connect_args": {"timeout": SECONDS_FOR_A_LOCK}}
+        # Which quotes what a folder's name may hold.
+        url = sqlalchemy.URL.create("sqlite", database=str(sweep.absolute() / STUDY)).render_as_string()
+        arguments = {"connect_args": {"timeout": SECONDS_FOR_A_LOCK}}
     try:
         return optuna.create_study(
             study_name=sweeper.study_name,
@@ -62,8 +66,27 @@ def open_study(sweeper: DictConfig, sweep: Path, *, is_new: bool = False, epochs
         ) from error
 
 
+def require_same_search(study: "optuna.Study", space: SearchSpace, sweep: Path) -> None:
+    """Refuses a study that was begun with other settings, whose trials tell nothing of these; keeps those of a new one.
+
+    Raises:
+        StudyError: they differ.
+    """
+    fixed = sorted(each for each in space.fixed if not OF_ANY_SEARCH.match(each))
+    if study.user_attrs.get("fixed", fixed) != fixed or any(
+        trial.distributions != space.distributions for trial in drawn_trials(study)
+    ):
+        raise StudyError(
+            f"{sweep}: a search with other settings was begun there. Go on with that: segtrain resume {sweep}; or type "
+            "another hydra.sweep.dir."
+        )
+    study.set_user_attr("fixed", fixed)
+
+
 def build_sampler(sweeper: DictConfig, space: SearchSpace, number: int) -> "optuna.samplers.BaseSampler":
     """Returns what draws one trial. Its seed is of the trial: a search that was killed goes on as it would have.
+
+    None of them is CMA-ES, which pickles its state into the study: opening a stranger's sweep would run his code.
 
     Args:
         sweeper: `hydra.sweeper`.
@@ -79,8 +102,6 @@ def build_sampler(sweeper: DictConfig, space: SearchSpace, number: int) -> "optu
         seed = int(np.random.SeedSequence([sweeper.seed, number]).generate_state(1)[0])
     if sweeper.sampler == "random":
         return samplers.RandomSampler(seed)
-    if sweeper.sampler == "cmaes":
-        return samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
     return samplers.TPESampler(seed=seed, n_startup_trials=sweeper.startup_trials)
 
 
