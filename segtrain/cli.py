@@ -322,10 +322,13 @@ def _jobs_to_check(overrides: list[str], sweeping: bool) -> Iterator[list[str]]:
                 f"{override.input_line}: several values make a sweep. Type segtrain -m {override.input_line}."
             )
         if override.is_discrete_sweep():
-            choices[place] = [
-                f"{override.get_key_element()}={value}"
-                for value in itertools.islice(override.sweep_string_iterator(), 1000)
-            ]
+            try:
+                values = [*itertools.islice(override.sweep_string_iterator(), 1000)]
+            except ValueError as error:
+                raise ConfigError(f"{override.input_line}: {error}.") from error
+            if not values:
+                raise ConfigError(f"{override.input_line}: there is no value in it.")
+            choices[place] = [f"{override.get_key_element()}={value}" for value in values]
         else:
             sweep = override.value()
             choices[place] = [f"{override.get_key_element()}={end}" for end in (sweep.start, sweep.end)]

@@ -59,10 +59,13 @@ def open_study(sweeper: DictConfig, sweep: Path, *, is_new: bool = False, epochs
             "go on with it: segtrain resume ITS_SWEEP."
         ) from error
     except (optuna.exceptions.OptunaError, sqlalchemy.exc.SQLAlchemyError, RuntimeError, ImportError) as error:
-        where = str(sweep / STUDY) if sweeper.storage is None else "hydra.sweeper.storage"
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        if sweeper.storage is None:
+            told = f"{sweep / STUDY}: the study cannot be opened ({reason}). Runs that are done are not lost: segtrain "
+            raise StudyError(f"{told}compare {sweep}.") from error
         raise StudyError(
-            f"{where}: the study cannot be opened ({reason}). Its finished runs are whole: segtrain compare {sweep}."
+            f"hydra.sweeper.storage: the study cannot be opened ({reason}). It has to be a database's URL, such as "
+            "postgresql://user@host/name; without it there is a file in the sweep's folder."
         ) from error
 
 

@@ -335,6 +335,8 @@ def test_fail_fast_ends_the_search(search, segtrain, tmp_path):
         (["hydra.sweeper.trials=3"], "hydra.sweeper.trials: there is no such setting. Did you mean 'n_trials'?"),
         (["optimizer.learning_rate=interval(0.1,0.01)"], "optimizer.learning_rate=interval(0.1,0.01): `low <= high`"),
         (["optimizer.learning_rate=interval(-1,1)"], "optimizer.learning_rate=-1.0: has to be greater than 0."),
+        (["seed=range(1,5,0)"], "seed=range(1,5,0): range() arg 3 must not be zero."),
+        (["seed=range(3,3)"], "seed=range(3,3): there is no value in it."),
         (["hydra.sweeper.sampler=grid"], "sampler=grid tries each value"),
         (["optimizer.learning_rate=0.1"], "hydra/sweeper=optuna: nothing to search."),
     ],
