@@ -115,6 +115,8 @@ def _distribution(override: Override) -> "BaseDistribution":
             return CategoricalDistribution(list(dict.fromkeys(override.sweep_string_iterator())))
         values = sweep.range()
         values = values if isinstance(values, range) else list(values)
+        if not values:
+            raise ValueError("there is no value in it")
         low, high = sorted((values[0], values[-1]))
         if "log" in tags:  # what grows tenfold takes no steps
             return _numbers(low, high, None, log=True)

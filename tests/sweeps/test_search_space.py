@@ -59,6 +59,7 @@ def test_drawn_values_are_overrides_that_hydra_reads_back():
     [
         (["a=interval(2,1)"], "a=interval(2,1): `low <= high` must hold"),
         (["a=tag(log,interval(0,1))"], "`low > 0` must hold"),
+        (["a=range(3,3)"], "a=range(3,3): there is no value in it"),
         (["a=tag(lgo,interval(1,2))"], "the one tag is log"),
         (["a=tag(log,choice(1,2))"], "the one tag is log"),
         (["a=3"], "nothing to search. Type what to vary, such as 'optimizer.learning_rate="),
