@@ -448,10 +448,10 @@ def test_a_job_that_is_no_trial_is_not_pruned(segtrain, monkeypatch):
 @pytest.mark.long
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_a_search_that_is_killed_ends_as_one_that_is_not(tmp_path, launcher):
-    """Real runs, killed in the middle of the third, whose first epochs are kept; one of them is pruned either way."""
+    """Real runs, killed in the middle of the third; the second learns nothing and is pruned either way."""
     arguments = [
-        *("-m", "hydra/sweeper=optuna", f"hydra/launcher={launcher}", "hydra.sweeper.n_trials=5", "size=tiny"),
-        *("optimizer.learning_rate=tag(log,interval(1e-5,1e-1))", "epochs=8", "trainer.deterministic=true"),
+        *("-m", "hydra/sweeper=optuna", f"hydra/launcher={launcher}", "hydra.sweeper.sampler=grid", "size=tiny"),
+        *("optimizer.learning_rate=0.05,0.01,1e-7", "epochs=6", "trainer.deterministic=true"),
         *("hydra.sweeper.warm_up_trials=1", "hydra.sweeper.warm_up_epochs=2", "callbacks=[csv,checkpoint]"),
     ]
 
@@ -462,7 +462,7 @@ def test_a_search_that_is_killed_ends_as_one_that_is_not(tmp_path, launcher):
 
     assert begin("whole", *arguments, "hydra.sweep.dir=whole").wait() == 0
     search, sweep = begin("killed", *arguments, "hydra.sweep.dir=killed"), tmp_path / "killed"
-    while sum(len(path.read_text().splitlines()) - 1 for path in sweep.glob("*/metrics.csv")) < 18:
+    while sum(len(path.read_text().splitlines()) - 1 for path in sweep.glob("*/metrics.csv")) < 6 + 3 + 2:
         assert search.poll() is None
         time.sleep(0.1)
     search.kill()
@@ -471,9 +471,7 @@ def test_a_search_that_is_killed_ends_as_one_that_is_not(tmp_path, launcher):
     time.sleep(10)  # a job in a process of its own saves, and ends
     assert begin("killed", "resume", "killed").wait() == 0
     ended, undisturbed = study_in(sweep), study_in(tmp_path / "whole")
-    assert len(ended.trials) == 5
-    assert "PRUNED" in states(undisturbed)
-    assert states(ended) == states(undisturbed)
+    assert states(ended) == states(undisturbed) == ["COMPLETE", "PRUNED", "COMPLETE"]
     assert [trial.params for trial in ended.trials] == [trial.params for trial in undisturbed.trials]
     assert [trial.value for trial in ended.trials] == pytest.approx([trial.value for trial in undisturbed.trials])
     assert [trial.intermediate_values for trial in ended.trials] == [
