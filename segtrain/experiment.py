@@ -18,6 +18,7 @@ from segtrain.run_folder import RunFolder
 from segtrain.settings import TrainSettings
 from segtrain.starting_weights import reading_weights
 from segtrain.sweeps.going_on import is_sweep
+from segtrain.sweeps.study import trial_of_this_job
 from segtrain.training.scores import metric_contract
 from segtrain.training.signals import StopSignals
 
@@ -69,6 +70,7 @@ def run_experiment(
     from segtrain.training.callbacks.collapse_alarm import CollapseAlarm
     from segtrain.training.callbacks.display import Display
     from segtrain.training.callbacks.history import History
+    from segtrain.training.callbacks.prune import Prune
     from segtrain.training.run_costs import forget_peak_memory, run_costs
 
     # The network and what trains it. A state has every weight, so the files and the network it began with may be gone.
@@ -91,11 +93,13 @@ def run_experiment(
         weighs_classes="weighted_cross_entropy" in settings.loss["_target_"],
         keep=folder.keep_warning,
     )
+    trial = trial_of_this_job(settings.epochs)
     callbacks = [
         history,
         *(callback for callback in run.callbacks if callback not in checkpoints),
         Display(console, settings.batch_size, training.cache_kind),
         alarm,
+        *([Prune(trial)] if trial else []),
         *checkpoints,  # last, since they keep the state that the others have by then
     ]
     if checkpoints:

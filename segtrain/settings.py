@@ -221,6 +221,20 @@ def read_settings(config: DictConfig, schema: type, allow_targets: Sequence[str]
     return settings
 
 
+def check_call(where: str, arguments: Mapping[str, Any], target: str) -> None:
+    """Checks arguments against the signature of what they are for, as those of an option are.
+
+    Args:
+        where: the dotted name of where they stand.
+        arguments: plain values; a `_target_` among them does not count.
+        target: dotted name of the function or class.
+
+    Raises:
+        ConfigError: one that there is not, or that is of the wrong type or out of range.
+    """
+    check_option(where, {**arguments, "_target_": target}, given=set())
+
+
 def read_settings_of_run(path: Path, allow_targets: Sequence[str] | None = None) -> TrainSettings:
     """Returns the settings that a run left as `path`; see `read_config_of_run`."""
     return _read_run(path, allow_targets)[1]

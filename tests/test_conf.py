@@ -27,6 +27,7 @@ FEWEST = {
     "hydra/help": 1,
     "hydra/job_logging": 1,
     "hydra/launcher": 4,
+    "hydra/sweeper": 1,
     "loss": 1,
     "model": 12,
     "model/encoder": 11,

@@ -34,6 +34,7 @@ from segtrain.settings import (
     read_settings,
 )
 from segtrain.starting_weights import require_files_of_weights
+from segtrain.sweeps.search_space import check_sweep
 
 
 def config_folder() -> Path:
@@ -84,6 +85,8 @@ def check_command_line(line: CommandLine, config_name: str, allow_targets: Seque
                 except ConfigError as error:
                     raise worded_for_experiment(error, config, config_name, [*overrides, *search]) from error
                 require_writable(output_folder(config, sweeping))
+        if sweeping and line.verb == "train":
+            check_sweep(config.hydra.sweeper, line.overrides, GlobalHydra.instance().config_loader())
         if line.is_question:
             return None
         output = output_folder(config, sweeping)
@@ -166,10 +169,16 @@ def _jobs_to_check(line: CommandLine) -> Iterator[list[str]]:
         if not line.parsed.multirun:
             raise ConfigError(f"{several}. Type segtrain -m {override.input_line}.")
         if override.is_discrete_sweep():
-            choices[place] = [
-                f"{override.get_key_element()}={value}"
-                for value in itertools.islice(override.sweep_string_iterator(), 1000)
-            ]
+            try:
+                values = [*itertools.islice(override.sweep_string_iterator(), 1000)]
+            except ValueError as error:
+                raise ConfigError(f"{override.input_line}: {error}.") from error
+            if not values:
+                raise ConfigError(f"{override.input_line}: there is no value in it.")
+            choices[place] = [f"{override.get_key_element()}={value}" for value in values]
+        else:
+            sweep = override.value()
+            choices[place] = [f"{override.get_key_element()}={end}" for end in (sweep.start, sweep.end)]
     if line.parsed.multirun and line.verb != "train":
         raise ConfigError(f"-m: sweeps are for training. Type segtrain {line.verb} without it.")
     first = [values[0] for values in choices]

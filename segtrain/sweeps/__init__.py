@@ -1,1 +1,1 @@
-"""Sweeps: which jobs they consist of, each in a process of its own, stopped at a failure, gone on with."""
+"""Sweeps: their jobs, each in a process of its own, stopped at a failure, gone on with; and searches."""

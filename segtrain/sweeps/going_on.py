@@ -12,8 +12,10 @@ from omegaconf.errors import OmegaConfBaseException
 from segtrain.command.typed_paths import quoted
 from segtrain.config_error import ConfigError
 
-# What may be typed beside the folder: how jobs are run, never which.
-CHANGEABLE = re.compile(r"[+~]*(hydra/launcher=|hydra\.launcher\.|hydra\.job\.env_set\.|sweep\.|allow_targets=)")
+# What may be typed beside the folder: how jobs are run, never which; of a search, how many.
+CHANGEABLE = re.compile(
+    r"[+~]*(hydra/launcher=|hydra\.launcher\.|hydra\.job\.env_set\.|hydra\.sweeper\.n_(trials|jobs)=|sweep\.|allow_targets=)"
+)
 
 
 def is_sweep(folder: Path) -> bool:
@@ -35,8 +37,8 @@ def arguments_of_sweep(sweep: Path, typed: Sequence[str]) -> list[str]:
         if not CHANGEABLE.match(override):
             raise ConfigError(
                 f"{override}: a sweep goes on with the settings it was begun with. It can change hydra/launcher, "
-                "hydra.launcher.*, hydra.job.env_set.*, sweep.* and allow_targets; resume one job's folder to change "
-                "more, or begin anew."
+                "hydra.launcher.*, hydra.job.env_set.*, hydra.sweeper.n_trials and n_jobs, sweep.* and allow_targets; "
+                "resume one job's folder to change more, or begin anew."
             )
     path = sweep.absolute()
     try:

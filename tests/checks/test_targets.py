@@ -136,6 +136,8 @@ def test_yaml_makes_no_objects(tmp_path, tag):
     [
         ("launcher", {"_target_": "os.system"}),
         ("callbacks", {"x": {"_target_": "subprocess.Popen", "args": ["true"]}}),
+        ("sweeper", {"_target_": "hydra_plugins.segtrain.OtherSweeper"}),
+        ("sweeper", {"_target_": "segtrain.sweeps.optuna_sweeper.OptunaSweeper"}),
         ("sweeper", "${oc.create:'{_target_: os.system}'}"),
         ("job_logging", {"handlers": {"file": {"class": "logging.os.system", "command": "true"}}}),
         ("job_logging", {"handlers": {"file": {"class": "logging.handlers.QueueHandler", "queue": "os.getcwd"}}}),
