@@ -29,7 +29,7 @@ from segtrain.out_of_memory import OutOfMemoryError
 from segtrain.prediction.unreadable import UnreadableFilesError
 from segtrain.run_folder import RunFolder
 from segtrain.settings import SCHEMAS, read_settings
-from segtrain.sweeps import optuna_sweeper
+from segtrain.sweeps.search_space import register_sweeper
 from segtrain.training.signals import Interrupted
 from segtrain.verbs.invocation import Invocation
 
@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
     task = {"verb": verb, "command": shlex.join(["segtrain", *typed]), "allow_targets": allow_targets}
     task = functools.partial(_do, task | {"goes_on": line.goes_on})
     task.__module__, task.__name__ = __name__, "segtrain"  # Hydra names the application by them
-    optuna_sweeper.register()
+    register_sweeper()
     hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)()
 
 

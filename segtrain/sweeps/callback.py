@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 
-from segtrain.composition import typed_allowance
+from segtrain.command.composition import typed_allowance
 from segtrain.reports.comparison import compare_folders, write_comparison
 from segtrain.run_folder import RunFolder
 from segtrain.sweeps.fail_fast import let_sweep_go_on, stop_sweep, stopped_after

@@ -21,17 +21,11 @@ from segtrain.reports.terminal import print_line
 from segtrain.run_folder import RunFolder
 from segtrain.sweeps.fail_fast import stopped_after
 from segtrain.sweeps.search_report import describe_search, describe_trial, write_search
-from segtrain.sweeps.search_space import SWEEPER, SearchSpace, read_search_space, varied_overrides
+from segtrain.sweeps.search_space import SearchSpace, read_search_space, varied_overrides
 from segtrain.sweeps.study import StudyError, build_sampler, drawn_trials, open_study, require_same_search
 
 if TYPE_CHECKING:
     import optuna
-
-
-def register() -> None:
-    """Has Hydra know the sweeper, which it builds by a name of its own package for plugins and no other."""
-    # Not by Plugins.register: under the class's true name, by which other processes find it.
-    Plugins.instance().class_name_to_class[SWEEPER] = OptunaSweeper
 
 
 class OptunaSweeper(Sweeper):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 
 from segtrain.config_error import ConfigError
@@ -17,9 +18,21 @@ from segtrain.settings import check_call
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-# The name under which Hydra builds our sweeper: it takes those of this package only; see `optuna_sweeper`.
+# The name under which Hydra builds our sweeper: it takes those of this package only; see `register_sweeper`.
 SWEEPER = "hydra_plugins.segtrain.OptunaSweeper"
 EXAMPLE = "'optimizer.learning_rate=tag(log,interval(1e-4,1e-1))'"
+
+
+def register_sweeper() -> None:
+    """Has Hydra know our sweeper, which it builds by a name of its own package for plugins and no other."""
+
+    def build(**options: Any) -> Any:
+        from segtrain.sweeps.optuna_sweeper import OptunaSweeper  # which help and mistakes do not wait for
+
+        return OptunaSweeper(**options)
+
+    # Not by Plugins.register: under the class's true name, by which other processes find it.
+    Plugins.instance().class_name_to_class[SWEEPER] = build
 
 
 @dataclass(frozen=True)
