@@ -959,7 +959,8 @@ def test_a_sweep_has_a_folder_for_each_job(sweep):
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for name in sweep.folders)
     assert len({job(sweep, model, seed) for model in ("segnet_small", "encoder_decoder_small") for seed in (1, 2)}) == 4
     beside = {path.name for path in sweep.path.iterdir() if path.is_file()}
-    assert beside == {"comparison.html", "comparison.csv", "comparison.json", "multirun.yaml"}
+    comparison = {"comparison.html", "comparison.csv", "comparison.json", ".comparison.lock"}
+    assert beside == {*comparison, "multirun.yaml", "sweep.json"}
     for folder in sweep.folders.values():
         assert read_results(folder)["status"] == "completed"
         assert files_in(folder) >= {"config.yaml", "metrics.csv", "report.html", "checkpoints/best.keras"}

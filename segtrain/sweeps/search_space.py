@@ -10,6 +10,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
 from segtrain.config_error import ConfigError
@@ -25,14 +26,15 @@ EXAMPLE = "'optimizer.learning_rate=tag(log,interval(1e-4,1e-1))'"
 
 def register_sweeper() -> None:
     """Has Hydra know our sweeper, which it builds by a name of its own package for plugins and no other."""
+    # Not by Plugins.register: under the true name, by which Hydra finds it again.
+    Plugins.instance().class_name_to_class[SWEEPER] = build_sweeper
 
-    def build(**options: Any) -> Any:
-        from segtrain.sweeps.optuna_sweeper import OptunaSweeper  # which help and mistakes do not wait for
 
-        return OptunaSweeper(**options)
+def build_sweeper(**options: Any) -> Sweeper:
+    """Builds our sweeper, which help and mistakes do not wait for; see `OptunaSweeper`."""
+    from segtrain.sweeps.optuna_sweeper import OptunaSweeper
 
-    # Not by Plugins.register: under the class's true name, by which other processes find it.
-    Plugins.instance().class_name_to_class[SWEEPER] = build
+    return OptunaSweeper(**options)
 
 
 @dataclass(frozen=True)

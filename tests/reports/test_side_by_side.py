@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from rich.console import Console
 
-from segtrain.cli import config_folder
+from segtrain.command.composition import config_folder
 from segtrain.comparison.configurations import rank
 from segtrain.comparison.jobs import read_jobs
 from segtrain.comparison.side_by_side import image_ious

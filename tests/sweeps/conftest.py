@@ -1,13 +1,16 @@
 import sys
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from segtrain import cli
 from segtrain.run_folder import RunFolder
 
-SCORES = {
+COMPLETED = {
+    "status": "completed",
+    "seed": 1,
     "val": dict.fromkeys(("mean_iou", "pixel_accuracy", "mean_class_accuracy"), 0.5)
     | {"per_class_iou": {"ground": 0.5}},
     "parameters": 10,
@@ -35,6 +38,12 @@ def segtrain(monkeypatch, capfd, tmp_path, kept_logging) -> Callable[..., Simple
 
 
 @pytest.fixture
+def completed() -> dict[str, Any]:
+    """What a job that ended at once leaves as results.json."""
+    return COMPLETED
+
+
+@pytest.fixture
 def jobs(monkeypatch) -> SimpleNamespace:
     """Has jobs end at once: `done` are the seeds trained, `resumed` the folders gone on with, `failing` seeds fail."""
     seen = SimpleNamespace(done=[], resumed=[], failing=set())
@@ -45,7 +54,7 @@ def jobs(monkeypatch) -> SimpleNamespace:
         if settings.seed in seen.failing:
             folder.write_results({"status": "failed", "error": "ValueError: no luck"})
             raise ValueError("no luck")
-        folder.write_results({"status": "completed", "seed": settings.seed, **SCORES})
+        folder.write_results(COMPLETED | {"seed": settings.seed})
         return 0.5
 
     def train(settings, invocation):

@@ -20,7 +20,6 @@ from segtrain.command.composition import config_folder
 from segtrain.run_folder import RunFolder
 from segtrain.sweeps.optuna_sweeper import OptunaSweeper
 from segtrain.sweeps.search_space import SWEEPER
-from tests.sweeps.conftest import SCORES
 
 RATE = "optimizer.learning_rate=tag(log,interval(1e-4,1))"
 LOSS = "loss=cross_entropy,weighted_cross_entropy"
@@ -243,7 +242,7 @@ def test_studies_of_one_database_are_kept_apart(searches, tmp_path):
 
 
 @pytest.fixture
-def search(segtrain, monkeypatch) -> SimpleNamespace:
+def search(segtrain, monkeypatch, completed) -> SimpleNamespace:
     """Searches by command line in `out`, with jobs that end at once; `run` gives a job's score.
 
     `done` are the learning rates of jobs that were begun, `resumed` the folders of those gone on with.
@@ -256,7 +255,7 @@ def search(segtrain, monkeypatch) -> SimpleNamespace:
         except ValueError as error:
             folder.write_results({"status": "failed", "error": f"ValueError: {error}"})
             raise
-        folder.write_results({"status": "completed", "seed": 1, **SCORES, "val": SCORES["val"] | {"mean_iou": score}})
+        folder.write_results(completed | {"val": completed["val"] | {"mean_iou": score}})
         return score
 
     def train(settings, invocation):
@@ -420,7 +419,7 @@ def test_hopeless_trials_are_pruned(search, tmp_path):
     assert "search: 3 completed, 1 pruned. Best val mIoU 0.8000, trial 3" in ended.output
 
 
-def test_a_job_that_is_no_trial_is_not_pruned(segtrain, monkeypatch):
+def test_a_job_that_is_no_trial_is_not_pruned(segtrain, monkeypatch, completed):
     from segtrain.sweeps.study import trial_of_this_job
 
     seen: list = []
@@ -428,7 +427,7 @@ def test_a_job_that_is_no_trial_is_not_pruned(segtrain, monkeypatch):
 
     def train(settings, invocation):
         seen.append(find(4))
-        invocation.folder.write_results({"status": "completed", "seed": settings.seed, **SCORES})
+        invocation.folder.write_results(completed)
         return 0.5
 
     monkeypatch.setattr("segtrain.verbs.train.train", train)
