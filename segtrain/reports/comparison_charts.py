@@ -36,12 +36,13 @@ def marks(names: Sequence[str]) -> list[Mark]:
     return [Mark(name, *look) for name, look in zip(names, [*own, *[("", INK)] * (len(names) - len(own))], strict=True)]
 
 
-def draw_learning_curves(bands: Sequence[tuple[Mark, Band]], title: str) -> str:
+def draw_learning_curves(bands: Sequence[tuple[Mark, Band]], title: str, *, is_share: bool = False) -> str:
     """Draws the mean over runs, and what lies between their lowest and highest, over the epochs.
 
     Args:
         bands: of each configuration, the best first.
         title: above the chart.
+        is_share: whether the values are in 0..1; others may come to need a logarithmic axis.
     """
     with drawn_in(INK):
         figure, axes = _chart(title, xlabel="epoch")
@@ -53,7 +54,8 @@ def draw_learning_curves(bands: Sequence[tuple[Mark, Band]], title: str) -> str:
                 low, high = band.of_runs.min(axis=0), band.of_runs.max(axis=0)
                 axes.fill_between(band.epochs, low, high, color=mark.colour, alpha=0.18, linewidth=0)
         axes.xaxis.get_major_locator().set_params(integer=True)
-        _spread_out(axes.yaxis, [value for _, band in bands for value in band.of_runs.ravel()])
+        if not is_share:
+            _spread_out(axes.yaxis, [value for _, band in bands for value in band.of_runs.ravel()])
         _letter_ends(axes, [(mark, band.epochs[-1], band.mean[-1]) for mark, band in bands if mark.letter])
         return as_svg(figure)
 
@@ -134,6 +136,7 @@ def _letter_ends(axes: Axes, ends: Sequence[tuple[Mark, float, float]]) -> None:
         overlap = np.maximum(0, 0.07 - np.diff(written)) / 2
         written[:-1] -= overlap
         written[1:] += overlap
+    written += max(0.0, 0.02 - written.min(initial=1.0))  # below are the numbers of the axis
     for (mark, *end), offset in zip(ends, written - heights, strict=True):
         _write_letter(axes, mark, end, (8, offset * 72 * SIZE[1] * 0.75))  # the axes take three quarters of the figure
 

@@ -73,7 +73,7 @@ def _curves(configurations: Sequence[Configuration], looks: Sequence[Mark]) -> l
     for column, title in CURVES.items():
         curves = [learning_curve(each.completed, column) for each in configurations]
         if known := [(mark, curve) for mark, curve in zip(looks, curves, strict=True) if curve]:
-            charts.append(as_html(draw_learning_curves(known, title)))
+            charts.append(as_html(draw_learning_curves(known, title, is_share=column != "val_loss")))
     return charts
 
 

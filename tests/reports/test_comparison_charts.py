@@ -56,6 +56,14 @@ def test_an_axis_is_logarithmic_where_values_are_far_apart(read_chart):
     np.testing.assert_allclose(chart.read("y", y, np.log, np.exp), values[0], rtol=1e-3)
 
 
+def test_an_axis_of_scores_stays_linear(read_chart):
+    (mark,) = marks(["x"])
+    values = np.array([[0.001, 0.01, 0.1, 0.9]])
+    svg = draw_learning_curves([(mark, Band(np.arange(1, 5), values))], "", is_share=True)
+    chart = read_chart(svg)
+    np.testing.assert_allclose(chart.read("y", chart.line("mean-A")[1]), values[0], atol=1e-4)
+
+
 def test_letters_of_lines_that_end_together_do_not_overlap(read_chart):
     bands = [(mark, Band(np.array([1, 2]), np.array([[0.0, 0.5]]))) for mark in marks(list("uvwxyz"))]
     chart = read_chart(draw_learning_curves(bands, ""))
