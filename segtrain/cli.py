@@ -1,16 +1,12 @@
 """The command: verbs, Hydra, and an answer to every mistake. Imports no TensorFlow."""
 
-import contextlib
 import functools
-import gc
-import importlib
 import logging
 import os
 import shlex
+import signal
 import sys
-import traceback
 import warnings
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -22,23 +18,14 @@ from segtrain.command.command_line import read_command_line
 from segtrain.command.completion import verb_to_complete
 from segtrain.command.composition import check_command_line, config_folder, typed_allowance
 from segtrain.command.help import describe_options
-from segtrain.command.hydra_errors import one_line
 from segtrain.command.output_folder import claimed
 from segtrain.config_error import ConfigError
-from segtrain.out_of_memory import OutOfMemoryError
-from segtrain.prediction.unreadable import UnreadableFilesError
-from segtrain.run_folder import RunFolder
-from segtrain.settings import SCHEMAS, read_settings
+from segtrain.settings import SCHEMAS
 from segtrain.sweeps.search_space import register_sweeper
-from segtrain.training.signals import Interrupted
-from segtrain.verbs.invocation import Invocation
+from segtrain.task import complain, run_task
 
 CONFIG_NAMES = {verb: verb for verb in SCHEMAS} | {"train": "config"}
-# How mistakes in data and settings are told: in words for whoever made them.
-MISTAKES = (ValueError, TypeError, OSError, FloatingPointError, OutOfMemoryError)
 STATUS_OF_USAGE_ERROR = 2
-STATUS_OF_UNREADABLE_FILES = 3
-STATUS_OF_INTERRUPT = 130
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -60,6 +47,8 @@ def main(arguments: list[str] | None = None) -> None:
             print(describe_options(line.about[0], parsed.config_dir))
             return
         verb = verb_to_complete(SCHEMAS) if parsed.shell_completion else line.verb
+        if line.is_question:
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads the answer may have read enough of it
         config_name = parsed.config_name or CONFIG_NAMES[verb]
         allow_targets = typed_allowance(line.typed)
         if not line.is_plain_question:
@@ -67,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
             overrides += claimed(*output) if output else []
     except ConfigError as error:
         # In one line, whatever was typed and is repeated in it.
-        _complain(" ".join(str(error).splitlines()))
+        complain(" ".join(str(error).splitlines()))
         sys.exit(STATUS_OF_USAGE_ERROR)
     sys.argv = [sys.argv[0], *line.options, *overrides]
     logging.raiseExceptions = False  # on a full disk each line of the log would come with a traceback
@@ -84,69 +73,4 @@ def _do(task: dict[str, Any], config: DictConfig) -> Any:
         return run_task(**task, config=config)
     from segtrain.sweeps.job import run_job
 
-    return run_job(run_task, task, config)
-
-
-def run_task(*, verb: str, command: str, allow_targets: list[str], goes_on: bool, config: DictConfig) -> Any:
-    """Does what the verb says, in the folder Hydra made.
-
-    Args:
-        verb: the verb.
-        command: the command line as typed.
-        allow_targets: what was typed of that name.
-        goes_on: a job of a sweep that was begun before.
-        config: as composed.
-
-    Returns:
-        What a sweep compares.
-    """
-    hydra_config = HydraConfig.get()
-    # Importing TensorFlow and tracing a network make millions of objects that stay; looking through them for garbage
-    # every few hundred is a tenth of the time to the first step.
-    gc.set_threshold(100_000, 20, 100)
-    try:
-        settings = read_settings(config, SCHEMAS[verb], allow_targets)
-        invocation = Invocation(RunFolder(hydra_config.runtime.output_dir), config, command)
-        if goes_on:
-            from segtrain.sweeps.job import go_on_with_job
-
-            return go_on_with_job(settings, invocation)
-        module = importlib.import_module(f"segtrain.verbs.{verb}")
-        return getattr(module, verb)(settings, invocation)
-    except Interrupted as error:
-        _complain(error)
-        logging.shutdown()
-        sys.stdout.flush()
-        # At once: Python takes seconds to clear a network away, and waits for what is still being read.
-        os._exit(error.status)
-    except KeyboardInterrupt:
-        _complain("interrupted; what the run has written so far is in " + hydra_config.runtime.output_dir)
-        sys.exit(STATUS_OF_INTERRUPT)
-    except UnreadableFilesError as error:
-        with contextlib.suppress(OSError):
-            error.write_log()
-        _complain(error)
-        sys.exit(STATUS_OF_UNREADABLE_FILES)
-    except Exception as error:
-        # The log has the way there. The other jobs of a sweep go on; the comparison counts this one as failed.
-        folder = RunFolder(hydra_config.runtime.output_dir)
-        log = folder.log
-        with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
-            traceback.print_exc(file=file)
-        _complain(error if isinstance(error, MISTAKES) else _unexpected(error, log))
-        if hydra_config.mode == RunMode.RUN:
-            sys.exit(1)
-        if not folder.results.is_file():  # a job that has not come as far as to say so itself
-            folder.write_results({"status": "failed", "error": f"{type(error).__name__}: {error}"})
-        return None
-    finally:
-        if hydra_config.mode == RunMode.MULTIRUN:
-            gc.collect()  # networks refer to themselves, and the next job needs their memory
-
-
-def _unexpected(error: Exception, log: Path) -> str:
-    return f"{type(error).__name__}: {one_line(error)} (unexpected; the traceback is in {log})"
-
-
-def _complain(message: object) -> None:
-    print(f"segtrain: error: {message}", file=sys.stderr)
+    return run_job(task, config)

@@ -107,6 +107,11 @@ def _parse(typed: Sequence[str]) -> tuple[Any, list[str]]:
         name, _, value = unknown[0].lstrip("-").partition("=")
         instead = f" A setting is typed without dashes: {name}={value or 'VALUE'}." if name.isidentifier() else ""
         raise ConfigError(f"{unknown[0]}: there is no such option.{instead} See segtrain --hydra-help.")
+    words = parsed.overrides
+    if parsed.shell_completion and not re.fullmatch(
+        r"(un)?install=(bash|zsh|fish)|query=(bash|zsh|fish)", " ".join(words)
+    ):
+        raise ConfigError("--shell-completion: type segtrain -sc install=bash (or zsh, fish), or uninstall=bash.")
     modes = {"--cfg": parsed.cfg, "--info": parsed.info, "--multirun": parsed.multirun, "--run": parsed.run}
     several = [option for option, value in modes.items() if value]
     if len(several) > 1:

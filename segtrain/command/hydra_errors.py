@@ -57,6 +57,9 @@ def worded(error: Exception, verb: str, overrides: Sequence[str]) -> str:
     added = re.search(r"Could not append to config. An item is already at '([\w.]+)'", str(error))
     if added:
         return f"{added[1]}: is a setting already. Type {added[1]}=VALUE, without the plus."
+    added = re.search(r"To override a value use 'override ([\w/]+): (\S+)'", str(error))
+    if added:
+        return f"{added[1]}: has an option already. Type {added[1]}={added[2]}, without the plus."
     if "Config group override must be a string" in str(error):
         return f"{_groups_without_option(overrides)}: has to name an option, such as model=segnet."
     return one_line(error)

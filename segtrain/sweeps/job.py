@@ -1,6 +1,5 @@
 """How a sweep runs one of its jobs."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,15 @@ from segtrain.reports.terminal import print_line
 from segtrain.settings import ResumeSettings, TrainSettings
 from segtrain.sweeps.fail_fast import stopped_after
 from segtrain.sweeps.job_process import JobProcessError, run_in_own_process
+from segtrain.task import run_task
 from segtrain.verbs.invocation import Invocation
 
 
-def run_job(run_task: Callable[..., float | None], task: dict[str, Any], config: DictConfig) -> float | None:
+def run_job(task: dict[str, Any], config: DictConfig) -> float | None:
     """Runs a job here or in a process of its own; does nothing in a sweep that stopped at a failure.
 
     Args:
-        run_task: `segtrain.cli.run_task`.
-        task: what it takes beside the config.
+        task: what `segtrain.task.run_task` takes beside the config.
         config: the job's.
 
     Returns:

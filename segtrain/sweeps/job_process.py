@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from segtrain.run_folder import RunFolder
 from segtrain.sweeps.one_gpu import one_gpu
+from segtrain.task import run_task
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -30,7 +31,7 @@ def run_in_own_process(task: dict[str, Any], config: DictConfig, *, has_own_gpu:
     """Runs a job to its end.
 
     Args:
-        task: what `segtrain.cli.run_task` takes beside the config, as JSON has it.
+        task: what `segtrain.task.run_task` takes beside the config, as JSON has it.
         config: the job's.
         has_own_gpu: show it one GPU alone, which no other job holds.
 
@@ -97,8 +98,6 @@ def _stop_with(parent: io.RawIOBase) -> None:
 
 def main() -> None:
     """Runs the job that stdin tells of."""
-    from segtrain.cli import run_task
-
     # Unbuffered: a thread that waits for a buffer would have Python abort at its end.
     parent = io.FileIO(0, closefd=False)
     told = json.loads(parent.readline())

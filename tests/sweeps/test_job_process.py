@@ -133,3 +133,21 @@ def test_twenty_jobs_in_one_process_leave_no_memory_behind(tmp_path):
     assert sweep.returncode == 0
     assert len(list(tmp_path.glob("out/*/results.json"))) == 20
     assert max(done[count] for count in (18, 19)) <= 1.3 * done[2]
+
+
+def test_a_job_in_a_process_of_its_own_tells_why_it_failed_and_sees_its_gpu(tmp_path, monkeypatch):
+    """The short form of the above: a job that fails before anything heavy loads."""
+    (tmp_path / "random.py").write_text("raise ValueError('a file of this folder was imported')\n")
+    (tmp_path / "photos").mkdir()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    arguments = ["-m", "seed=1,2", "dataset=folder", "dataset.root=photos", "sweep.one_gpu_each=true"]
+    sweep = subprocess.run(
+        [Path(sys.executable).with_name("segtrain"), *arguments, "hydra.sweep.dir=out"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert sweep.returncode == 1
+    assert (tmp_path / "segtrain-gpus" / "7.lock").exists()
+    told = statuses(tmp_path / "out")
+    assert [status for status, _ in told.values()] == ["failed"] * 2
+    assert all("photos" in error and "imported" not in error for _, error in told.values())

@@ -9,7 +9,7 @@ from segtrain.training.evaluator import Evaluator
 
 
 class CollapseAlarm(keras.callbacks.Callback):
-    """Says when the network has come to answer one class only: once, until it has left that and comes back to it.
+    """Says when the network has come to answer one class only, or nothing: once, until it has left that.
 
     Args:
         evaluator: whose latest evaluation is that of the epoch.
@@ -19,7 +19,7 @@ class CollapseAlarm(keras.callbacks.Callback):
         keep: takes the warning that is kept of it.
     """
 
-    kept = ("is_collapsed", "warnings")  # when a run goes on
+    kept = ("mishap", "warnings")  # when a run goes on
 
     def __init__(
         self,
@@ -36,18 +36,22 @@ class CollapseAlarm(keras.callbacks.Callback):
         self._tell = tell
         self._weighs_classes = weighs_classes
         self._keep = keep
-        self.is_collapsed = False
+        self.mishap: str | None = None
         self.warnings: list[str] = []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        evaluation, collapse = self._evaluator.latest, None
-        # Logits that are not numbers all give class 0, which is another mishap.
+        evaluation = self._evaluator.latest
         if math.isfinite(evaluation.loss):
-            collapse = describe_collapse(
+            told = describe_collapse(
                 evaluation.confusion_matrix, self._class_names, weighs_classes=self._weighs_classes
             )
-        if collapse is not None and not self.is_collapsed:
-            self.warnings.append(f"after epoch {epoch + 1}: {collapse}")
+            mishap = told and "one class"
+        else:  # logits that are not numbers, which all give class 0
+            mishap = "no numbers"
+            told = f"the validation loss is {evaluation.loss}, so the scores mean nothing. Try a tenth of "
+            told += "optimizer.learning_rate."
+        if told and mishap != self.mishap:
+            self.warnings.append(f"after epoch {epoch + 1}: {told}")
             self._keep(self.warnings[-1])
-            self._tell(f"warning: {collapse}")
-        self.is_collapsed = collapse is not None
+            self._tell(f"warning: {told}")
+        self.mishap = mishap

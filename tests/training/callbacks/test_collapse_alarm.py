@@ -23,11 +23,13 @@ def test_each_stretch_is_told_once(drive):
     assert kept == alarm.warnings
 
 
-def test_logits_that_are_no_numbers_are_no_collapse(drive):
+def test_logits_that_are_no_numbers_are_another_mishap(drive):
     evaluator, told = SimpleNamespace(latest=SimpleNamespace(confusion_matrix=COLLAPSED, loss=float("nan"))), []
     alarm = CollapseAlarm(evaluator, ["sky", "pole"], told.append)
-    drive(alarm, [{}])
-    assert told == alarm.warnings == []
+    drive(alarm, [{}] * 2)
+    (line,) = told
+    assert line.startswith("warning: the validation loss is nan")
     evaluator.latest.loss = 0.5
     drive(alarm, [{}])
-    assert len(told) == 1
+    assert "sky is 100.0%" in told[1]
+    assert len(told) == 2
