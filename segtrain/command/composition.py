@@ -23,12 +23,9 @@ from segtrain.command.recipes import require_its_sweep, require_one_experiment, 
 from segtrain.command.typed_paths import quoted
 from segtrain.config_error import ConfigError
 from segtrain.resumption import plan_resumption
-from segtrain.run_folder import RunFolder
 from segtrain.settings import (
     GIVEN_BY_RUN,
     SCHEMAS,
-    EvaluateSettings,
-    PredictSettings,
     ResumeSettings,
     TrainSettings,
     read_settings,
@@ -102,11 +99,6 @@ def _check_settings(config: DictConfig, verb: str, allow_targets: Sequence[str])
     settings = read_settings(own, SCHEMAS[verb], allow_targets)
     if isinstance(settings, TrainSettings):
         require_files_of_weights(settings.model)
-    if isinstance(settings, EvaluateSettings | PredictSettings):
-        try:
-            RunFolder.of_run(settings.run)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
     if isinstance(settings, ResumeSettings):
         # Before Hydra makes the folder, where there is none.
         plan_resumption(settings.run, settings.overrides, settings.allow_targets)

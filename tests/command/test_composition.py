@@ -54,12 +54,3 @@ def test_a_group_has_one_option(group):
 
 def test_callbacks_may_be_several(tmp_path):
     check("callbacks=[default,early_stopping]", f"hydra.run.dir={tmp_path / 'run'}")
-
-
-@pytest.mark.parametrize("verb", ["evaluate", "predict"])
-def test_a_run_that_is_not_there_is_told_before_anything_is_made(verb, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    more = ["input=a.png", "output=out"] if verb == "predict" else []
-    with pytest.raises(ConfigError, match="^run=missing is no run folder"):
-        check(verb, "missing", *more, config_name=verb)
-    assert list(tmp_path.iterdir()) == []
