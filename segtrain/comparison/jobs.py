@@ -4,6 +4,7 @@ import csv
 import functools
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,9 @@ def _missing_jobs(sweep: Path, begun: Sequence[Job]) -> list[Job]:
 
 
 def _typed(overrides: Sequence[str]) -> dict[str, str]:
-    return dict(override.split("=", 1) for override in overrides if "=" in override)
+    """Returns overrides by key, but for those that say how a sweep runs its jobs."""
+    settings = dict(override.split("=", 1) for override in overrides if "=" in override)
+    return {key: value for key, value in settings.items() if not re.match(r"\W*(sweep\.|allow_targets$)", key)}
 
 
 def _read_results(run: RunFolder) -> dict[str, Any]:

@@ -182,7 +182,7 @@ def compare_pair(first: str, runs: list[ScoredRun], second: str, others: list[Sc
         return Pair(first, second, over="folds", measures=dict(zip(measures, differences, strict=True)))
 
     (images,) = shared_images
-    by_seed, others_by_seed = ({run.seed: run for run in of[images]} for of in (by_images, others_by_images))
+    by_seed, others_by_seed = (_by_seed(of[images]) for of in (by_images, others_by_images))
     shared = [seed for seed in by_seed if seed in others_by_seed]
     is_paired = len(shared) == min(len(by_seed), len(others_by_seed))
     if is_paired:
@@ -203,6 +203,22 @@ def compare_pair(first: str, runs: list[ScoredRun], second: str, others: list[Sc
         num_images=len(next(iter(by_seed.values())).of_images["mean_iou"]) if has_images else None,
         measures={measure: difference(measure) for measure in measures},
     )
+
+
+def _by_seed(runs: list[ScoredRun]) -> dict[Any, ScoredRun]:
+    """Returns a run for each seed: of several of one seed, which two sweeps may hold, their mean."""
+    of_seed: dict[Any, list[ScoredRun]] = {}
+    for run in runs:
+        of_seed.setdefault(run.seed, []).append(run)
+    return {seed: _mean_run(alike) for seed, alike in of_seed.items()}
+
+
+def _mean_run(runs: list[ScoredRun]) -> ScoredRun:
+    first, of_images = runs[0], None
+    if all(run.of_images is not None for run in runs):
+        of_images = {name: np.mean([run.of_images[name] for run in runs], axis=0) for name in first.of_images}
+    scores = {name: float(np.mean([run.scores[name] for run in runs])) for name in first.scores}
+    return replace(first, scores=scores, of_images=of_images)
 
 
 def _why_not(runs: list[ScoredRun], others: list[ScoredRun]) -> str:

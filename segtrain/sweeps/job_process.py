@@ -51,13 +51,14 @@ def run_in_own_process(task: dict[str, Any], config: DictConfig, *, has_own_gpu:
             env=os.environ | environment | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             start_new_session=True,  # a terminal's Ctrl-C comes by here, and so once
         )
-        with _signals_to(process):
+        with _signals_to(process) as forwarded, contextlib.suppress(BrokenPipeError):  # it may have died already
             # Open until it ends: where this process is killed, that one sees the end of it.
             process.stdin.write(json.dumps(told).encode() + b"\n")
             process.stdin.flush()
-            status = process.wait()
+            process.wait()
             process.stdin.close()
-    if status > 128:  # it was told to stop, and so were we
+        status = process.wait()
+    if status > 128 and forwarded:  # it was told to stop as we were
         sys.exit(status)
     if status < 0:
         name = signal.Signals(-status).name
@@ -70,13 +71,20 @@ def run_in_own_process(task: dict[str, Any], config: DictConfig, *, has_own_gpu:
 
 
 @contextlib.contextmanager
-def _signals_to(process: subprocess.Popen) -> Iterator[None]:
+def _signals_to(process: subprocess.Popen) -> Iterator[list[int]]:
+    """Hands signals on to a process; yields those that came."""
+    forwarded: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield forwarded
         return
-    former = {each: signal.signal(each, lambda number, _: process.send_signal(number)) for each in FORWARDED}
+
+    def forward(number: int, _: Any) -> None:
+        forwarded.append(number)
+        process.send_signal(number)
+
+    former = {each: signal.signal(each, forward) for each in FORWARDED}
     try:
-        yield
+        yield forwarded
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)

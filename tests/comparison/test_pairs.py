@@ -227,3 +227,25 @@ def test_costs_are_averaged_too(tmp_path, write_run):
     (row,) = compare_runs([tmp_path / "sweep"])["configurations"]
     means = {name: row[name]["mean"] for name in ("flops_per_image", "peak_memory_bytes", "seconds_to_best_epoch")}
     assert means == {"flops_per_image": 100, "peak_memory_bytes": 15, "seconds_to_best_epoch": 4.0}
+
+
+def test_runs_of_one_seed_count_as_its_mean(tmp_path, write_run):
+    """Of two sweeps, say, that both ran it."""
+    write_models(write_run, {"a": 0.8, "b": 0.7})
+    write_run("a-1-again", ["model=a", "seed=1"], seed=1, quality=0.9)
+    (difference,) = compare_runs([tmp_path / "sweep"])["differences"]
+    scores = {
+        name: json.loads((tmp_path / "sweep" / name / "results.json").read_text())["val"]["mean_iou"]
+        for name in ("a-1", "a-1-again", "a-2", "a-3", "b-1", "b-2", "b-3")
+    }
+    of_a = [(scores["a-1"] + scores["a-1-again"]) / 2, scores["a-2"], scores["a-3"]]
+    of_b = [scores["b-1"], scores["b-2"], scores["b-3"]]
+    assert difference["measures"]["mean_iou"]["value"] == pytest.approx(np.mean(of_a) - np.mean(of_b))
+
+
+def test_how_a_sweep_ran_its_jobs_is_no_setting(tmp_path, write_run):
+    for seed in (1, 2):
+        how = ["sweep.own_process=true", "allow_targets=[mine.]"] if seed == 2 else []
+        write_run(f"a-{seed}", ["model=a", f"seed={seed}", *how], seed=seed)
+    (configuration,) = compare_runs([tmp_path / "sweep"])["configurations"]
+    assert configuration["seeds"] == [1, 2]
