@@ -26,6 +26,9 @@ from segtrain.task import complain, run_task
 
 CONFIG_NAMES = {verb: verb for verb in SCHEMAS} | {"train": "config"}
 STATUS_OF_USAGE_ERROR = 2
+# Hydra's plugins have configs of the same names as ours, which name all their settings. Here, since it goes for the
+# workers of a launcher as well, which import this file.
+warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -38,8 +41,6 @@ def main(arguments: list[str] | None = None) -> None:
         # TensorFlow takes no names that are anything else, and Python decides it once, when it starts.
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONUTF8": "1"})
     typed = sys.argv[1:] if arguments is None else arguments
-    # Hydra's plugins have configs of the same names as ours, which name all their settings.
-    warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
     try:
         line = read_command_line(typed)
         parsed, overrides = line.parsed, list(line.overrides)
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(describe_options(line.about[0], parsed.config_dir))
             return
         verb = verb_to_complete(SCHEMAS) if parsed.shell_completion else line.verb
-        if line.is_question:
+        if line.is_question and arguments is None:
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads the answer may have read enough of it
         config_name = parsed.config_name or CONFIG_NAMES[verb]
         allow_targets = typed_allowance(line.typed)

@@ -4,6 +4,8 @@ import contextlib
 import functools
 import shlex
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -50,9 +52,13 @@ def run_experiment(
     signals: StopSignals,
     resumption: Resumption | None = None,
 ) -> float:
-    """Trains from the beginning, or goes on; scores and reports."""
+    """Trains from the beginning, or goes on; scores and reports.
+
+    Returns:
+        The best checkpoint's validation mean IoU.
+    """
     console, (training, validation) = Console(), data
-    dataset, results = training.dataset, folder.read_results()
+    dataset = training.dataset
     facts = {
         "image_size": settings.image_size,
         "resize": settings.image_size and dataset.resize,
@@ -60,57 +66,31 @@ def run_experiment(
         "data": describe_data(training, validation),
     }
     # From here on a run that is interrupted has all that is needed to use its best checkpoint.
-    folder.write_results(results | facts)
+    folder.write_results(folder.read_results() | facts)
     trainer = start_tensorflow(settings, folder)
 
     from segtrain.models.encoders.freezing import count_frozen
     from segtrain.models.logits_of_image import logits_stride
-    from segtrain.reports.environment import describe_environment
-    from segtrain.training.callbacks.checkpoint import Checkpoint
-    from segtrain.training.callbacks.collapse_alarm import CollapseAlarm
-    from segtrain.training.callbacks.display import Display
-    from segtrain.training.callbacks.history import History
-    from segtrain.training.callbacks.prune import Prune
-    from segtrain.training.run_costs import forget_peak_memory, run_costs
+    from segtrain.training.run_costs import forget_peak_memory
 
     # The network and what trains it. A state has every weight, so the files and the network it began with may be gone.
     has_no_state = resumption is None or resumption.state.path is None
     with reading_weights(has_no_state, tell=functools.partial(print_line, console)):
         run = build_run(settings, folder, trainer, training, validation)
-    model, evaluator = run.model, run.evaluator
-    contract = metric_contract(
-        dataset, settings.image_size, settings.metric_convention, logits_stride=logits_stride(model)
+    facts["metric_contract"] = metric_contract(
+        dataset, settings.image_size, settings.metric_convention, logits_stride=logits_stride(run.model)
     )
-    facts["metric_contract"] = contract
     folder.write_results(folder.read_results() | facts)
-    checkpoints = [callback for callback in run.callbacks if isinstance(callback, Checkpoint)]
-    history = History()
-
-    alarm = CollapseAlarm(
-        evaluator,
-        dataset.class_names,
-        functools.partial(print_line, console),
-        weighs_classes="weighted_cross_entropy" in settings.loss["_target_"],
-        keep=folder.keep_warning,
-    )
-    trial = trial_of_this_job(settings.epochs)
-    callbacks = [
-        history,
-        *(callback for callback in run.callbacks if callback not in checkpoints),
-        Display(console, settings.batch_size, training.cache_kind),
-        alarm,
-        *([Prune(trial)] if trial else []),
-        *checkpoints,  # last, since they keep the state that the others have by then
-    ]
-    if checkpoints:
-        signals.save = checkpoints[0].save
+    watched = _watched(run, settings, folder, console)
+    if watched.checkpoint:
+        signals.save = watched.checkpoint.save
 
     # The training.
     announce_run(
         console,
-        model_name=model.name,
-        num_parameters=model.count_params(),
-        num_frozen=count_frozen(model),
+        model_name=run.model.name,
+        num_parameters=run.model.count_params(),
+        num_frozen=count_frozen(run.model),
         training=training,
         validation=validation,
         epochs=settings.epochs,
@@ -120,52 +100,109 @@ def run_experiment(
     )
     forget_peak_memory()
     trainer.fit(
-        model,
+        run.model,
         optimizer=run.optimizer,
         loss=run.loss,
         training=training,
-        evaluator=evaluator,
+        evaluator=run.evaluator,
         batch_size=settings.batch_size,
         epochs=settings.epochs,
-        callbacks=callbacks,
+        callbacks=watched.callbacks,
         resume_from=resumption and resumption.state.path,
         stays_stopped=resumption is None or not resumption.changes,
         signals=signals,
     )
+    return _score_and_report(run, watched, validation, settings, facts, folder, console)
 
-    # Its plots would keep the first step waiting.
+
+@dataclass(frozen=True)
+class _Watched:
+    """The callbacks of a training, and those of them that are asked afterwards."""
+
+    callbacks: list[Any]
+    history: Any
+    checkpoint: Any | None
+
+    @property
+    def best_epoch(self) -> int:
+        return self.checkpoint.best_epoch if self.checkpoint else len(self.history.epochs)
+
+    @property
+    def warnings(self) -> list[str]:
+        return [line for callback in self.callbacks for line in getattr(callback, "warnings", ())]
+
+
+def _watched(run: Any, settings: TrainSettings, folder: RunFolder, console: Console) -> _Watched:
+    """Returns the config's callbacks among those of every run, each where it sees what it needs."""
+    from segtrain.training.callbacks.checkpoint import Checkpoint
+    from segtrain.training.callbacks.collapse_alarm import CollapseAlarm
+    from segtrain.training.callbacks.display import Display
+    from segtrain.training.callbacks.history import History
+    from segtrain.training.callbacks.prune import Prune
+
+    checkpoints = [callback for callback in run.callbacks if isinstance(callback, Checkpoint)]
+    history = History()
+    alarm = CollapseAlarm(
+        run.evaluator,
+        run.training.dataset.class_names,
+        functools.partial(print_line, console),
+        weighs_classes="weighted_cross_entropy" in settings.loss["_target_"],
+        keep=folder.keep_warning,
+    )
+    trial = trial_of_this_job(settings.epochs)
+    callbacks = [
+        history,
+        *(callback for callback in run.callbacks if callback not in checkpoints),
+        Display(console, settings.batch_size, run.training.cache_kind),
+        alarm,
+        *([Prune(trial)] if trial else []),
+        *checkpoints,  # last, since they keep the state that the others have by then
+    ]
+    return _Watched(callbacks, history, next(iter(checkpoints), None))
+
+
+def _score_and_report(
+    run: Any,
+    watched: _Watched,
+    validation: Samples,
+    settings: TrainSettings,
+    facts: dict[str, Any],
+    folder: RunFolder,
+    console: Console,
+) -> float:
+    """Scores the file that the run leaves behind, the way `segtrain evaluate` does; writes results and report."""
+    # Their plots would keep the first step waiting.
     from segtrain.evaluation.predictions import NetworkPredictions
+    from segtrain.reports.environment import describe_environment
     from segtrain.reports.run_report import print_scores, write_report
+    from segtrain.training.run_costs import run_costs
 
-    # The score is that of the file the run leaves behind, taken the way `segtrain evaluate` takes it.
-    if checkpoints:
+    model, dataset, epochs, contract = run.model, validation.dataset, watched.history.epochs, facts["metric_contract"]
+    if watched.checkpoint:
         model.load_weights(folder.best_model)
-    predictions = NetworkPredictions(trainer, model, validation, settings.batch_size)
+    predictions = NetworkPredictions(run.trainer, model, validation, settings.batch_size)
     scores, of_images = score_split(predictions, contract["convention"], folder, console)
-    skipped = tell_of_skipped([training, validation], console)
+    skipped = tell_of_skipped([run.training, validation], console)
     results = {
         "status": "completed",
-        "best_epoch": checkpoints[0].best_epoch if checkpoints else len(history.epochs),
+        "best_epoch": watched.best_epoch,
         "val": scores.as_dict(dataset.class_names),
         "model": model.name,
         "parameters": model.count_params(),
         **run_costs(model, settings.image_size),
-        "images_per_second": float(np.median([epoch["images_per_second"] for epoch in history.epochs])),
-        "seconds": history.seconds,
-        "epochs": len(history.epochs),
+        "images_per_second": float(np.median([epoch["images_per_second"] for epoch in epochs])),
+        "seconds": watched.history.seconds,
+        "epochs": len(epochs),
         "seed": settings.seed,
-        "warnings": [
-            *(each for callback in callbacks for each in getattr(callback, "warnings", ())),
-            *skipped["warnings"],
-        ],
+        "warnings": [*watched.warnings, *skipped["warnings"]],
         "skipped_samples": skipped["samples"],
         **facts,
         "images": of_images,
-        "environment": describe_environment(trainer.strategy),
-        "command": results["command"],
+        "environment": describe_environment(run.trainer.strategy),
+        "command": folder.read_results()["command"],
     }
     folder.write_results(results)
-    write_report(folder, results, history.epochs, scores, predictions)
+    write_report(folder, results, epochs, scores, predictions)
     title = f"{model.name} on {dataset.name}, validation"
     print_scores(console, results["val"], title=title, contract=contract)
     convention = contract["convention"]

@@ -13,9 +13,12 @@ from segtrain.command.typed_paths import quoted
 from segtrain.config_error import ConfigError
 
 # What may be typed beside the folder: how jobs are run, never which; of a search, how many.
-CHANGEABLE = re.compile(
-    r"[+~]*(hydra/launcher=|hydra\.launcher\.|hydra\.job\.env_set\.|hydra\.sweeper\.n_(trials|jobs)=|sweep\.|allow_targets=)"
-)
+CHANGEABLE = re.compile(r"[+~]*(hydra[./](?!sweep\.dir=|mode=)|sweep\.|allow_targets=)")
+# Of Hydra's own settings, what a folder may say that may be a stranger's: nothing that writes elsewhere, or that has
+# files read which somebody else has put there.
+OF_FILE = re.compile(r"[+~]*hydra(/(launcher|sweeper)=|\.launcher\.(?!submitit_folder)|\.sweeper\.(?!storage))")
+# What is set anew, or is the user's alone to give.
+LEFT_OUT = re.compile(r"[+~]*(hydra\.sweep\.dir=|hydra\.mode=|allow_targets=)")
 
 
 def is_sweep(folder: Path) -> bool:
@@ -36,9 +39,8 @@ def arguments_of_sweep(sweep: Path, typed: Sequence[str]) -> list[str]:
     for override in typed:
         if not CHANGEABLE.match(override):
             raise ConfigError(
-                f"{override}: a sweep goes on with the settings it was begun with. It can change hydra/launcher, "
-                "hydra.launcher.*, hydra.job.env_set.*, hydra.sweeper.n_trials and n_jobs, sweep.* and allow_targets; "
-                "resume one job's folder to change more, or begin anew."
+                f"{override}: a sweep goes on with the settings it was begun with. It can change hydra.*, sweep.* and "
+                "allow_targets; resume one job's folder to change more, or begin anew."
             )
     path = sweep.absolute()
     try:
@@ -50,8 +52,15 @@ def arguments_of_sweep(sweep: Path, typed: Sequence[str]) -> list[str]:
         os.chdir(hydra.runtime.cwd)  # which relative paths are counted from
     except (OmegaConfBaseException, yaml.YAMLError, AttributeError, TypeError, ValueError, OSError) as error:
         raise ConfigError(f"{path / 'multirun.yaml'} does not tell how the sweep was begun: {error}") from error
-    # Permission to call code is the user's to give, and not a file's.
-    left_out = re.compile(r"[+~]*(hydra\.sweep\.dir=|hydra\.mode=|allow_targets=)")
-    arguments = ["-m", *(each for each in begun if not left_out.match(each)), *typed]
+    kept = [each for each in begun if not LEFT_OUT.match(each)]
+    if any(each.startswith("hydra/launcher=") for each in typed):  # whose settings are others
+        kept = [each for each in kept if not re.match(r"[+~]*hydra[./]launcher", each)]
+    for override in kept:
+        if re.match(r"[+~]*hydra[./]", override) and not OF_FILE.match(override) and override not in typed:
+            raise ConfigError(
+                f"{override}: the sweep's folder says so, and it may write elsewhere or run code. If you trust it, "
+                "type it too."
+            )
+    arguments = ["-m", *kept, *(each for each in typed if each not in kept)]
     arguments += [f"hydra.sweep.dir={quoted(str(path))}", f"--config-name={config_name}"]
     return arguments + own_folders

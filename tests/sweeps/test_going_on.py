@@ -46,7 +46,7 @@ def test_relative_paths_count_from_where_the_sweep_was_begun(segtrain, jobs, tmp
     assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == []
 
 
-@pytest.mark.parametrize("typed", ["epochs=3", "model=unet", "+hydra.job.x=1", "hydra.sweep.dir=other"])
+@pytest.mark.parametrize("typed", ["epochs=3", "model=unet", "+max_samples=1", "hydra.sweep.dir=other"])
 def test_another_sweep_is_refused(segtrain, jobs, typed):
     segtrain("-m", "seed=1,2", "hydra.sweep.dir=out")
     refused = segtrain("resume", "out", typed)
@@ -84,8 +84,26 @@ def test_what_a_sweeps_folder_says_is_not_typed(segtrain, jobs, tmp_path):
     assert segtrain("-m", "seed=1,2", "+hydra.job.env_set.MINE=yes", "hydra.sweep.dir=out").status == 0
     refused = segtrain("resume", "out")
     assert refused.status == 2
-    assert "hydra.job.env_set.MINE=yes: a config file says so, and it has to be typed" in refused.errors
-    assert segtrain("resume", "out", "hydra.job.env_set.MINE=yes").status == 0
+    assert "hydra.job.env_set.MINE=yes: the sweep's folder says so" in refused.errors
+    assert segtrain("resume", "out", "+hydra.job.env_set.MINE=yes").status == 0
+
+
+@pytest.mark.parametrize("setting", ["hydra.sweep.subdir=job${hydra.job.num}", "hydra.job.chdir=true"])
+def test_a_sweeps_folder_has_nothing_written_elsewhere(segtrain, jobs, tmp_path, setting):
+    assert segtrain("-m", "seed=1,2", setting, "hydra.sweep.dir=out").status == 0
+    refused = segtrain("resume", "out")
+    assert refused.status == 2
+    assert "the sweep's folder says so, and it may write elsewhere" in refused.errors
+
+
+def test_another_launcher_leaves_the_first_ones_settings(segtrain, jobs, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    segtrain("-m", "seed=1,2", "hydra.sweep.dir=out")
+    multirun = tmp_path / "out" / "multirun.yaml"
+    told = yaml.safe_load(multirun.read_text())
+    told["hydra"]["overrides"]["hydra"] += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    multirun.write_text(yaml.safe_dump(told))
+    assert segtrain("resume", "out", "hydra/launcher=basic").status == 0
 
 
 @pytest.mark.parametrize("question", [["--cfg", "job"], ["--help"]])
