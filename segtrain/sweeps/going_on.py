@@ -45,12 +45,13 @@ def arguments_of_sweep(sweep: Path, typed: Sequence[str]) -> list[str]:
     path = sweep.absolute()
     try:
         hydra = OmegaConf.load(path / "multirun.yaml").hydra
-        begun = [*hydra.overrides.task, *hydra.overrides.hydra]
+        overrides = OmegaConf.to_container(hydra.overrides)  # with interpolations as they were typed
+        begun = [str(each) for kind in ("task", "hydra") for each in overrides[kind]]
         config_name, folders = hydra.job.config_name, hydra.runtime.config_sources
         own_folders = [f"--config-dir={each.path}" for each in folders if each.provider == "command-line"]
         own_folders += [f"--config-path={each.path}" for each in folders if each.provider == "main"]
         os.chdir(hydra.runtime.cwd)  # which relative paths are counted from
-    except (OmegaConfBaseException, yaml.YAMLError, AttributeError, TypeError, ValueError, OSError) as error:
+    except (OmegaConfBaseException, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         raise ConfigError(f"{path / 'multirun.yaml'} does not tell how the sweep was begun: {error}") from error
     kept = [each for each in begun if not LEFT_OUT.match(each)]
     if any(each.startswith("hydra/launcher=") for each in typed):  # whose settings are others
