@@ -59,6 +59,7 @@ class Configuration:
             "settings": self.settings,
             "seeds": [job.results["seed"] for job in self.completed],
             "jobs": len(self.jobs),
+            "pruned": sum(job.pruned for job in self.completed),
             "missing": sum(job.results.get("status") == "missing" for job in self.jobs),
             "failed": sum(job.results.get("status") not in ("completed", "missing") for job in self.jobs),
             **{name: _spread([of_job.get(name) for of_job in flat]) for name in MEASURES},
@@ -78,8 +79,9 @@ def compare_runs(paths: Sequence[Path]) -> dict[str, Any]:
     Returns:
         `constant`, the settings that all share, and `varying`, the names of the others; `convention` of the scores;
         `notes`, sentences on what the numbers are worth; `configurations`, the best first, each with `name`,
-        `settings`, `seeds`, `jobs`, `missing` and `failed` (counts) and, for each of `MEASURES` and of `per_class_iou`,
-        `mean`, `std` (sample standard deviation over its seeds, None for one), `count` and `values` by seed;
+        `settings`, `seeds`, `jobs`, `pruned`, `missing` and `failed` (counts) and, for each of `MEASURES` and of
+        `per_class_iou`, `mean`, `std` (sample standard deviation over its seeds, None for one), `count` and `values` by
+        seed;
         `differences` of the best from each other one, see `Pair.as_dict`, with `words`; `jobs`, each with `name`,
         `overrides`, `status`, `error` and `mean_iou`.
 
@@ -93,7 +95,9 @@ def summarise(jobs: Sequence[Job]) -> dict[str, Any]:
     """Returns the comparison of runs that have been read; see `compare_runs`."""
     constant, varying = _settings_of(jobs)
     configurations = rank(jobs)
-    pairs = compare_with_best([(each.name, each.completed) for each in configurations])
+    pairs = compare_with_best(
+        [(each.name, [job for job in each.completed if not job.pruned]) for each in configurations]
+    )
     return {
         "constant": constant,
         "varying": varying,

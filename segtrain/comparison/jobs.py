@@ -3,18 +3,20 @@
 import csv
 import functools
 import json
+import math
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
 from segtrain.run_folder import RunFolder
 from segtrain.settings import SCHEMAS
 from segtrain.sweeps.plan import read_plan
+from segtrain.training.convention import MetricConvention
 
 # Seeds are repetitions, not settings: runs that differ in these alone are one configuration.
 SEED_KEYS = ("seed", "dataset.fold")
@@ -24,16 +26,30 @@ _MISSING = {"status": "missing", "error": "has not run"}
 
 @dataclass(frozen=True)
 class Job:
-    """One run: its folder and name, what was overridden, and its results (`status` and `error` alone if it failed)."""
+    """One run.
+
+    Attributes:
+        folder: its folder.
+        name: its name.
+        overrides: what was overridden.
+        results: what it left; `status` and `error` alone if it failed.
+        like: for one that has not begun, a folder of the same sweep, which tells what nobody typed.
+    """
 
     folder: RunFolder
     name: str
     overrides: dict[str, str]
     results: dict[str, Any]
+    like: RunFolder | None = None
 
     @property
     def completed(self) -> bool:
         return self.results.get("status") == "completed"
+
+    @property
+    def pruned(self) -> bool:
+        """Whether a search ended it early: it is no rival of those that had all their epochs."""
+        return any(str(warning).startswith("pruned after epoch") for warning in self.results.get("warnings") or ())
 
     def setting(self, key: str) -> str:
         """Returns what a setting was, typed or not, as far as the folder tells."""
@@ -42,8 +58,11 @@ class Job:
     @functools.cached_property
     def _composed(self) -> dict[str, str]:
         """What Hydra has chosen for each group, and each value of the config by its dotted key."""
-        hydra, config = (_read_yaml(self.folder.path / ".hydra" / f"{name}.yaml") for name in ("hydra", "config"))
-        choices = hydra.get("hydra", {}).get("runtime", {}).get("choices", {})
+        folder = (self.like or self.folder).path / ".hydra"
+        choices, config = _read_yaml(folder / "hydra.yaml"), _read_yaml(folder / "config.yaml")
+        for name in ("hydra", "runtime", "choices"):
+            inner = choices.get(name)
+            choices = inner if isinstance(inner, dict) else {}
         return _flattened(config) | {key: _as_typed(value) for key, value in choices.items()}
 
     def by_epoch(self, column: str) -> dict[int, float]:
@@ -57,7 +76,9 @@ class Job:
     def seconds_to_best_epoch(self) -> float | None:
         """Returns what the epochs up to the best took; None where metrics.csv does not tell."""
         seconds, best = self.by_epoch("seconds"), self.results.get("best_epoch")
-        return sum(seconds[epoch] for epoch in seconds if epoch <= best) if best in seconds else None
+        if not isinstance(best, int) or best not in seconds:
+            return None
+        return sum(seconds[epoch] for epoch in seconds if epoch <= best)
 
 
 def read_jobs(paths: Sequence[Path]) -> list[Job]:
@@ -109,11 +130,12 @@ def _read_job(folder: Path, name: str) -> Job:
 
 
 def _missing_jobs(sweep: Path, begun: Sequence[Job]) -> list[Job]:
-    known = [job.overrides for job in begun if job.folder.path.parent == sweep]
+    begun = [job for job in begun if job.folder.path.parent == sweep]
+    known, like = [job.overrides for job in begun], begun[0].folder if begun else None
     planned = [_typed(job) for job in read_plan(sweep) or ()]
     names = [",".join(f"{key}={value}" for key, value in job.items()) for job in planned]
     return [
-        Job(RunFolder(sweep / name), name, job, _MISSING)
+        Job(RunFolder(sweep / name), name, job, _MISSING, like)
         for name, job in zip(names, planned, strict=True)
         if job not in known
     ]
@@ -144,8 +166,14 @@ def _has_scores(results: dict[str, Any]) -> bool:
     parts = [scores.get("per_class_iou"), results.get("metric_contract", {}), results.get("data", {})]
     if not all(isinstance(part, dict) for part in parts):
         return False
+    if "mean_iou" not in scores or parts[1].get("convention", "segtrain") not in get_args(MetricConvention):
+        return False
     numbers = [scores.get(name) for name in ("mean_iou", "pixel_accuracy", "boundary_f1")]
-    return all(number is None or isinstance(number, int | float) for number in (*numbers, *parts[0].values()))
+    return all(number is None or _is_number(number) for number in (*numbers, *parts[0].values()))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

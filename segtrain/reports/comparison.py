@@ -98,7 +98,7 @@ def _print(console: Console, comparison: dict[str, Any]) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for configuration in comparison["configurations"]:
         done = configuration["mean_iou"]["count"]
-        undone = [f"{configuration[name]} {name}" for name in ("failed", "missing") if configuration[name]]
+        undone = [f"{configuration[name]} {name}" for name in ("pruned", "failed", "missing") if configuration[name]]
         parameters, speed = configuration["parameters"]["mean"], configuration["images_per_second"]["mean"]
         table.add_row(
             *(escape(value) for value in configuration["settings"].values() or ["all"]),

@@ -61,6 +61,10 @@ def test_the_seconds_to_the_best_epoch_are_those_of_metrics_csv(write_run):
         "{",
         '{"status": "completed"}',
         '{"status": "completed", "seed": 1, "val": {"mean_iou": "x", "per_class_iou": {}}}',
+        '{"status": "completed", "seed": 1, "val": {"per_class_iou": {}}}',
+        '{"status": "completed", "seed": 1, "val": {"mean_iou": NaN, "per_class_iou": {}}}',
+        '{"status": "completed", "seed": 1, "val": {"mean_iou": 1, "per_class_iou": {}}, "metric_contract": '
+        '{"convention": []}}',
     ],
 )
 def test_a_run_whose_results_are_damaged_costs_the_others_nothing(tmp_path, write_run, damaged):
@@ -117,3 +121,19 @@ def test_what_other_verbs_left_is_no_run(tmp_path, write_run):
     write_folder_of("config", tmp_path / "sweep" / "killed at once")
     jobs = read_jobs([tmp_path / "sweep"])
     assert [(job.name, job.results["status"]) for job in jobs] == [("killed at once", "missing"), ("run", "completed")]
+
+
+@pytest.mark.parametrize("damaged", ["hydra: 3", "hydra:", "hydra: {runtime: []}", "hydra: {runtime: {choices: x}}"])
+def test_what_hydra_has_chosen_may_be_damaged(write_run, damaged):
+    folder = write_run("a", [])
+    (folder / ".hydra" / "hydra.yaml").write_text(damaged, encoding="utf-8")
+    assert read_jobs([folder])[0].setting("model") == "(default)"
+
+
+def test_a_job_that_has_not_begun_has_the_settings_of_its_sweep(tmp_path, write_run):
+    folder = write_run("a", ["seed=1"])
+    (folder / ".hydra" / "config.yaml").write_text("epochs: 12\n", encoding="utf-8")
+    (tmp_path / "sweep" / "sweep.json").write_text('{"jobs": [["seed=1"], ["seed=2"]]}', encoding="utf-8")
+    begun, missing = read_jobs([tmp_path / "sweep"])
+    assert (begun.completed, missing.results["status"]) == (True, "missing")
+    assert begun.setting("epochs") == missing.setting("epochs") == "12"

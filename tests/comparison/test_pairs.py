@@ -249,3 +249,11 @@ def test_how_a_sweep_ran_its_jobs_is_no_setting(tmp_path, write_run):
         write_run(f"a-{seed}", ["model=a", f"seed={seed}", *how], seed=seed)
     (configuration,) = compare_runs([tmp_path / "sweep"])["configurations"]
     assert configuration["seeds"] == [1, 2]
+
+
+def test_what_a_search_has_pruned_is_no_rival(tmp_path, write_run):
+    write_models(write_run, {"a": 0.8, "b": 0.7})
+    write_run("c-1", ["model=c", "seed=1"], quality=0.9, warnings=["pruned after epoch 3 of 9 by MedianPruner: …"])
+    comparison = compare_runs([tmp_path / "sweep"])
+    assert [(each["first"], each["second"]) for each in comparison["differences"]] == [("a", "b")]
+    assert {each["name"]: each["pruned"] for each in comparison["configurations"]} == {"a": 0, "b": 0, "c": 1}
