@@ -119,7 +119,7 @@ def _print(console: Console, comparison: dict[str, Any]) -> None:
     for job in comparison["jobs"]:
         if job["status"] != "completed":
             told = [job["name"], job["status"], job["error"]]
-            print_line(console, ": ".join(word for word in told if word))
+            print_line(console, ": ".join(str(word) for word in told if word))
 
 
 def show_spread(score: dict[str, Any]) -> str:
