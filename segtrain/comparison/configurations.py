@@ -88,13 +88,13 @@ def compare_runs(paths: Sequence[Path]) -> dict[str, Any]:
     Raises:
         ValueError: there is no run in one of the folders.
     """
-    return summarise(read_jobs(paths))
+    jobs = read_jobs(paths)
+    return summarise(jobs, rank(jobs))
 
 
-def summarise(jobs: Sequence[Job]) -> dict[str, Any]:
-    """Returns the comparison of runs that have been read; see `compare_runs`."""
+def summarise(jobs: Sequence[Job], configurations: Sequence[Configuration]) -> dict[str, Any]:
+    """Returns the comparison of runs that have been read and ranked; see `compare_runs`."""
     constant, varying = _settings_of(jobs)
-    configurations = rank(jobs)
     pairs = compare_with_best(
         [(each.name, [job for job in each.completed if not job.pruned]) for each in configurations]
     )

@@ -60,10 +60,11 @@ def write_comparison(paths: Sequence[Path], folder: Path) -> None:
 
 def _write(paths: Sequence[Path], folder: Path) -> tuple[dict[str, Any], list[Configuration]]:
     jobs = read_jobs(paths)
-    comparison = summarise(jobs)
+    configurations = rank(jobs)
+    comparison = summarise(jobs, configurations)
     write_text(folder / "comparison.json", json.dumps(comparison, indent=2, ensure_ascii=False) + "\n")
     _write_csv(folder / "comparison.csv", comparison)
-    return comparison, rank(jobs)
+    return comparison, configurations
 
 
 def _title(paths: Sequence[Path]) -> str:
