@@ -202,7 +202,7 @@ def test_pictures_stand_side_by_side(write_run, read_page, tmp_path, width_on_a_
     pictures = SideBySide(rows, [("a", "a", 7)], [("sky", (1, 2, 3)), ("void", (9, 9, 9))], left_out)
     jobs = read_jobs([tmp_path / "sweep"])
     path = tmp_path / "sweep" / "comparison.html"
-    write_comparison_page(path, summarise(jobs), rank(jobs), "title", pictures)
+    write_comparison_page(path, summarise(jobs, rank(jobs)), rank(jobs), "title", pictures)
     page, words = read_page(path), words_of(read_page(path))
     assert page.count("img") == 16
     assert "Not shown: x, y (scored on other images)." in words
