@@ -123,7 +123,12 @@ def test_jobs_stop_with_the_sweep_and_save(tmp_path, number):
 @pytest.mark.long
 def test_twenty_jobs_in_one_process_leave_no_memory_behind(tmp_path):
     arguments = ["-m", f"model={','.join(MODELS)}", "seed=range(1,11)", "size=tiny", "epochs=1", "callbacks=none"]
-    sweep = begin(tmp_path, *arguments, "hydra.sweep.dir=out")
+    # Into a file: nobody reads while it runs, and it would wait for that when a pipe is full.
+    with (tmp_path / "printed").open("w") as printed:
+        sweep = subprocess.Popen(
+            [sys.executable, "-m", "segtrain", *arguments, "hydra.sweep.dir=out"],
+            cwd=tmp_path, stdout=printed, stderr=subprocess.STDOUT,
+        )  # fmt: skip
     memory, done = psutil.Process(sweep.pid), {}
     while sweep.poll() is None:
         finished = sum(
