@@ -16,6 +16,7 @@ from segtrain.comparison.jobs import read_jobs
 from segtrain.reports.page import show_score
 from segtrain.reports.terminal import print_line
 from segtrain.run_folder import write_text, written_whole
+from segtrain.sweeps.search_report import read_search
 
 # Of the differences between many configurations that many are printed; comparison.json has all.
 MOST_PRINTED = 10
@@ -47,7 +48,8 @@ def compare_folders(paths: Sequence[Path], folder: Path, console: Console, allow
     pictures = draw_side_by_side(configurations, console, allow_targets)
     write_comparison_page(folder / PAGE, comparison, configurations, _title(paths), pictures)
     print_line(console, f"comparison {folder / PAGE}")
-    return sum(job["status"] != "completed" for job in comparison["jobs"])
+    missing = comparison["search"]["missing"] if comparison["search"] else 0
+    return missing + sum(job["status"] != "completed" for job in comparison["jobs"])
 
 
 def write_comparison(paths: Sequence[Path], folder: Path) -> None:
@@ -62,6 +64,9 @@ def _write(paths: Sequence[Path], folder: Path) -> tuple[dict[str, Any], list[Co
     jobs = read_jobs(paths)
     configurations = rank(jobs)
     comparison = summarise(jobs, configurations)
+    comparison["search"] = read_search(paths[0]) if len(paths) == 1 else None
+    if (search := comparison["search"]) and search["missing"]:
+        comparison["notes"].append(f"search: {search['missing']} of {search['n_trials']} trials have not begun")
     write_text(folder / "comparison.json", json.dumps(comparison, indent=2, ensure_ascii=False) + "\n")
     _write_csv(folder / "comparison.csv", comparison)
     return comparison, configurations

@@ -29,7 +29,8 @@ def open_study(sweeper: DictConfig, sweep: Path, *, is_new: bool = False, epochs
     Args:
         sweeper: `hydra.sweeper`.
         sweep: the sweep's folder.
-        is_new: there has to be none yet.
+        is_new: there has to be none of its name in a database that is given; one in the sweep's own file, which a
+            killed search has left, is gone on with.
         epochs: how long a trial takes that is not pruned.
 
     Raises:
@@ -51,7 +52,7 @@ def open_study(sweeper: DictConfig, sweep: Path, *, is_new: bool = False, epochs
             sampler=optuna.samplers.RandomSampler(),  # for a job, which draws nothing
             pruner=build_pruner(sweeper, epochs),
             direction="maximize",
-            load_if_exists=not is_new,
+            load_if_exists=sweeper.storage is None or not is_new,
         )
     except optuna.exceptions.DuplicatedStudyError as error:
         raise StudyError(
