@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,11 @@ LEFT_OUT = re.compile(r"[+~]*(hydra\.sweep\.dir=|hydra\.mode=|allow_targets=)")
 def is_sweep(folder: Path) -> bool:
     """Returns whether a folder is a sweep's, however far it came."""
     return (folder / "multirun.yaml").is_file()
+
+
+def resume_command(folder: Path) -> str:
+    """Returns what to type to go on with a sweep, or a run; of a run that is a job, with its sweep."""
+    return shlex.join(["segtrain", "resume", str(folder.parent if is_sweep(folder.parent) else folder)])
 
 
 def arguments_of_sweep(sweep: Path, typed: Sequence[str]) -> list[str]:
