@@ -105,16 +105,21 @@ def test_a_sweep_that_is_killed_is_gone_on_with(undisturbed, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_jobs_stop_with_the_sweep_and_save(tmp_path, number):
-    arguments = [*TRAINING[1:], f"model={MODELS[0]}", "epochs=10000", "sweep.own_process=true"]
+@pytest.mark.parametrize(
+    ("launcher", "number"), [("basic", signal.SIGTERM), ("basic", signal.SIGKILL), ("joblib", signal.SIGKILL)]
+)
+def test_jobs_stop_with_the_sweep_and_save(tmp_path, launcher, number):
+    own = "sweep.own_process=true" if launcher == "basic" else f"hydra/launcher={launcher}"
+    arguments = [*TRAINING[2:], f"model={MODELS[0]}", "epochs=10000", "seed=1,2,3", own]
     sweep, out = begin(tmp_path, "-m", *arguments, "hydra.sweep.dir=out"), tmp_path / "out"
     folder = wait_for_epochs(out, MODELS[0], 2)
-    job = process_of(psutil.Process(sweep.pid), folder)
+    process_of(psutil.Process(sweep.pid), folder)
+    processes = psutil.Process(sweep.pid).children(recursive=True)
     os.kill(sweep.pid, number)
     sweep.communicate()
-    psutil.wait_procs([job], timeout=30)
-    assert not job.is_running()
+    _, alive = psutil.wait_procs(processes, timeout=30)
+    assert alive == []
+    assert len(list(out.glob("*/results.json"))) == (1 if launcher == "basic" else 2)  # no other job has begun
     assert sweep.returncode == (143 if number == signal.SIGTERM else -number)
     assert json.loads((folder / "results.json").read_text())["status"] == "interrupted"
     assert any((folder / "checkpoints" / "last").iterdir())
