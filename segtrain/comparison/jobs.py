@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import yaml
 
+from segtrain.command.output_folder import job_folder_name
 from segtrain.run_folder import RunFolder
 from segtrain.settings import SCHEMAS
 from segtrain.sweeps.plan import read_plan
@@ -92,13 +93,18 @@ def read_jobs(paths: Sequence[Path]) -> list[Job]:
     Raises:
         ValueError: there is no run in one of them.
     """
-    folders = list(dict.fromkeys(folder for path in paths for folder in _folders_of_runs(path)))
+    folders = list(dict.fromkeys(folder for path in paths for folder in folders_of_runs(path)))
     above = os.path.commonpath([folder.resolve().parent for folder in folders])
     jobs = [_read_job(folder, os.path.relpath(folder.resolve(), above)) for folder in folders]
-    return [*jobs, *(missing for path in paths for missing in _missing_jobs(path, jobs))]
+    return [*jobs, *(missing for path in paths for missing in _missing_jobs(path, jobs, above))]
 
 
-def _folders_of_runs(path: Path) -> list[Path]:
+def folders_of_runs(path: Path) -> list[Path]:
+    """Returns the folders of the runs in a sweep's, or a run's own.
+
+    Raises:
+        ValueError: there is no run in it.
+    """
     if (path / ".hydra" / "overrides.yaml").is_file():
         if verb := _other_verb(path):
             raise ValueError(f"run={path} is no run: segtrain {verb} has left it. Leave it out.")
@@ -107,7 +113,9 @@ def _folders_of_runs(path: Path) -> list[Path]:
     folders = [folder for folder in folders if not _other_verb(folder)]
     if not folders:
         reason = "it holds no runs" if path.is_dir() else "there is no such folder"
-        raise ValueError(f"run={path} is no sweep's folder: {reason}. Name outputs/multirun/<date>/<time>.")
+        raise ValueError(
+            f"run={path} is no sweep's folder and no run's: {reason}. Name outputs/multirun/<date>/<time>."
+        )
     return folders
 
 
@@ -129,14 +137,17 @@ def _read_job(folder: Path, name: str) -> Job:
     return Job(RunFolder(folder), name, _typed(overrides), _read_results(RunFolder(folder)))
 
 
-def _missing_jobs(sweep: Path, begun: Sequence[Job]) -> list[Job]:
+def _missing_jobs(sweep: Path, begun: Sequence[Job], above: str) -> list[Job]:
     begun = [job for job in begun if job.folder.path.parent == sweep]
     known, like = [job.overrides for job in begun], begun[0].folder if begun else None
     planned = [_typed(job) for job in read_plan(sweep) or ()]
-    names = [",".join(f"{key}={value}" for key, value in job.items()) for job in planned]
+    # As Hydra makes it of the overrides, unless hydra.sweep.subdir says otherwise.
+    folders = [
+        sweep / job_folder_name(",".join(sorted(f"{key}={value}" for key, value in job.items()))) for job in planned
+    ]
     return [
-        Job(RunFolder(sweep / name), name, job, _MISSING, like)
-        for name, job in zip(names, planned, strict=True)
+        Job(RunFolder(folder), os.path.relpath(folder.resolve(), above), job, _MISSING, like)
+        for folder, job in zip(folders, planned, strict=True)
         if job not in known
     ]
 

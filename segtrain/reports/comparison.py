@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from segtrain.comparison.configurations import MEASURES, Configuration, rank, summarise
+from segtrain.comparison.configurations import MEASURES, UNDONE, Configuration, rank, summarise
 from segtrain.comparison.jobs import read_jobs
 from segtrain.reports.page import show_score
 from segtrain.reports.terminal import print_line
@@ -79,7 +79,7 @@ def _title(paths: Sequence[Path]) -> str:
 def _write_csv(path: Path, comparison: dict[str, Any]) -> None:
     classes = list(dict.fromkeys(name for row in comparison["configurations"] for name in row["per_class_iou"]))
     measures = [*MEASURES, *(f"iou_{name}" for name in classes)]
-    header = [*comparison["varying"], "count", "failed"]
+    header = [*comparison["varying"], "count", *UNDONE]
     header += [f"{name}_{part}" for name in measures for part in ("mean", "std")]
     with written_whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -89,7 +89,8 @@ def _write_csv(path: Path, comparison: dict[str, Any]) -> None:
             spreads = [*(configuration[name] for name in MEASURES), *(ious.get(name, {}) for name in classes)]
             numbers = [spread.get(part) for spread in spreads for part in ("mean", "std")]
             count = configuration["mean_iou"]["count"]
-            writer.writerow([*configuration["settings"].values(), count, configuration["failed"], *numbers])
+            undone = [configuration[name] for name in UNDONE]
+            writer.writerow([*configuration["settings"].values(), count, *undone, *numbers])
 
 
 def _print(console: Console, comparison: dict[str, Any]) -> None:
@@ -104,7 +105,7 @@ def _print(console: Console, comparison: dict[str, Any]) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for configuration in comparison["configurations"]:
         done = configuration["mean_iou"]["count"]
-        undone = [f"{configuration[name]} {name}" for name in ("pruned", "failed", "missing") if configuration[name]]
+        undone = [f"{configuration[name]} {name}" for name in ("pruned", *UNDONE) if configuration[name]]
         parameters, speed = configuration["parameters"]["mean"], configuration["images_per_second"]["mean"]
         table.add_row(
             *(escape(value) for value in configuration["settings"].values() or ["all"]),

@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import pytest
@@ -24,6 +25,17 @@ def test_what_is_missing_is_run(segtrain, jobs, tmp_path):
     jobs.done.clear()
     assert segtrain("resume", "my sweep 1=2").status == 0
     assert jobs.done == [2]
+
+
+def test_what_is_missing_is_told_by_the_name_that_its_folder_has(segtrain, jobs, tmp_path):
+    segtrain("-m", "seed=1,2", "image_size=[32,48],[48,64]", "sweep.own_process=false", "hydra.sweep.dir=out")
+    folders = {path.parent.name for path in (tmp_path / "out").glob("*/.hydra")}
+    gone = next(folder for folder in folders if "48_64" in folder and "seed-2" in folder)
+    shutil.rmtree(tmp_path / "out" / gone)
+    segtrain("compare", "out")
+    told = json.loads((tmp_path / "out" / "comparison.json").read_text())["jobs"]
+    assert {job["name"]: job["status"] for job in told}[gone] == "missing"
+    assert {job["name"] for job in told} == folders
 
 
 def test_a_job_goes_on_that_was_interrupted(segtrain, jobs, tmp_path):

@@ -142,11 +142,12 @@ def test_twenty_jobs_in_one_process_leave_no_memory_behind(tmp_path):
     assert max(done[count] for count in (18, 19)) <= 1.3 * done[2]
 
 
-def test_a_job_in_a_process_of_its_own_tells_why_it_failed_and_sees_its_gpu(tmp_path, monkeypatch):
+@pytest.mark.parametrize("gpus", ["7", ""])
+def test_a_job_in_a_process_of_its_own_tells_why_it_failed_and_sees_its_gpu(tmp_path, monkeypatch, gpus):
     """The short form of the above: a job that fails before anything heavy loads."""
     (tmp_path / "random.py").write_text("raise ValueError('a file of this folder was imported')\n")
     (tmp_path / "photos").mkdir()
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     arguments = ["-m", "seed=1,2", "dataset=folder", "dataset.root=photos", "sweep.one_gpu_each=true"]
     sweep = subprocess.run(
@@ -154,7 +155,9 @@ def test_a_job_in_a_process_of_its_own_tells_why_it_failed_and_sees_its_gpu(tmp_
         cwd=tmp_path, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert sweep.returncode == 1
-    assert (tmp_path / "segtrain-gpus" / "7.lock").exists()
+    assert (tmp_path / "segtrain-gpus" / "7.lock").exists() == bool(gpus)
+    assert sweep.stdout.count("has no GPU to itself: there is none") == (0 if gpus else 2)
+    assert sweep.stdout.endswith("\nGo on with: segtrain resume out\n")
     told = statuses(tmp_path / "out")
     assert [status for status, _ in told.values()] == ["failed"] * 2
     assert all("photos" in error and "imported" not in error for _, error in told.values())

@@ -375,6 +375,13 @@ def test_fail_fast_ends_the_search(search, segtrain, tmp_path):
         (["hydra.sweeper.trials=3"], "hydra.sweeper.trials: there is no such setting. Did you mean 'n_trials'?"),
         (["optimizer.learning_rate=interval(0.1,0.01)"], "optimizer.learning_rate=interval(0.1,0.01): `low <= high`"),
         (["optimizer.learning_rate=interval(-1,1)"], "optimizer.learning_rate=-1.0: has to be greater than 0."),
+        (
+            ["batch_size=interval(2,8)"],
+            "batch_size=interval(2,8): has to be integers, and an interval holds all numbers between its ends. Type "
+            "'batch_size=int(interval(2,8))'.",
+        ),
+        (["batch_size=tag(log,interval(2,8))"], "Type 'batch_size=tag(log,int(interval(2,8)))'."),
+        (["batch_size=int(interval(0,8))"], "batch_size=0: has to be greater than or equal to 1."),
         (["seed=range(1,5,0)"], "seed=range(1,5,0): range() arg 3 must not be zero."),
         (["seed=range(3,3)"], "seed=range(3,3): there is no value in it."),
         (["hydra.sweeper.sampler=grid"], "sampler=grid tries each value"),
@@ -472,7 +479,7 @@ def test_a_job_that_is_no_trial_is_not_pruned(segtrain, monkeypatch, completed):
         return 0.5
 
     monkeypatch.setattr("segtrain.verbs.train.train", train)
-    segtrain("hydra/sweeper=optuna", "hydra.run.dir=run")
+    segtrain("hydra.run.dir=run")
     segtrain("-m", "seed=1,2", "hydra.sweep.dir=sweep")
     segtrain(
         "-m",
