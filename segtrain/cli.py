@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from segtrain.command.command_line import read_command_line
 from segtrain.command.completion import verb_to_complete
-from segtrain.command.composition import check_command_line, config_folder, typed_allowance
+from segtrain.command.composition import Checked, check_command_line, config_folder, typed_allowance
 from segtrain.command.help import describe_options
 from segtrain.command.output_folder import claimed
 from segtrain.config_error import ConfigError
@@ -56,9 +56,12 @@ def main(arguments: list[str] | None = None) -> None:
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads the answer may have read enough of it
         config_name = parsed.config_name or CONFIG_NAMES[verb]
         allow_targets = typed_allowance(line.typed)
+        checked = Checked()
         if not line.is_plain_question:
-            output = check_command_line(line, config_name, allow_targets)
-            overrides += claimed(*output) if output else []
+            if line.begun_in is not None:
+                os.chdir(line.begun_in)
+            checked = check_command_line(line, config_name, allow_targets)
+            overrides += claimed(*checked.output) if checked.output else []
     except ConfigError as error:
         # In one line, whatever was typed and is repeated in it.
         complain(" ".join(str(error).splitlines()))
@@ -66,7 +69,8 @@ def main(arguments: list[str] | None = None) -> None:
     sys.argv = [sys.argv[0], *line.options, *overrides]
     logging.raiseExceptions = False  # on a full disk each line of the log would come with a traceback
     task = {"verb": verb, "command": shlex.join(["segtrain", *typed]), "allow_targets": allow_targets}
-    task = functools.partial(_do, task | {"goes_on": line.goes_on}, os.getpid())
+    task |= {"goes_on": line.goes_on, "resumption": checked.resumption}
+    task = functools.partial(_do, task, os.getpid())
     task.__module__, task.__name__ = __name__, "segtrain"  # Hydra names the application by them
     register_sweeper()
     run = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)

@@ -33,6 +33,7 @@ class CommandLine:
         parsed: what Hydra's parser makes of the options.
         about: the words after `--help` that are no settings.
         goes_on: whether it is a sweep that was begun before, in its own folder.
+        begun_in: the folder in which that sweep was begun: what is relative counts from there.
         of_file: of the settings, those that the sweep's folder tells, which nobody has typed now.
     """
 
@@ -42,6 +43,7 @@ class CommandLine:
     parsed: Any
     about: Sequence[str] = ()
     goes_on: bool = False
+    begun_in: Path | None = None
     of_file: Sequence[str] = ()
 
     @property
@@ -86,8 +88,10 @@ def read_command_line(typed: Sequence[str]) -> CommandLine:
         return line
     if not line.is_question and (sweep := _named_sweep(overrides)) is not None:
         changes = [override for override in overrides if not override.startswith("run=")]
-        begun = read_command_line([*options, *arguments_of_sweep(sweep, changes)])
-        return replace(begun, goes_on=True, of_file=[each for each in begun.overrides if each not in changes])
+        arguments, begun_in = arguments_of_sweep(sweep, changes)
+        begun = read_command_line([*options, *arguments])
+        of_file = [each for each in begun.overrides if each not in changes]
+        return replace(begun, goes_on=True, begun_in=begun_in, of_file=of_file)
     return replace(line, overrides=_as_changes_of_a_run(overrides))
 
 

@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import hydra
@@ -23,7 +23,7 @@ from segtrain.command.recipes import require_its_sweep, require_one_experiment, 
 from segtrain.command.typed_paths import quoted
 from segtrain.comparison.jobs import folders_of_runs
 from segtrain.config_error import ConfigError
-from segtrain.resumption import plan_resumption
+from segtrain.resumption import Resumption, plan_resumption
 from segtrain.settings import (
     GIVEN_BY_RUN,
     SCHEMAS,
@@ -43,16 +43,26 @@ def config_folder() -> Path:
     return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
 
 
-def check_command_line(line: CommandLine, config_name: str, allow_targets: Sequence[str]) -> tuple[str, Path] | None:
+@dataclass(frozen=True)
+class Checked:
+    """What a command line has been found to say.
+
+    Attributes:
+        output: where the setting of the output folder holds the time: its name, and the folder of now.
+        resumption: how a run goes on, which is read from its folder once.
+    """
+
+    output: tuple[str, Path] | None = None
+    resumption: Resumption | None = None
+
+
+def check_command_line(line: CommandLine, config_name: str, allow_targets: Sequence[str]) -> Checked:
     """Composes each config and checks it.
 
     Args:
         line: the command line.
         config_name: the config that it begins with.
         allow_targets: see `segtrain.settings.read_settings`.
-
-    Returns:
-        Where the setting of the output folder holds the time: its name, and the folder of now.
 
     Raises:
         ConfigError: what is wrong, in a line.
@@ -83,7 +93,7 @@ def check_command_line(line: CommandLine, config_name: str, allow_targets: Seque
                 if line.verb == "train":
                     require_its_sweep(config, overrides, line.overrides, sweeping=sweeping)
                 try:
-                    _check_settings(config, line.verb, allow_targets)
+                    resumption = _check_settings(config, line.verb, allow_targets)
                 except ConfigError as error:
                     if sweeping and line.verb == "train":  # which may lie in how it varies
                         check_sweep(config.hydra.sweeper, line.overrides, GlobalHydra.instance().config_loader())
@@ -94,14 +104,14 @@ def check_command_line(line: CommandLine, config_name: str, allow_targets: Seque
             check_sweep(config.hydra.sweeper, line.overrides, GlobalHydra.instance().config_loader())
             check_launcher(config)
         if line.is_question:
-            return None
+            return Checked()
         output = output_folder(config, sweeping)
     kind = "sweep" if sweeping else "run"
     is_of_now = "${now:" in str(OmegaConf.to_container(config.hydra)[kind]["dir"])
-    return (f"hydra.{kind}.dir", output) if is_of_now else None
+    return Checked((f"hydra.{kind}.dir", output) if is_of_now else None, resumption)
 
 
-def _check_settings(config: DictConfig, verb: str, allow_targets: Sequence[str]) -> None:
+def _check_settings(config: DictConfig, verb: str, allow_targets: Sequence[str]) -> Resumption | None:
     own = config.copy()
     OmegaConf.set_struct(own, False)
     del own["hydra"]
@@ -121,7 +131,8 @@ def _check_settings(config: DictConfig, verb: str, allow_targets: Sequence[str])
             raise ConfigError(str(error)) from error
     if isinstance(settings, ResumeSettings):
         # Before Hydra makes the folder, where there is none.
-        plan_resumption(settings.run, settings.overrides, settings.allow_targets)
+        return plan_resumption(settings.run, settings.overrides, settings.allow_targets)
+    return None
 
 
 def typed_allowance(overrides: Sequence[str]) -> list[str]:

@@ -5,7 +5,6 @@ import functools
 import json
 import math
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import yaml
 
 from segtrain.command.output_folder import job_folder_name
 from segtrain.run_folder import RunFolder
-from segtrain.settings import SCHEMAS
+from segtrain.settings import HOW_JOBS_ARE_RUN, SCHEMAS
 from segtrain.sweeps.plan import read_plan
 from segtrain.training.convention import MetricConvention
 
@@ -155,7 +154,7 @@ def _missing_jobs(sweep: Path, begun: Sequence[Job], above: str) -> list[Job]:
 def _typed(overrides: Sequence[str]) -> dict[str, str]:
     """Returns overrides by key, but for those that say how a sweep runs its jobs."""
     settings = dict(override.split("=", 1) for override in overrides if "=" in override)
-    return {key: value for key, value in settings.items() if not re.match(r"\W*(sweep\.|allow_targets$)", key)}
+    return {key: value for key, value in settings.items() if key.lstrip("+~") not in HOW_JOBS_ARE_RUN}
 
 
 def _read_results(run: RunFolder) -> dict[str, Any]:

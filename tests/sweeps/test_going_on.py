@@ -1,9 +1,11 @@
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
 
+from segtrain.command.command_line import read_command_line
 from segtrain.command.composition import config_folder
 
 
@@ -56,6 +58,26 @@ def test_relative_paths_count_from_where_the_sweep_was_begun(segtrain, jobs, tmp
     assert segtrain("resume", "../out").status == 0
     assert jobs.done == [2]
     assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_reading_how_a_sweep_was_begun_goes_nowhere(segtrain, jobs, tmp_path, monkeypatch):
+    segtrain("-m", "seed=1,2", "hydra.sweep.dir=out")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert read_command_line(["resume", "../out"]).begun_in == tmp_path
+    assert Path.cwd() == tmp_path / "elsewhere"
+
+
+def test_a_sweep_that_was_begun_in_a_folder_that_is_gone_says_so(segtrain, jobs, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    segtrain("-m", "seed=1,2", "hydra.sweep.dir=../out")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").rmdir()
+    refused = segtrain("resume", "out")
+    assert refused.status == 2
+    assert refused.errors.startswith(f"segtrain: error: {tmp_path / 'here'}: the sweep was begun there")
+    assert refused.errors.count("\n") == 1
 
 
 @pytest.mark.parametrize("typed", ["epochs=3", "model=unet", "+max_samples=1", "hydra.sweep.dir=other"])
