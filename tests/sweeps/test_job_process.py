@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from filelock import FileLock
 
 MODELS = ("segnet_small", "encoder_decoder_small")
 TRAINING = [f"model={','.join(MODELS)}", "seed=1", "size=tiny", "epochs=40", "trainer.deterministic=true"]
@@ -161,3 +162,44 @@ def test_a_job_in_a_process_of_its_own_tells_why_it_failed_and_sees_its_gpu(tmp_
     told = statuses(tmp_path / "out")
     assert [status for status, _ in told.values()] == ["failed"] * 2
     assert all("photos" in error and "imported" not in error for _, error in told.values())
+
+
+@pytest.fixture
+def played(monkeypatch, tmp_path):
+    """Returns a function that has a shell script play each job's process."""
+
+    def play(script: str) -> None:
+        program = tmp_path / "job"
+        program.write_text(f"#!/bin/sh\nread told\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(program))
+
+    return play
+
+
+def test_a_job_sees_its_own_gpu_beside_all_that_the_sweep_sees(segtrain, played, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    monkeypatch.setenv("MINE", "kept")
+    monkeypatch.setattr("segtrain.sweeps.one_gpu.tempfile.gettempdir", lambda: str(tmp_path))
+    (tmp_path / "segtrain-gpus").mkdir()
+    played('echo "$CUDA_VISIBLE_DEVICES $MINE" >> seen; exit 1')
+    with FileLock(tmp_path / "segtrain-gpus" / "3.lock"):
+        segtrain("-m", "seed=1,2", "sweep.one_gpu_each=true", "hydra.sweep.dir=out")
+    segtrain("-m", "seed=1,2", "sweep.own_process=true", "hydra.sweep.dir=out2")
+    assert (tmp_path / "seen").read_text().splitlines() == ["5 kept"] * 2 + ["3,5 kept"] * 2
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "error"),
+    [
+        ("kill -KILL $$", "failed", "its process was ended by SIGKILL; the system does that when memory runs out"),
+        ("kill -SEGV $$", "failed", "its process was ended by SIGSEGV"),
+        ("exit 3", "failed", "its process ended with status 3 before it had written what it did"),
+    ],
+)
+def test_a_process_that_dies_before_it_has_told_anything(segtrain, played, completed, tmp_path, end, status, error):
+    """Costs that job, and no more: the second writes what a job leaves."""
+    whole = json.dumps(completed | {"seed": 2})
+    played(f"case $told in *'\"seed\": 2'*) echo '{whole}' > out/seed-2/results.json;; *) {end};; esac")
+    assert segtrain("-m", "seed=1,2", "sweep.own_process=true", "hydra.sweep.dir=out").status == 1
+    assert statuses(tmp_path / "out") == {"seed-1": (status, error), "seed-2": ("completed", None)}
