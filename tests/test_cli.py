@@ -305,7 +305,10 @@ def test_a_folder_without_permission_is_told_at_once(segtrain, asked, tmp_path):
         ("benchmark rounds=1 measure=[run] size=tiny", "benchmark", {"rounds": 1, "measure": ["run"], "batch_size": 4}),
     ],
 )
-def test_a_verb_gets_its_settings(segtrain, asked, line, verb, expected):
+def test_a_verb_gets_its_settings(segtrain, asked, tmp_path, line, verb, expected):
+    for name in ("here", "there"):  # runs to compare, which are looked for before the verb
+        (tmp_path / name / ".hydra").mkdir(parents=True)
+        (tmp_path / name / ".hydra" / "overrides.yaml").write_text("[]\n")
     assert segtrain(*line.split()).status == 0
     ((found, settings),) = asked
     assert found == verb
