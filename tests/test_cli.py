@@ -202,6 +202,8 @@ def segtrain(monkeypatch, capfd, tmp_path, asked) -> Callable:
         ("compare", "run is required: the folder of a run or of a sweep. Type segtrain compare outputs/multirun/"),
         ("resume", "run is required: the folder of a run or of a sweep. Type segtrain resume outputs/multirun/"),
         ("compare nowhere", "run=nowhere is no sweep's folder and no run's: there is no such folder."),
+        ("compare ~no.such.user/sweep", "run=~no.such.user/sweep is no sweep's folder"),
+        ("resume ~no.such.user/sweep", "is no run folder: "),
         ("resume nowhere", "A sweep's folder is taken as well: outputs/multirun/<date>/<time>."),
         # What only a sweep takes notice of.
         (

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -197,7 +198,7 @@ def _named_sweep(overrides: Sequence[str]) -> Path | None:
     """Returns the folder that `run=` names, where it is a sweep's."""
     with contextlib.suppress(HydraException):
         for override in OverridesParser.create().parse_overrides(list(overrides)):
-            folder = Path(str(override.value())).expanduser()
+            folder = Path(os.path.expanduser(str(override.value())))  # Path's own raises where there is no such user
             if override.key_or_group == "run" and is_sweep(folder):
                 return folder
     return None

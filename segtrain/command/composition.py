@@ -1,6 +1,7 @@
 """Composes a command line's config, or every job's of a sweep, and checks it before anything heavy is imported."""
 
 import itertools
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -126,7 +127,7 @@ def _check_settings(config: DictConfig, verb: str, allow_targets: Sequence[str])
         try:
             runs = [settings.run] if isinstance(settings.run, str) else settings.run
             for run in runs:
-                folders_of_runs(Path(run).expanduser())
+                folders_of_runs(Path(os.path.expanduser(run)))
         except ValueError as error:
             raise ConfigError(str(error)) from error
     if isinstance(settings, ResumeSettings):
