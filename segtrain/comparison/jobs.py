@@ -139,22 +139,23 @@ def _read_job(folder: Path, name: str) -> Job:
 def _missing_jobs(sweep: Path, begun: Sequence[Job], above: str) -> list[Job]:
     begun = [job for job in begun if job.folder.path.parent == sweep]
     known, like = [job.overrides for job in begun], begun[0].folder if begun else None
-    planned = [_typed(job) for job in read_plan(sweep) or ()]
-    # As Hydra makes it of the overrides, unless hydra.sweep.subdir says otherwise.
-    folders = [
-        sweep / job_folder_name(",".join(sorted(f"{key}={value}" for key, value in job.items()))) for job in planned
-    ]
+    missing = [job for job in read_plan(sweep) or () if _typed(job) not in known]
+    # Unless hydra.sweep.subdir names them otherwise.
+    folders = [sweep / job_folder_name(",".join(sorted(filter(_is_setting, job)))) for job in missing]
     return [
-        Job(RunFolder(folder), os.path.relpath(folder.resolve(), above), job, _MISSING, like)
-        for folder, job in zip(folders, planned, strict=True)
-        if job not in known
+        Job(RunFolder(folder), os.path.relpath(folder.resolve(), above), _typed(job), _MISSING, like)
+        for folder, job in zip(folders, missing, strict=True)
     ]
+
+
+def _is_setting(override: str) -> bool:
+    """Returns whether an override says what a job is, and not how it is run: those stand in no folder's name."""
+    return override.partition("=")[0].lstrip("+~") not in HOW_JOBS_ARE_RUN
 
 
 def _typed(overrides: Sequence[str]) -> dict[str, str]:
     """Returns overrides by key, but for those that say how a sweep runs its jobs."""
-    settings = dict(override.split("=", 1) for override in overrides if "=" in override)
-    return {key: value for key, value in settings.items() if key.lstrip("+~") not in HOW_JOBS_ARE_RUN}
+    return dict(override.split("=", 1) for override in overrides if "=" in override and _is_setting(override))
 
 
 def _read_results(run: RunFolder) -> dict[str, Any]:

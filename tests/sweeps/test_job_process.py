@@ -194,7 +194,7 @@ def test_a_job_sees_its_own_gpu_beside_all_that_the_sweep_sees(segtrain, played,
     [
         ("kill -KILL $$", "failed", "its process was ended by SIGKILL; the system does that when memory runs out"),
         ("kill -SEGV $$", "failed", "its process was ended by SIGSEGV"),
-        ("exit 3", "failed", "its process ended with status 3 before it had written what it did"),
+        ("exit 3", "failed", "its process ended with status 3 before it wrote anything"),
     ],
 )
 def test_a_process_that_dies_before_it_has_told_anything(segtrain, played, completed, tmp_path, end, status, error):
