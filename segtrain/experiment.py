@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,7 @@ from segtrain.resumption import Resumption, describe_data
 from segtrain.run_folder import RunFolder
 from segtrain.settings import TrainSettings
 from segtrain.starting_weights import reading_weights
-from segtrain.sweeps.going_on import is_sweep
+from segtrain.sweeps.going_on import resume_command
 from segtrain.sweeps.study import trial_of_this_job
 from segtrain.training.scores import metric_contract
 from segtrain.training.signals import StopSignals
@@ -29,19 +28,13 @@ from segtrain.training.signals import StopSignals
 def recorded(folder: RunFolder) -> Iterator[StopSignals]:
     """Has signals end a run where it can go on, and results.json say how it failed if it does."""
     try:
-        with StopSignals(f"Go on with: {resume_command(folder)}") as signals:
+        with StopSignals(f"Go on with: {resume_command(folder.path)}") as signals:
             yield signals
     except Exception as error:
         with contextlib.suppress(OSError, ValueError):  # the disk may be what has failed
             told = {"status": "failed", "error": f"{type(error).__name__}: {error}"}
             folder.write_results(folder.read_results() | told)
         raise
-
-
-def resume_command(folder: RunFolder) -> str:
-    """Returns what to type to go on with a run, or with the sweep that it is a job of."""
-    sweep = folder.path.parent
-    return shlex.join(["segtrain", "resume", str(sweep if is_sweep(sweep) else folder.path)])
 
 
 @tells_of_memory

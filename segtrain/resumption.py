@@ -127,6 +127,9 @@ def plan_resumption(run: str, overrides: Sequence[str], allow_targets: Sequence[
     """
     try:
         folder = RunFolder.of_begun_run(Path(run).absolute())
+    except ValueError as error:
+        raise ConfigError(f"{error} A sweep's folder is taken as well: outputs/multirun/<date>/<time>.") from error
+    try:
         config = read_config_of_run(folder.config, allow_targets)
     except ValueError as error:
         raise ConfigError(str(error)) from error

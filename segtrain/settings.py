@@ -87,6 +87,10 @@ class SweepSettings:
     one_gpu_each: bool
 
 
+# What says how a sweep's jobs are run and not which: it makes no other job, no other search and no other configuration.
+HOW_JOBS_ARE_RUN = (*(f"sweep.{field.name}" for field in fields(SweepSettings)), "allow_targets")
+
+
 @dataclass(frozen=True)
 class EvaluateSettings:
     """A finished run to score again. See conf/evaluate.yaml."""

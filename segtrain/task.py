@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from segtrain.command.hydra_errors import one_line
 from segtrain.out_of_memory import OutOfMemoryError
 from segtrain.prediction.unreadable import UnreadableFilesError
+from segtrain.resumption import Resumption
 from segtrain.run_folder import RunFolder
 from segtrain.settings import SCHEMAS, read_settings
 from segtrain.training.signals import Interrupted
@@ -28,7 +29,15 @@ STATUS_OF_UNREADABLE_FILES = 3
 STATUS_OF_INTERRUPT = 130
 
 
-def run_task(*, verb: str, command: str, allow_targets: list[str], goes_on: bool, config: DictConfig) -> Any:
+def run_task(
+    *,
+    verb: str,
+    command: str,
+    allow_targets: list[str],
+    goes_on: bool,
+    config: DictConfig,
+    resumption: Resumption | None = None,
+) -> Any:
     """Does what the verb says, in the folder Hydra made.
 
     Args:
@@ -37,6 +46,7 @@ def run_task(*, verb: str, command: str, allow_targets: list[str], goes_on: bool
         allow_targets: what was typed of that name.
         goes_on: a job of a sweep that was begun before.
         config: as composed.
+        resumption: how a run goes on, where the verb is resume.
 
     Returns:
         What a sweep compares.
@@ -47,7 +57,7 @@ def run_task(*, verb: str, command: str, allow_targets: list[str], goes_on: bool
     gc.set_threshold(100_000, 20, 100)
     try:
         settings = read_settings(config, SCHEMAS[verb], allow_targets)
-        invocation = Invocation(RunFolder(hydra_config.runtime.output_dir), config, command)
+        invocation = Invocation(RunFolder(hydra_config.runtime.output_dir), config, command, resumption)
         if goes_on:
             from segtrain.sweeps.job import go_on_with_job
 

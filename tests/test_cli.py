@@ -199,7 +199,21 @@ def segtrain(monkeypatch, capfd, tmp_path, asked) -> Callable:
         ("evaluate here model=segnet", "model: there is no such setting. Settings"),
         ("predict here input=a", "output is required."),
         ("predict here input=a output=b overwrit=true", "Did you mean 'overwrite'?"),
-        ("compare", "run is required."),
+        ("compare", "run is required: the folder of a run or of a sweep. Type segtrain compare outputs/multirun/"),
+        ("resume", "run is required: the folder of a run or of a sweep. Type segtrain resume outputs/multirun/"),
+        ("compare nowhere", "run=nowhere is no sweep's folder and no run's: there is no such folder."),
+        ("compare ~no.such.user/sweep", "run=~no.such.user/sweep is no sweep's folder"),
+        ("resume ~no.such.user/sweep", "is no run folder: "),
+        ("resume nowhere", "A sweep's folder is taken as well: outputs/multirun/<date>/<time>."),
+        # What only a sweep takes notice of.
+        (
+            "hydra/sweeper=optuna",
+            "hydra/sweeper=optuna: is for a sweep, and this is one run. Type segtrain -m hydra/sw",
+        ),
+        ("hydra.sweeper.n_trials=3", "hydra.sweeper.n_trials=3: is for a sweep, and this is one run."),
+        ("hydra/launcher=joblib", "hydra/launcher=joblib: is for a sweep, and this is one run."),
+        ("batch_size=interval(2,8)", "Type segtrain -m hydra/sweeper=optuna batch_size=interval(2,8)."),
+        ("-m batch_size=interval(2,8)", "To search in it, type hydra/sweeper=optuna too."),
         # Sweeps: any value's mistake, before the first job.
         ("-m model=segnet_small,segnt", "model=segnt: there is no such option. Did you mean 'segnet'?"),
         ("-m seed=1,2 model.width=4,0", "model.width=0: has to be greater than or equal to 1."),
@@ -293,7 +307,10 @@ def test_a_folder_without_permission_is_told_at_once(segtrain, asked, tmp_path):
         ("benchmark rounds=1 measure=[run] size=tiny", "benchmark", {"rounds": 1, "measure": ["run"], "batch_size": 4}),
     ],
 )
-def test_a_verb_gets_its_settings(segtrain, asked, line, verb, expected):
+def test_a_verb_gets_its_settings(segtrain, asked, tmp_path, line, verb, expected):
+    for name in ("here", "there"):  # runs to compare, which are looked for before the verb
+        (tmp_path / name / ".hydra").mkdir(parents=True)
+        (tmp_path / name / ".hydra" / "overrides.yaml").write_text("[]\n")
     assert segtrain(*line.split()).status == 0
     ((found, settings),) = asked
     assert found == verb
@@ -578,7 +595,7 @@ def test_hydras_own_answers(process, name, shown):
         ("no data to inspect", 1, "dataset.root=nowhere"),
         ("no run", 1, "run=nowhere"),
         ("no images", 1, "run=nowhere"),
-        ("no sweep", 1, "run=nowhere"),
+        ("no sweep", 2, "run=nowhere"),
     ],
 )
 def test_a_mistake_is_answered_in_a_new_process(process, name, status, words):

@@ -1,10 +1,14 @@
 """What a run may go on with: no TensorFlow, and nothing is written."""
 
+import sys
+
 import hydra
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+from segtrain import cli
+from segtrain import resumption as module
 from segtrain.command.composition import config_folder
 from segtrain.config_error import ConfigError
 from segtrain.pipeline.samples import Samples
@@ -35,6 +39,28 @@ def begin(tmp_path):
 
 def files_in(folder):
     return {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")}
+
+
+def test_a_runs_folder_is_read_once(begin, monkeypatch, kept_logging, capsys):
+    """What the command line is checked against is what the run goes on with."""
+    folder, read = begin(epoch=1), []
+    read_config = module.read_config_of_run
+
+    def count(*arguments):
+        read.append(arguments)
+        return read_config(*arguments)
+
+    def end(settings):
+        assert settings.epochs == 9
+        raise ValueError("no data")
+
+    monkeypatch.setattr(module, "read_config_of_run", count)
+    monkeypatch.setattr("segtrain.verbs.resume.open_splits", end)
+    monkeypatch.setattr(sys, "argv", ["segtrain"])
+    with pytest.raises(SystemExit):
+        cli.main(["resume", str(folder.path), "epochs=9"])
+    assert capsys.readouterr().err == "segtrain: error: no data\n"
+    assert len(read) == 1
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +34,7 @@ class CommandLine:
         parsed: what Hydra's parser makes of the options.
         about: the words after `--help` that are no settings.
         goes_on: whether it is a sweep that was begun before, in its own folder.
+        begun_in: the folder in which that sweep was begun: what is relative counts from there.
         of_file: of the settings, those that the sweep's folder tells, which nobody has typed now.
     """
 
@@ -42,6 +44,7 @@ class CommandLine:
     parsed: Any
     about: Sequence[str] = ()
     goes_on: bool = False
+    begun_in: Path | None = None
     of_file: Sequence[str] = ()
 
     @property
@@ -86,8 +89,10 @@ def read_command_line(typed: Sequence[str]) -> CommandLine:
         return line
     if not line.is_question and (sweep := _named_sweep(overrides)) is not None:
         changes = [override for override in overrides if not override.startswith("run=")]
-        begun = read_command_line([*options, *arguments_of_sweep(sweep, changes)])
-        return replace(begun, goes_on=True, of_file=[each for each in begun.overrides if each not in changes])
+        arguments, begun_in = arguments_of_sweep(sweep, changes)
+        begun = read_command_line([*options, *arguments])
+        of_file = [each for each in begun.overrides if each not in changes]
+        return replace(begun, goes_on=True, begun_in=begun_in, of_file=of_file)
     return replace(line, overrides=_as_changes_of_a_run(overrides))
 
 
@@ -193,7 +198,7 @@ def _named_sweep(overrides: Sequence[str]) -> Path | None:
     """Returns the folder that `run=` names, where it is a sweep's."""
     with contextlib.suppress(HydraException):
         for override in OverridesParser.create().parse_overrides(list(overrides)):
-            folder = Path(str(override.value())).expanduser()
+            folder = Path(os.path.expanduser(str(override.value())))  # Path's own raises where there is no such user
             if override.key_or_group == "run" and is_sweep(folder):
                 return folder
     return None

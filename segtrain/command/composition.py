@@ -1,9 +1,10 @@
 """Composes a command line's config, or every job's of a sweep, and checks it before anything heavy is imported."""
 
 import itertools
+import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import hydra
@@ -21,17 +22,20 @@ from segtrain.command.hydra_errors import one_line, unreadable, worded
 from segtrain.command.output_folder import output_folder, require_writable
 from segtrain.command.recipes import require_its_sweep, require_one_experiment, worded_for_experiment
 from segtrain.command.typed_paths import quoted
+from segtrain.comparison.jobs import folders_of_runs
 from segtrain.config_error import ConfigError
-from segtrain.resumption import plan_resumption
+from segtrain.resumption import Resumption, plan_resumption
 from segtrain.settings import (
     GIVEN_BY_RUN,
     SCHEMAS,
+    CompareSettings,
     ResumeSettings,
     TrainSettings,
     read_settings,
 )
 from segtrain.starting_weights import require_files_of_weights
-from segtrain.sweeps.search_space import check_sweep
+from segtrain.sweeps.launchers import check_launcher
+from segtrain.sweeps.search_space import check_sweep, worded_for_interval
 
 
 def config_folder() -> Path:
@@ -40,16 +44,26 @@ def config_folder() -> Path:
     return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
 
 
-def check_command_line(line: CommandLine, config_name: str, allow_targets: Sequence[str]) -> tuple[str, Path] | None:
+@dataclass(frozen=True)
+class Checked:
+    """What a command line has been found to say.
+
+    Attributes:
+        output: where the setting of the output folder holds the time: its name, and the folder of now.
+        resumption: how a run goes on, which is read from its folder once.
+    """
+
+    output: tuple[str, Path] | None = None
+    resumption: Resumption | None = None
+
+
+def check_command_line(line: CommandLine, config_name: str, allow_targets: Sequence[str]) -> Checked:
     """Composes each config and checks it.
 
     Args:
         line: the command line.
         config_name: the config that it begins with.
         allow_targets: see `segtrain.settings.read_settings`.
-
-    Returns:
-        Where the setting of the output folder holds the time: its name, and the folder of now.
 
     Raises:
         ConfigError: what is wrong, in a line.
@@ -70,6 +84,8 @@ def check_command_line(line: CommandLine, config_name: str, allow_targets: Seque
     with hydra.initialize_config_dir(str(folder), version_base="1.3"):
         typed_keys = [override.key_or_group for override in _parsed(line.typed)]
         _require_one_option(line.typed)
+        if not sweeping and not line.is_question:
+            _require_no_setting_of_sweep(line.overrides)
         line = _with_sweep_of_file(line, config_name, search, typed_keys)
         for overrides in _jobs_to_check(line):
             config = _compose(line.verb, config_name, [*overrides, *search])
@@ -78,30 +94,46 @@ def check_command_line(line: CommandLine, config_name: str, allow_targets: Seque
                 if line.verb == "train":
                     require_its_sweep(config, overrides, line.overrides, sweeping=sweeping)
                 try:
-                    _check_settings(config, line.verb, allow_targets)
+                    resumption = _check_settings(config, line.verb, allow_targets)
                 except ConfigError as error:
+                    if sweeping and line.verb == "train":  # which may lie in how it varies
+                        check_sweep(config.hydra.sweeper, line.overrides, GlobalHydra.instance().config_loader())
+                        error = worded_for_interval(error, _parsed(line.overrides))
                     raise worded_for_experiment(error, config, config_name, [*overrides, *search]) from error
                 require_writable(output_folder(config, sweeping))
         if sweeping and line.verb == "train":
             check_sweep(config.hydra.sweeper, line.overrides, GlobalHydra.instance().config_loader())
+            check_launcher(config)
         if line.is_question:
-            return None
+            return Checked()
         output = output_folder(config, sweeping)
     kind = "sweep" if sweeping else "run"
     is_of_now = "${now:" in str(OmegaConf.to_container(config.hydra)[kind]["dir"])
-    return (f"hydra.{kind}.dir", output) if is_of_now else None
+    return Checked((f"hydra.{kind}.dir", output) if is_of_now else None, resumption)
 
 
-def _check_settings(config: DictConfig, verb: str, allow_targets: Sequence[str]) -> None:
+def _check_settings(config: DictConfig, verb: str, allow_targets: Sequence[str]) -> Resumption | None:
     own = config.copy()
     OmegaConf.set_struct(own, False)
     del own["hydra"]
+    if verb in ("resume", "compare") and OmegaConf.is_missing(own, "run"):
+        raise ConfigError(
+            f"run is required: the folder of a run or of a sweep. Type segtrain {verb} outputs/multirun/<date>/<time>."
+        )
     settings = read_settings(own, SCHEMAS[verb], allow_targets)
     if isinstance(settings, TrainSettings):
         require_files_of_weights(settings.model)
+    if isinstance(settings, CompareSettings):
+        try:
+            runs = [settings.run] if isinstance(settings.run, str) else settings.run
+            for run in runs:
+                folders_of_runs(Path(os.path.expanduser(run)))
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
     if isinstance(settings, ResumeSettings):
         # Before Hydra makes the folder, where there is none.
-        plan_resumption(settings.run, settings.overrides, settings.allow_targets)
+        return plan_resumption(settings.run, settings.overrides, settings.allow_targets)
+    return None
 
 
 def typed_allowance(overrides: Sequence[str]) -> list[str]:
@@ -109,6 +141,16 @@ def typed_allowance(overrides: Sequence[str]) -> list[str]:
     values = [override.value() for override in _parsed(overrides) if override.key_or_group == "allow_targets"]
     lists = [value if isinstance(value, list) else [value] for value in values]
     return [str(target) for targets in lists for target in targets]
+
+
+def _require_no_setting_of_sweep(overrides: Sequence[str]) -> None:
+    """Refuses what says how a sweep's jobs are chosen or begun in one run, where Hydra takes no notice of it."""
+    for override in _parsed(overrides):
+        if re.match(r"hydra[./](sweeper|launcher)\b", override.key_or_group):
+            raise ConfigError(
+                f"{override.input_line}: is for a sweep, and this is one run. Type segtrain -m {override.input_line}, "
+                "or leave it out."
+            )
 
 
 def _require_one_option(overrides: Sequence[str]) -> None:
@@ -159,7 +201,8 @@ def _jobs_to_check(line: CommandLine) -> Iterator[list[str]]:
         if line.verb != "train":
             raise ConfigError(f"{several}, and sweeps are for training. Type segtrain {line.verb} once for each value.")
         if not line.parsed.multirun:
-            raise ConfigError(f"{several}. Type segtrain -m {override.input_line}.")
+            search = " hydra/sweeper=optuna" if override.is_interval_sweep() else ""
+            raise ConfigError(f"{several}. Type segtrain -m{search} {override.input_line}.")
         if override.is_discrete_sweep():
             try:
                 values = [*itertools.islice(override.sweep_string_iterator(), 1000)]

@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from segtrain.command.typed_paths import quoted
 from segtrain.config_error import ConfigError
 from segtrain.run_folder import try_folder
+from segtrain.settings import HOW_JOBS_ARE_RUN
 
 
 def job_folder_name(overrides: str) -> str:
@@ -25,6 +26,7 @@ def job_folder_name(overrides: str) -> str:
 
 
 OmegaConf.register_new_resolver("job_folder_name", job_folder_name, replace=True)
+OmegaConf.register_new_resolver("how_jobs_are_run", lambda: list(HOW_JOBS_ARE_RUN), replace=True)
 
 
 def output_folder(config: DictConfig, sweeping: bool) -> Path:

@@ -21,6 +21,8 @@ MEASURES = (
     "images_per_second",
     "seconds_to_best_epoch",
 )
+# How a job may have ended that did not complete. A status that is damaged counts as the first.
+UNDONE = ("failed", "interrupted", "missing")
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ class Configuration:
             "seeds": [job.results["seed"] for job in self.completed],
             "jobs": len(self.jobs),
             "pruned": sum(job.pruned for job in self.completed),
-            "missing": sum(job.results.get("status") == "missing" for job in self.jobs),
-            "failed": sum(job.results.get("status") not in ("completed", "missing") for job in self.jobs),
+            **{status: sum(job.results.get("status") == status for job in self.jobs) for status in UNDONE[1:]},
+            "failed": sum(job.results.get("status") not in ("completed", *UNDONE[1:]) for job in self.jobs),
             **{name: _spread([of_job.get(name) for of_job in flat]) for name in MEASURES},
             "per_class_iou": {
                 name: _spread([job.results["val"]["per_class_iou"].get(name) for job in self.completed])
@@ -79,7 +81,7 @@ def compare_runs(paths: Sequence[Path]) -> dict[str, Any]:
     Returns:
         `constant`, the settings that all share, and `varying`, the names of the others; `convention` of the scores;
         `notes`, sentences on what the numbers are worth; `configurations`, the best first, each with `name`,
-        `settings`, `seeds`, `jobs`, `pruned`, `missing` and `failed` (counts) and, for each of `MEASURES` and of
+        `settings`, `seeds`, `jobs`, `pruned` and each of `UNDONE` (counts) and, for each of `MEASURES` and of
         `per_class_iou`, `mean`, `std` (sample standard deviation over its seeds, None for one), `count` and `values` by
         seed;
         `differences` of the best from each other one, see `Pair.as_dict`, with `words`; `jobs`, each with `name`,

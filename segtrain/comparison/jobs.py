@@ -5,7 +5,6 @@ import functools
 import json
 import math
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,9 @@ from typing import Any, get_args
 
 import yaml
 
+from segtrain.command.output_folder import job_folder_name
 from segtrain.run_folder import RunFolder
-from segtrain.settings import SCHEMAS
+from segtrain.settings import HOW_JOBS_ARE_RUN, SCHEMAS
 from segtrain.sweeps.plan import read_plan
 from segtrain.training.convention import MetricConvention
 
@@ -92,13 +92,18 @@ def read_jobs(paths: Sequence[Path]) -> list[Job]:
     Raises:
         ValueError: there is no run in one of them.
     """
-    folders = list(dict.fromkeys(folder for path in paths for folder in _folders_of_runs(path)))
+    folders = list(dict.fromkeys(folder for path in paths for folder in folders_of_runs(path)))
     above = os.path.commonpath([folder.resolve().parent for folder in folders])
     jobs = [_read_job(folder, os.path.relpath(folder.resolve(), above)) for folder in folders]
-    return [*jobs, *(missing for path in paths for missing in _missing_jobs(path, jobs))]
+    return [*jobs, *(missing for path in paths for missing in _missing_jobs(path, jobs, above))]
 
 
-def _folders_of_runs(path: Path) -> list[Path]:
+def folders_of_runs(path: Path) -> list[Path]:
+    """Returns the folders of the runs in a sweep's, or a run's own.
+
+    Raises:
+        ValueError: there is no run in it.
+    """
     if (path / ".hydra" / "overrides.yaml").is_file():
         if verb := _other_verb(path):
             raise ValueError(f"run={path} is no run: segtrain {verb} has left it. Leave it out.")
@@ -107,7 +112,9 @@ def _folders_of_runs(path: Path) -> list[Path]:
     folders = [folder for folder in folders if not _other_verb(folder)]
     if not folders:
         reason = "it holds no runs" if path.is_dir() else "there is no such folder"
-        raise ValueError(f"run={path} is no sweep's folder: {reason}. Name outputs/multirun/<date>/<time>.")
+        raise ValueError(
+            f"run={path} is no sweep's folder and no run's: {reason}. Name outputs/multirun/<date>/<time>."
+        )
     return folders
 
 
@@ -129,22 +136,26 @@ def _read_job(folder: Path, name: str) -> Job:
     return Job(RunFolder(folder), name, _typed(overrides), _read_results(RunFolder(folder)))
 
 
-def _missing_jobs(sweep: Path, begun: Sequence[Job]) -> list[Job]:
+def _missing_jobs(sweep: Path, begun: Sequence[Job], above: str) -> list[Job]:
     begun = [job for job in begun if job.folder.path.parent == sweep]
     known, like = [job.overrides for job in begun], begun[0].folder if begun else None
-    planned = [_typed(job) for job in read_plan(sweep) or ()]
-    names = [",".join(f"{key}={value}" for key, value in job.items()) for job in planned]
+    missing = [job for job in read_plan(sweep) or () if _typed(job) not in known]
+    # Unless hydra.sweep.subdir names them otherwise.
+    folders = [sweep / job_folder_name(",".join(sorted(filter(_is_setting, job)))) for job in missing]
     return [
-        Job(RunFolder(sweep / name), name, job, _MISSING, like)
-        for name, job in zip(names, planned, strict=True)
-        if job not in known
+        Job(RunFolder(folder), os.path.relpath(folder.resolve(), above), _typed(job), _MISSING, like)
+        for folder, job in zip(folders, missing, strict=True)
     ]
+
+
+def _is_setting(override: str) -> bool:
+    """Returns whether an override says what a job is, and not how it is run: those stand in no folder's name."""
+    return override.partition("=")[0].lstrip("+~") not in HOW_JOBS_ARE_RUN
 
 
 def _typed(overrides: Sequence[str]) -> dict[str, str]:
     """Returns overrides by key, but for those that say how a sweep runs its jobs."""
-    settings = dict(override.split("=", 1) for override in overrides if "=" in override)
-    return {key: value for key, value in settings.items() if not re.match(r"\W*(sweep\.|allow_targets$)", key)}
+    return dict(override.split("=", 1) for override in overrides if "=" in override and _is_setting(override))
 
 
 def _read_results(run: RunFolder) -> dict[str, Any]:

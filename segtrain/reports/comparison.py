@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from segtrain.comparison.configurations import MEASURES, Configuration, rank, summarise
+from segtrain.comparison.configurations import MEASURES, UNDONE, Configuration, rank, summarise
 from segtrain.comparison.jobs import read_jobs
 from segtrain.reports.page import show_score
 from segtrain.reports.terminal import print_line
 from segtrain.run_folder import write_text, written_whole
+from segtrain.sweeps.search_report import read_search
 
 # Of the differences between many configurations that many are printed; comparison.json has all.
 MOST_PRINTED = 10
@@ -47,7 +48,8 @@ def compare_folders(paths: Sequence[Path], folder: Path, console: Console, allow
     pictures = draw_side_by_side(configurations, console, allow_targets)
     write_comparison_page(folder / PAGE, comparison, configurations, _title(paths), pictures)
     print_line(console, f"comparison {folder / PAGE}")
-    return sum(job["status"] != "completed" for job in comparison["jobs"])
+    missing = comparison["search"]["missing"] if comparison["search"] else 0
+    return missing + sum(job["status"] != "completed" for job in comparison["jobs"])
 
 
 def write_comparison(paths: Sequence[Path], folder: Path) -> None:
@@ -62,6 +64,9 @@ def _write(paths: Sequence[Path], folder: Path) -> tuple[dict[str, Any], list[Co
     jobs = read_jobs(paths)
     configurations = rank(jobs)
     comparison = summarise(jobs, configurations)
+    comparison["search"] = read_search(paths[0]) if len(paths) == 1 else None
+    if (search := comparison["search"]) and search["missing"]:
+        comparison["notes"].append(f"search: {search['missing']} of {search['n_trials']} trials have not begun")
     write_text(folder / "comparison.json", json.dumps(comparison, indent=2, ensure_ascii=False) + "\n")
     _write_csv(folder / "comparison.csv", comparison)
     return comparison, configurations
@@ -74,7 +79,7 @@ def _title(paths: Sequence[Path]) -> str:
 def _write_csv(path: Path, comparison: dict[str, Any]) -> None:
     classes = list(dict.fromkeys(name for row in comparison["configurations"] for name in row["per_class_iou"]))
     measures = [*MEASURES, *(f"iou_{name}" for name in classes)]
-    header = [*comparison["varying"], "count", "failed"]
+    header = [*comparison["varying"], "count", *UNDONE]
     header += [f"{name}_{part}" for name in measures for part in ("mean", "std")]
     with written_whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -84,7 +89,8 @@ def _write_csv(path: Path, comparison: dict[str, Any]) -> None:
             spreads = [*(configuration[name] for name in MEASURES), *(ious.get(name, {}) for name in classes)]
             numbers = [spread.get(part) for spread in spreads for part in ("mean", "std")]
             count = configuration["mean_iou"]["count"]
-            writer.writerow([*configuration["settings"].values(), count, configuration["failed"], *numbers])
+            undone = [configuration[name] for name in UNDONE]
+            writer.writerow([*configuration["settings"].values(), count, *undone, *numbers])
 
 
 def _print(console: Console, comparison: dict[str, Any]) -> None:
@@ -99,7 +105,7 @@ def _print(console: Console, comparison: dict[str, Any]) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for configuration in comparison["configurations"]:
         done = configuration["mean_iou"]["count"]
-        undone = [f"{configuration[name]} {name}" for name in ("pruned", "failed", "missing") if configuration[name]]
+        undone = [f"{configuration[name]} {name}" for name in ("pruned", *UNDONE) if configuration[name]]
         parameters, speed = configuration["parameters"]["mean"], configuration["images_per_second"]["mean"]
         table.add_row(
             *(escape(value) for value in configuration["settings"].values() or ["all"]),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -14,8 +15,10 @@ from rich.console import Console
 
 from segtrain.command.composition import typed_allowance
 from segtrain.reports.comparison import compare_folders, write_comparison
+from segtrain.reports.terminal import print_line
 from segtrain.run_folder import RunFolder
 from segtrain.sweeps.fail_fast import let_sweep_go_on, stop_sweep, stopped_after
+from segtrain.sweeps.going_on import resume_command
 from segtrain.sweeps.plan import write_plan
 
 
@@ -23,6 +26,7 @@ class CompareJobs(Callback):
     """Keeps a sweep's plan, rewrites its comparison after every job, and ends it with status 1 where a job failed."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        HydraConfig.instance().set_config(config)  # for what is said of the sweep where its jobs are in other processes
         sweep = Path(config.hydra.sweep.dir)
         write_plan(sweep, config)
         let_sweep_go_on(sweep)
@@ -46,4 +50,5 @@ class CompareJobs(Callback):
         except (ValueError, OSError) as error:  # Hydra would turn it into a warning, and the status into 0
             sys.exit(f"segtrain: error: {error}")
         if not_completed:
+            print_line(Console(), f"Go on with: {resume_command(sweep)}")
             sys.exit(1)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,12 +27,20 @@ def is_sweep(folder: Path) -> bool:
     return (folder / "multirun.yaml").is_file()
 
 
-def arguments_of_sweep(sweep: Path, typed: Sequence[str]) -> list[str]:
-    """Returns the arguments with which a sweep was begun, for the same folder, and goes to where it was begun.
+def resume_command(folder: Path) -> str:
+    """Returns what to type to go on with a sweep, or a run; of a run that is a job, with its sweep."""
+    return shlex.join(["segtrain", "resume", str(folder.parent if is_sweep(folder.parent) else folder)])
+
+
+def arguments_of_sweep(sweep: Path, typed: Sequence[str]) -> tuple[list[str], Path]:
+    """Reads how a sweep was begun.
 
     Args:
         sweep: its folder.
         typed: overrides to go on with.
+
+    Returns:
+        The arguments with which it was begun, for the same folder, and where it was, from which relative paths count.
 
     Raises:
         ConfigError: the sweep cannot be read, or an override would make it another.
@@ -50,9 +59,14 @@ def arguments_of_sweep(sweep: Path, typed: Sequence[str]) -> list[str]:
         config_name, folders = hydra.job.config_name, hydra.runtime.config_sources
         own_folders = [f"--config-dir={each.path}" for each in folders if each.provider == "command-line"]
         own_folders += [f"--config-path={each.path}" for each in folders if each.provider == "main"]
-        os.chdir(hydra.runtime.cwd)  # which relative paths are counted from
+        begun_in = Path(hydra.runtime.cwd)
     except (OmegaConfBaseException, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         raise ConfigError(f"{path / 'multirun.yaml'} does not tell how the sweep was begun: {error}") from error
+    if not os.access(begun_in, os.X_OK):
+        raise ConfigError(
+            f"{begun_in}: the sweep was begun there, where what is relative counts from, and there is no such folder "
+            "any more. Make one, or begin the sweep anew."
+        )
     kept = [each for each in begun if not LEFT_OUT.match(each)]
     if any(each.startswith("hydra/launcher=") for each in typed):  # whose settings are others
         kept = [each for each in kept if not re.match(r"[+~]*hydra[./]launcher", each)]
@@ -64,4 +78,4 @@ def arguments_of_sweep(sweep: Path, typed: Sequence[str]) -> list[str]:
             )
     arguments = ["-m", *kept, *(each for each in typed if each not in kept)]
     arguments += [f"hydra.sweep.dir={quoted(str(path))}", f"--config-name={config_name}"]
-    return arguments + own_folders
+    return arguments + own_folders, begun_in

@@ -11,16 +11,18 @@ from segtrain.reports.terminal import print_line
 from segtrain.settings import ResumeSettings, TrainSettings
 from segtrain.sweeps.fail_fast import stopped_after
 from segtrain.sweeps.job_process import JobProcessError, run_in_own_process
+from segtrain.sweeps.workers import end_with_sweep
 from segtrain.task import run_task
 from segtrain.verbs.invocation import Invocation
 
 
-def run_job(task: dict[str, Any], config: DictConfig) -> float | None:
+def run_job(task: dict[str, Any], config: DictConfig, sweep_process: int) -> float | None:
     """Runs a job here or in a process of its own; does nothing in a sweep that stopped at a failure.
 
     Args:
         task: what `segtrain.task.run_task` takes beside the config.
         config: the job's.
+        sweep_process: number of the process that began the sweep, which on another machine is another's.
 
     Returns:
         The job's score; None where it failed, which the comparison tells.
@@ -34,6 +36,8 @@ def run_job(task: dict[str, Any], config: DictConfig) -> float | None:
     if own_process == "auto":
         # One process after the other would load TensorFlow for every job, and spare nothing.
         own_process = hydra_config.runtime.choices["hydra/launcher"] != "basic" or config.sweep.one_gpu_each
+    if hydra_config.launcher._target_.endswith(".JoblibLauncher"):  # others' jobs need no process that began them
+        end_with_sweep(sweep_process, has_own_process=bool(own_process))
     if not own_process:
         return run_task(**task, config=config)
     try:

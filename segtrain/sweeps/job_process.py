@@ -15,7 +15,9 @@ from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log, setup_globals
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 
+from segtrain.reports.terminal import print_line
 from segtrain.run_folder import RunFolder
 from segtrain.sweeps.one_gpu import one_gpu
 from segtrain.task import run_task
@@ -44,6 +46,10 @@ def run_in_own_process(task: dict[str, Any], config: DictConfig, *, has_own_gpu:
     told = {"task": task, "config": OmegaConf.to_container(config), "hydra": _hydra_config()}
     folder = RunFolder(HydraConfig.get().runtime.output_dir)
     with one_gpu() if has_own_gpu else contextlib.nullcontext({}) as environment:
+        if has_own_gpu and not environment:
+            print_line(
+                Console(), f"{folder.path.name} has no GPU to itself: there is none. It trains on what there is."
+            )
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "segtrain.sweeps.job_process"],
             stdin=subprocess.PIPE,
@@ -65,6 +71,9 @@ def run_in_own_process(task: dict[str, Any], config: DictConfig, *, has_own_gpu:
         reason = "; the system does that when memory runs out" if -status == signal.SIGKILL else ""
         results = folder.read_results() if folder.results.is_file() else {"status": "failed"}
         folder.write_results(results | {"error": f"its process was ended by {name}{reason}"})
+    elif status and not folder.results.is_file():
+        told = f"its process ended with status {status} before it wrote anything"
+        folder.write_results({"status": "failed", "error": told})
     if status:
         raise JobProcessError(f"job process ended with status {status}")
     return folder.read_results()["val"]["mean_iou"]

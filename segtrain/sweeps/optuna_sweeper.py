@@ -18,9 +18,9 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from segtrain.reports.terminal import print_line
-from segtrain.run_folder import RunFolder
+from segtrain.run_folder import RunFolder, write_text
 from segtrain.sweeps.fail_fast import stopped_after
-from segtrain.sweeps.search_report import describe_search, describe_trial, write_search
+from segtrain.sweeps.search_report import announce_trial, describe_search, describe_trial, write_search
 from segtrain.sweeps.search_space import SearchSpace, read_search_space, varied_overrides
 from segtrain.sweeps.study import StudyError, build_sampler, drawn_trials, open_study, require_same_search
 
@@ -74,39 +74,55 @@ class OptunaSweeper(Sweeper):
         from optuna.exceptions import StorageInternalError
 
         sweep, sweeper = Path(self.config.hydra.sweep.dir), self.config.hydra.sweeper
-        sweep.mkdir(parents=True, exist_ok=True)
-        is_new = not (sweep / "multirun.yaml").is_file()
         try:
             space = read_search_space(sweeper, arguments, self.hydra_context.config_loader)
-            study = open_study(sweeper, sweep, is_new=is_new, epochs=self.config.epochs)
-            require_same_search(study, space, sweep)
-            OmegaConf.save(self.config, sweep / "multirun.yaml")
-            self._search(study, space, sweep)
+            self._search(self._open(space, sweep), space, sweep)
         except (StudyError, StorageInternalError) as error:  # from Hydra they would come as tracebacks
             sys.exit(f"segtrain: error: {str(error).splitlines()[0]}")
 
+    def _open(self, space: SearchSpace, sweep: Path) -> "optuna.Study":
+        """Opens the study; how to go on with it stands in the folder before it does."""
+        how_begun = sweep / "multirun.yaml"
+        if is_new := not how_begun.is_file():
+            write_text(how_begun, OmegaConf.to_yaml(self.config))
+        try:
+            study = open_study(self.config.hydra.sweeper, sweep, is_new=is_new, epochs=self.config.epochs)
+            require_same_search(study, space, sweep)
+        except StudyError:
+            if is_new:  # or going on would open what this search has not begun
+                how_begun.unlink()
+            raise
+        write_text(how_begun, OmegaConf.to_yaml(self.config))  # with what has changed, such as n_trials
+        return study
+
     def _search(self, study: "optuna.Study", space: SearchSpace, sweep: Path) -> None:
-        console = Console()
-        for trials in self._batches(study, space):
+        console, n_trials = Console(), self._num_trials(space)
+        write_search(sweep, study, n_trials)  # a comparison has to know how many are missing
+        for trials in self._batches(study, space, n_trials):
+            for trial in trials:
+                print_line(console, announce_trial(study, trial, n_trials))
             jobs = [[*space.fixed, *varied_overrides(trial.params)] for trial in trials]
             for trial, job in zip(trials, self.launcher.launch(jobs, initial_job_idx=trials[0].number), strict=True):
                 _tell(study, trial, RunFolder(job.hydra_cfg.hydra.runtime.output_dir))
                 print_line(console, describe_trial(study.trials[trial.number]))
-            write_search(sweep, study)
+            write_search(sweep, study, n_trials)
             if stopped_after(sweep) is not None:
                 break
-        print_line(console, describe_search(write_search(sweep, study)))
+        print_line(console, describe_search(write_search(sweep, study, n_trials)))
 
-    def _batches(self, study: "optuna.Study", space: SearchSpace) -> Iterator[list["optuna.Trial"]]:
+    def _num_trials(self, space: SearchSpace) -> int:
+        """Returns how many trials there are to be; a grid has no more than its combinations."""
+        if self.config.hydra.sweeper.sampler != "grid":
+            return self._n_trials
+        return min(self._n_trials, math.prod(map(len, space.grid().values())))
+
+    def _batches(self, study: "optuna.Study", space: SearchSpace, n_trials: int) -> Iterator[list["optuna.Trial"]]:
         """Yields trials to run together: first those that a killed search has begun, then new ones.
 
         One with the settings of another would do the same again: it is not run, and ends as that one has.
         """
         import optuna
 
-        n_trials = self._n_trials
-        if self.config.hydra.sweeper.sampler == "grid":
-            n_trials = min(n_trials, math.prod(map(len, space.grid().values())))
         begun = [optuna.Trial(study, each._trial_id) for each in drawn_trials(study) if not each.state.is_finished()]
         while begun or len(drawn_trials(study)) < n_trials:
             batch, repeated = [], []

@@ -1,6 +1,7 @@
 """What a search varies: Hydra's overrides of several values as Optuna's distributions."""
 
 import importlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -109,6 +110,26 @@ def check_sweep(sweeper: DictConfig, typed: Sequence[str], loader: ConfigLoader)
     except ImportError as error:
         raise ConfigError("hydra/sweeper=optuna needs Optuna. Type pip install 'segtrain-keras[search]'.") from error
     read_search_space(sweeper, typed, loader)
+
+
+def worded_for_interval(error: ConfigError, overrides: Sequence[Override]) -> ConfigError:
+    """Returns the error in words that blame the interval, where it is one of all numbers for a setting of integers.
+
+    Args:
+        error: what is wrong with a job's config.
+        overrides: those of the sweep.
+    """
+    for override in overrides:
+        if not override.is_interval_sweep():
+            continue
+        key, _, typed = override.input_line.partition("=")
+        if f"{key}={override.value().start}: has to be an integer" in str(error):
+            whole = re.sub(r"interval\([^)]*\)", r"int(\g<0>)", typed)
+            return ConfigError(
+                f"{override.input_line}: has to be integers, and an interval holds all numbers between its ends. Type "
+                f"'{key}={whole}'."
+            )
+    return error
 
 
 def _parsed(sweeper: DictConfig, typed: Sequence[str], loader: ConfigLoader) -> list[Override]:

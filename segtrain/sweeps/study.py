@@ -1,6 +1,5 @@
 """The Optuna study of a search, as the sweep and each of its jobs open it."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from segtrain.settings import HOW_JOBS_ARE_RUN
 from segtrain.sweeps.search_space import SWEEPER, SearchSpace
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 STUDY = "study.db"
 SECONDS_FOR_A_LOCK = 60
-OF_ANY_SEARCH = re.compile(r"[+~]*(sweep\.|allow_targets=)")  # what says how jobs are run, and not which
 
 
 class StudyError(ValueError):
@@ -29,7 +28,8 @@ def open_study(sweeper: DictConfig, sweep: Path, *, is_new: bool = False, epochs
     Args:
         sweeper: `hydra.sweeper`.
         sweep: the sweep's folder.
-        is_new: there has to be none yet.
+        is_new: there has to be none of its name in a database that is given; one in the sweep's own file, which a
+            killed search has left, is gone on with.
         epochs: how long a trial takes that is not pruned.
 
     Raises:
@@ -51,7 +51,7 @@ def open_study(sweeper: DictConfig, sweep: Path, *, is_new: bool = False, epochs
             sampler=optuna.samplers.RandomSampler(),  # for a job, which draws nothing
             pruner=build_pruner(sweeper, epochs),
             direction="maximize",
-            load_if_exists=not is_new,
+            load_if_exists=sweeper.storage is None or not is_new,
         )
     except optuna.exceptions.DuplicatedStudyError as error:
         raise StudyError(
@@ -75,7 +75,7 @@ def require_same_search(study: "optuna.Study", space: SearchSpace, sweep: Path) 
     Raises:
         StudyError: they differ.
     """
-    fixed = sorted(each for each in space.fixed if not OF_ANY_SEARCH.match(each))
+    fixed = sorted(each for each in space.fixed if each.partition("=")[0].lstrip("+~") not in HOW_JOBS_ARE_RUN)
     if study.user_attrs.get("fixed", fixed) != fixed or any(
         trial.distributions != space.distributions for trial in drawn_trials(study)
     ):

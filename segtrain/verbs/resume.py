@@ -23,7 +23,7 @@ def resume(settings: ResumeSettings, invocation: Invocation) -> float | None:
         ValueError: the data is not what the run has seen, or another process is training in the folder.
     """
     console = Console()
-    resumption = plan_resumption(settings.run, settings.overrides, settings.allow_targets)
+    resumption = invocation.resumption or plan_resumption(settings.run, settings.overrides, settings.allow_targets)
     folder = resumption.folder
     if resumption.has_nothing_to_do:
         epochs = folder.read_results().get("epochs", resumption.state.epoch)

@@ -2,10 +2,11 @@
 
 from omegaconf import OmegaConf
 
-from segtrain.experiment import recorded, resume_command, run_experiment
+from segtrain.experiment import recorded, run_experiment
 from segtrain.parts import open_splits
 from segtrain.run_folder import write_text
 from segtrain.settings import TrainSettings, with_absolute_paths
+from segtrain.sweeps.going_on import resume_command
 from segtrain.verbs.invocation import Invocation
 
 
@@ -19,7 +20,7 @@ def train(settings: TrainSettings, invocation: Invocation) -> float:
     if folder.results.exists():
         raise ValueError(
             f"There is a run in {folder.path} already, and two would mix. Type another hydra.run.dir=FOLDER, or go on "
-            f"with it: {resume_command(folder)}."
+            f"with it: {resume_command(folder.path)}."
         )
     with folder.held(), recorded(folder) as signals:
         write_text(folder.config, OmegaConf.to_yaml(with_absolute_paths(invocation.config)))

@@ -34,7 +34,7 @@ def test_a_files_sweep_is_checked_to_its_last_value(experiment):
 
 
 def test_what_is_typed_goes_before_a_files_sweep(experiment):
-    assert check(*experiment(seed="1,2,-1"), "seed=3") is None
+    assert check(*experiment(seed="1,2,-1"), "seed=3").resumption is None
 
 
 @pytest.mark.parametrize(

@@ -346,4 +346,4 @@ def test_planned_jobs_that_have_not_begun_are_missing(tmp_path, write_job):
     write_job("a", ["seed=1", "model=x"], {"status": "failed", "error": "no"})
     (tmp_path / "sweep" / "sweep.json").write_text('{"jobs": [["seed=1", "model=x"], ["seed=2", "model=x"]]}')
     jobs = read_jobs([tmp_path / "sweep"])
-    assert [(job.name, job.results["status"]) for job in jobs] == [("a", "failed"), ("seed=2,model=x", "missing")]
+    assert [(job.name, job.results["status"]) for job in jobs] == [("a", "failed"), ("model-x_seed-2", "missing")]

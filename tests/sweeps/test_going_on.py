@@ -1,8 +1,11 @@
+import json
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
 
+from segtrain.command.command_line import read_command_line
 from segtrain.command.composition import config_folder
 
 
@@ -26,6 +29,17 @@ def test_what_is_missing_is_run(segtrain, jobs, tmp_path):
     assert jobs.done == [2]
 
 
+def test_what_is_missing_is_told_by_the_name_that_its_folder_has(segtrain, jobs, tmp_path):
+    segtrain("-m", "seed=1,2", "image_size=[32,48],[48,64]", "sweep.own_process=false", "hydra.sweep.dir=out")
+    folders = {path.parent.name for path in (tmp_path / "out").glob("*/.hydra")}
+    gone = next(folder for folder in folders if "48_64" in folder and "seed-2" in folder)
+    shutil.rmtree(tmp_path / "out" / gone)
+    segtrain("compare", "out")
+    told = json.loads((tmp_path / "out" / "comparison.json").read_text())["jobs"]
+    assert {job["name"]: job["status"] for job in told}[gone] == "missing"
+    assert {job["name"] for job in told} == folders
+
+
 def test_a_job_goes_on_that_was_interrupted(segtrain, jobs, tmp_path):
     segtrain("-m", "seed=1,2", "hydra.sweep.dir=out")
     (tmp_path / "out" / "seed-1" / "results.json").write_text('{"status": "interrupted"}')
@@ -44,6 +58,26 @@ def test_relative_paths_count_from_where_the_sweep_was_begun(segtrain, jobs, tmp
     assert segtrain("resume", "../out").status == 0
     assert jobs.done == [2]
     assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_reading_how_a_sweep_was_begun_goes_nowhere(segtrain, jobs, tmp_path, monkeypatch):
+    segtrain("-m", "seed=1,2", "hydra.sweep.dir=out")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert read_command_line(["resume", "../out"]).begun_in == tmp_path
+    assert Path.cwd() == tmp_path / "elsewhere"
+
+
+def test_a_sweep_that_was_begun_in_a_folder_that_is_gone_says_so(segtrain, jobs, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    segtrain("-m", "seed=1,2", "hydra.sweep.dir=../out")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").rmdir()
+    refused = segtrain("resume", "out")
+    assert refused.status == 2
+    assert refused.errors.startswith(f"segtrain: error: {tmp_path / 'here'}: the sweep was begun there")
+    assert refused.errors.count("\n") == 1
 
 
 @pytest.mark.parametrize("typed", ["epochs=3", "model=unet", "+max_samples=1", "hydra.sweep.dir=other"])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from filelock import FileLock
 
 MODELS = ("segnet_small", "encoder_decoder_small")
 TRAINING = [f"model={','.join(MODELS)}", "seed=1", "size=tiny", "epochs=40", "trainer.deterministic=true"]
@@ -105,16 +106,21 @@ def test_a_sweep_that_is_killed_is_gone_on_with(undisturbed, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_jobs_stop_with_the_sweep_and_save(tmp_path, number):
-    arguments = [*TRAINING[1:], f"model={MODELS[0]}", "epochs=10000", "sweep.own_process=true"]
+@pytest.mark.parametrize(
+    ("launcher", "number"), [("basic", signal.SIGTERM), ("basic", signal.SIGKILL), ("joblib", signal.SIGKILL)]
+)
+def test_jobs_stop_with_the_sweep_and_save(tmp_path, launcher, number):
+    own = "sweep.own_process=true" if launcher == "basic" else f"hydra/launcher={launcher}"
+    arguments = [*TRAINING[2:], f"model={MODELS[0]}", "epochs=10000", "seed=1,2,3", own]
     sweep, out = begin(tmp_path, "-m", *arguments, "hydra.sweep.dir=out"), tmp_path / "out"
     folder = wait_for_epochs(out, MODELS[0], 2)
-    job = process_of(psutil.Process(sweep.pid), folder)
+    process_of(psutil.Process(sweep.pid), folder)
+    processes = psutil.Process(sweep.pid).children(recursive=True)
     os.kill(sweep.pid, number)
     sweep.communicate()
-    psutil.wait_procs([job], timeout=30)
-    assert not job.is_running()
+    _, alive = psutil.wait_procs(processes, timeout=30)
+    assert alive == []
+    assert len(list(out.glob("*/results.json"))) == (1 if launcher == "basic" else 2)  # no other job has begun
     assert sweep.returncode == (143 if number == signal.SIGTERM else -number)
     assert json.loads((folder / "results.json").read_text())["status"] == "interrupted"
     assert any((folder / "checkpoints" / "last").iterdir())
@@ -142,11 +148,12 @@ def test_twenty_jobs_in_one_process_leave_no_memory_behind(tmp_path):
     assert max(done[count] for count in (18, 19)) <= 1.3 * done[2]
 
 
-def test_a_job_in_a_process_of_its_own_tells_why_it_failed_and_sees_its_gpu(tmp_path, monkeypatch):
+@pytest.mark.parametrize("gpus", ["7", ""])
+def test_a_job_in_a_process_of_its_own_tells_why_it_failed_and_sees_its_gpu(tmp_path, monkeypatch, gpus):
     """The short form of the above: a job that fails before anything heavy loads."""
     (tmp_path / "random.py").write_text("raise ValueError('a file of this folder was imported')\n")
     (tmp_path / "photos").mkdir()
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     arguments = ["-m", "seed=1,2", "dataset=folder", "dataset.root=photos", "sweep.one_gpu_each=true"]
     sweep = subprocess.run(
@@ -154,7 +161,50 @@ def test_a_job_in_a_process_of_its_own_tells_why_it_failed_and_sees_its_gpu(tmp_
         cwd=tmp_path, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert sweep.returncode == 1
-    assert (tmp_path / "segtrain-gpus" / "7.lock").exists()
+    assert (tmp_path / "segtrain-gpus" / "7.lock").exists() == bool(gpus)
+    assert sweep.stdout.count("has no GPU to itself: there is none") == (0 if gpus else 2)
+    assert sweep.stdout.endswith("\nGo on with: segtrain resume out\n")
     told = statuses(tmp_path / "out")
     assert [status for status, _ in told.values()] == ["failed"] * 2
     assert all("photos" in error and "imported" not in error for _, error in told.values())
+
+
+@pytest.fixture
+def played(monkeypatch, tmp_path):
+    """Returns a function that has a shell script play each job's process."""
+
+    def play(script: str) -> None:
+        program = tmp_path / "job"
+        program.write_text(f"#!/bin/sh\nread told\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(program))
+
+    return play
+
+
+def test_a_job_sees_its_own_gpu_beside_all_that_the_sweep_sees(segtrain, played, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    monkeypatch.setenv("MINE", "kept")
+    monkeypatch.setattr("segtrain.sweeps.one_gpu.tempfile.gettempdir", lambda: str(tmp_path))
+    (tmp_path / "segtrain-gpus").mkdir()
+    played('echo "$CUDA_VISIBLE_DEVICES $MINE" >> seen; exit 1')
+    with FileLock(tmp_path / "segtrain-gpus" / "3.lock"):
+        segtrain("-m", "seed=1,2", "sweep.one_gpu_each=true", "hydra.sweep.dir=out")
+    segtrain("-m", "seed=1,2", "sweep.own_process=true", "hydra.sweep.dir=out2")
+    assert (tmp_path / "seen").read_text().splitlines() == ["5 kept"] * 2 + ["3,5 kept"] * 2
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "error"),
+    [
+        ("kill -KILL $$", "failed", "its process was ended by SIGKILL; the system does that when memory runs out"),
+        ("kill -SEGV $$", "failed", "its process was ended by SIGSEGV"),
+        ("exit 3", "failed", "its process ended with status 3 before it wrote anything"),
+    ],
+)
+def test_a_process_that_dies_before_it_has_told_anything(segtrain, played, completed, tmp_path, end, status, error):
+    """Costs that job, and no more: the second writes what a job leaves."""
+    whole = json.dumps(completed | {"seed": 2})
+    played(f"case $told in *'\"seed\": 2'*) echo '{whole}' > out/seed-2/results.json;; *) {end};; esac")
+    assert segtrain("-m", "seed=1,2", "sweep.own_process=true", "hydra.sweep.dir=out").status == 1
+    assert statuses(tmp_path / "out") == {"seed-1": (status, error), "seed-2": ("completed", None)}

@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 
 from segtrain.command.composition import config_folder
 from segtrain.run_folder import RunFolder
+from segtrain.sweeps.going_on import is_sweep
 from segtrain.sweeps.optuna_sweeper import OptunaSweeper
 from segtrain.sweeps.search_space import SWEEPER
 
@@ -108,9 +109,15 @@ def test_it_finds_better_than_chance(searches):
 def test_what_was_found_is_printed(searches, capsys):
     searches.run("optimizer.learning_rate=choice(0.01,1)", LOSS, sampler="grid")
     lines = capsys.readouterr().out.splitlines()
-    assert sum(line.startswith("trial ") for line in lines) == 4
+    begun = [line.partition(":")[0] for line in lines if "begins" in line]
+    assert begun == [f"trial {number} begins, {number + 1} of 4" for number in range(4)]
+    assert sum(": completed, val mIoU " in line for line in lines) == 4
     assert lines[-1].startswith("search: 4 completed. Best val mIoU 0.9000, trial ")
-    assert lines[-1].endswith(": optimizer.learning_rate=0.01 loss=weighted_cross_entropy")
+    assert ": optimizer.learning_rate=0.01 loss=weighted_cross_entropy, in 0.01_weighted_cross_entropy. " in lines[-1]
+    # Four scores, where it takes five.
+    assert lines[-1].endswith(
+        "What mattered is not told: it takes 5 completed trials of different scores, and there are 4"
+    )
 
 
 def test_a_seed_draws_the_same_again(searches):
@@ -146,6 +153,33 @@ def test_a_search_that_was_killed_goes_on_as_it_would_have(searches, sampler):
     assert [*searches.done[:4], *searches.done[5:]] == jobs
     assert states(study) == ["COMPLETE"] * 8
     assert [trial.value for trial in study.trials] == [trial.value for trial in undisturbed.trials]
+
+
+@pytest.mark.parametrize("where", ["before the study is made", "once it is made"])
+def test_a_search_that_is_killed_while_it_begins_can_be_gone_on_with(searches, monkeypatch, where):
+    """There is no moment at which the folder holds a study, and not how it was begun."""
+
+    def be_killed(*arguments, **options):
+        if where == "once it is made":
+            open_study(*arguments, **options)
+        raise KeyboardInterrupt
+
+    from segtrain.sweeps import optuna_sweeper
+    from segtrain.sweeps.study import open_study
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna_sweeper, "open_study", be_killed)
+        with pytest.raises(KeyboardInterrupt):
+            searches.run(RATE, n_trials=2)
+    assert (searches.sweep / "study.db").is_file() == (where == "once it is made")
+    assert is_sweep(searches.sweep)
+    assert states(searches.run(RATE, n_trials=2)) == ["COMPLETE"] * 2
+
+
+def test_a_study_without_how_it_was_begun_is_gone_on_with(searches):
+    searches.run(RATE, n_trials=1)
+    (searches.sweep / "multirun.yaml").unlink()
+    assert states(searches.run(RATE, n_trials=2)) == ["COMPLETE"] * 2
 
 
 def test_a_trial_that_had_no_settings_when_the_search_was_killed_is_passed_over(searches):
@@ -238,6 +272,7 @@ def test_studies_of_one_database_are_kept_apart(searches, tmp_path):
     assert not (searches.sweep / "study.db").exists()
     with pytest.raises(SystemExit, match=r"hydra.sweeper.study_name=segtrain: the database has a study of that name\."):
         searches.run(RATE, storage=storage, n_trials=1, folder="other")
+    assert not is_sweep(tmp_path / "other")  # or going on with it would open the study that it was refused
     assert len(searches.done) == 1
 
 
@@ -320,8 +355,14 @@ def test_fail_fast_ends_the_search(search, segtrain, tmp_path):
     search.run = fail
     assert search.begin(RATE, "sweep.fail_fast=true").status == 1
     assert states(study_in(tmp_path / "out")) == ["FAIL"]
+    compared = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert compared["search"]["best_trial"] is None
+    assert "search: 2 of 3 trials have not begun" in compared["notes"]
     search.run = lambda: 0.5
     segtrain("resume", "out")
+    compared = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert compared["search"]["best_trial"]["number"] == 1
+    assert not any("have not begun" in note for note in compared["notes"])
     assert states(study_in(tmp_path / "out")) == ["FAIL", "COMPLETE", "COMPLETE"]
 
 
@@ -334,6 +375,13 @@ def test_fail_fast_ends_the_search(search, segtrain, tmp_path):
         (["hydra.sweeper.trials=3"], "hydra.sweeper.trials: there is no such setting. Did you mean 'n_trials'?"),
         (["optimizer.learning_rate=interval(0.1,0.01)"], "optimizer.learning_rate=interval(0.1,0.01): `low <= high`"),
         (["optimizer.learning_rate=interval(-1,1)"], "optimizer.learning_rate=-1.0: has to be greater than 0."),
+        (
+            ["batch_size=interval(2,8)"],
+            "batch_size=interval(2,8): has to be integers, and an interval holds all numbers between its ends. Type "
+            "'batch_size=int(interval(2,8))'.",
+        ),
+        (["batch_size=tag(log,interval(2,8))"], "Type 'batch_size=tag(log,int(interval(2,8)))'."),
+        (["batch_size=int(interval(0,8))"], "batch_size=0: has to be greater than or equal to 1."),
         (["seed=range(1,5,0)"], "seed=range(1,5,0): range() arg 3 must not be zero."),
         (["seed=range(3,3)"], "seed=range(3,3): there is no value in it."),
         (["hydra.sweeper.sampler=grid"], "sampler=grid tries each value"),
@@ -431,7 +479,7 @@ def test_a_job_that_is_no_trial_is_not_pruned(segtrain, monkeypatch, completed):
         return 0.5
 
     monkeypatch.setattr("segtrain.verbs.train.train", train)
-    segtrain("hydra/sweeper=optuna", "hydra.run.dir=run")
+    segtrain("hydra.run.dir=run")
     segtrain("-m", "seed=1,2", "hydra.sweep.dir=sweep")
     segtrain(
         "-m",
