@@ -8,7 +8,7 @@ from typing import Any
 
 from segtrain.comparison.jobs import SEED_KEYS, Job, read_jobs
 from segtrain.comparison.pairs import LEVEL, Pair, compare_with_best
-from segtrain.comparison.words import POPULATION, describe, describe_level
+from segtrain.comparison.words import POPULATION, describe, describe_level, describe_rare_classes
 
 MEASURES = (
     "mean_iou",
@@ -173,7 +173,10 @@ def _describe_sizes(jobs: Sequence[Job]) -> list[str]:
 
 def _describe_intervals(pairs: Sequence[Pair]) -> list[str]:
     levels = {difference.level for pair in pairs for difference in pair.measures.values()}
-    return [POPULATION, *(describe_level(level) for level in levels if level > LEVEL)] if levels else []
+    if not levels:
+        return []
+    rare = describe_rare_classes(pairs)
+    return [POPULATION, *(describe_level(level) for level in levels if level > LEVEL), *([rare] if rare else [])]
 
 
 def _told_by(jobs: Sequence[Job], key: str, otherwise: str | None) -> dict[str, str]:
