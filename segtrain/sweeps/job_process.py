@@ -65,6 +65,9 @@ def run_in_own_process(task: dict[str, Any], config: DictConfig, *, has_own_gpu:
         reason = "; the system does that when memory runs out" if -status == signal.SIGKILL else ""
         results = folder.read_results() if folder.results.is_file() else {"status": "failed"}
         folder.write_results(results | {"error": f"its process was ended by {name}{reason}"})
+    elif status and not folder.results.is_file():
+        told = f"its process ended with status {status} before it wrote anything"
+        folder.write_results({"status": "failed", "error": told})
     if status:
         raise JobProcessError(f"job process ended with status {status}")
     return folder.read_results()["val"]["mean_iou"]

@@ -153,3 +153,19 @@ def test_a_job_in_a_process_of_its_own_tells_why_it_failed_and_sees_its_gpu(tmp_
     told = statuses(tmp_path / "out")
     assert [status for status, _ in told.values()] == ["failed"] * 2
     assert all("photos" in error and "imported" not in error for _, error in told.values())
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ("exit 3", "its process ended with status 3 before it wrote anything"),
+        ("kill -9 $$", "its process was ended by SIGKILL; the system does that when memory runs out"),
+    ],
+)
+def test_a_process_that_dies_before_it_writes_anything_is_told(segtrain, tmp_path, monkeypatch, end, told):
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{end}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    assert segtrain("-m", "seed=1,2", "sweep.own_process=true", "hydra.sweep.dir=out").status == 1
+    assert set(statuses(tmp_path / "out").values()) == {("failed", told)}
