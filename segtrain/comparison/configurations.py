@@ -1,5 +1,6 @@
 """What a configuration, the runs that differ in their seeds alone, is worth: mean and spread over them."""
 
+import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,12 @@ MEASURES = (
 )
 
 
+# Settings whose values are names of things: `auto` or `strong` says nothing without the setting.
+NAMED = ("model", "dataset", "loss", "optimizer", "experiment", "model/encoder")
+# Groups that choose settings that stand in the config under their own names.
+PRESETS = ("experiment", "size")
+
+
 @dataclass(frozen=True)
 class Configuration:
     """Runs of the same settings.
@@ -42,7 +49,7 @@ class Configuration:
     @property
     def name(self) -> str:
         """What tells it from the others: `segnet_small`, or `epochs=4` where the value does not speak for itself."""
-        told = [value if _is_name(value) else f"{key}={value}" for key, value in self.settings.items()]
+        told = [value if _is_name(key, value) else f"{key}={value}" for key, value in self.settings.items()]
         return " ".join(told) or "all"
 
     def mean_iou(self) -> float:
@@ -139,7 +146,19 @@ def _settings_of(jobs: Sequence[Job]) -> tuple[dict[str, str], list[str]]:
             (constant[key],) = values
         else:
             varying.append(key)
-    return constant, varying
+    return constant, [key for key in varying if key not in PRESETS or _tells_apart(key, varying, jobs)]
+
+
+def _tells_apart(preset: str, varying: Sequence[str], jobs: Sequence[Job]) -> bool:
+    """Returns whether runs that are alike in all else that varies have other settings by a preset, or may have."""
+    configs: dict[tuple[str, ...], set[str]] = {}
+    read = set()
+    for job in jobs:
+        if (composed := job.composed()) is not None:
+            read.add(job.setting(preset))
+            alike = tuple(job.setting(key) for key in varying if key != preset)
+            configs.setdefault(alike, set()).add(json.dumps(composed, sort_keys=True))
+    return any(len(of_alike) > 1 for of_alike in configs.values()) or {job.setting(preset) for job in jobs} != read
 
 
 def _measures_of(job: Job) -> dict[str, Any]:
@@ -189,5 +208,5 @@ def _told_by(jobs: Sequence[Job], key: str, otherwise: str | None) -> dict[str, 
     return told
 
 
-def _is_name(value: str) -> bool:
-    return value[:1].isalpha() and value not in ("true", "false", "null")
+def _is_name(key: str, value: str) -> bool:
+    return key in NAMED and value[:1].isalpha() and value not in ("none", "null")

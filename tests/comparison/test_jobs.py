@@ -120,7 +120,22 @@ def test_what_other_verbs_left_is_no_run(tmp_path, write_run):
             read_jobs([tmp_path / "sweep" / verb])
     write_folder_of("config", tmp_path / "sweep" / "killed at once")
     jobs = read_jobs([tmp_path / "sweep"])
-    assert [(job.name, job.results["status"]) for job in jobs] == [("killed at once", "missing"), ("run", "completed")]
+    told = {job.name: job.results["status"] for job in jobs}
+    assert told == {"killed at once": "interrupted", "run": "completed"}
+    assert jobs[0].results["error"] == "has written nothing: its process died at the start, or is there still"
+
+
+def test_a_job_that_a_sweep_left_out_says_why(tmp_path, write_run):
+    write_run("a", ["seed=1"], status="failed")
+    for name in "bc":
+        (write_run(name, ["seed=2"]) / "results.json").unlink()
+    (tmp_path / "sweep" / "stopped_after.txt").write_text("b\n")
+    statuses = {job.name: (job.results["status"], job.results.get("error")) for job in read_jobs([tmp_path / "sweep"])}
+    assert statuses["a"] == ("failed", None)
+    assert statuses["b"][0] == "interrupted"
+    assert statuses["c"] == ("missing", "was left out: b has not completed, and sweep.fail_fast=true")
+    (tmp_path / "sweep" / "stopped_after.txt").write_bytes(b"\xff")
+    assert [job.results["status"] for job in read_jobs([tmp_path / "sweep"])][1:] == ["interrupted"] * 2
 
 
 @pytest.mark.parametrize("damaged", ["hydra: 3", "hydra:", "hydra: {runtime: []}", "hydra: {runtime: {choices: x}}"])

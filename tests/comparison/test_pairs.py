@@ -317,34 +317,6 @@ def test_what_did_not_complete_is_compared_with_nothing(tmp_path, write_run):
     assert (comparison["differences"], comparison["notes"]) == ([], [])
 
 
-def test_a_configuration_is_named_by_what_varies(tmp_path, write_run):
-    for number, settings in enumerate((["epochs=4", "model=x"], ["epochs=8", "model=y"])):
-        write_run(str(number), settings)
-    names = {each["name"] for each in compare_runs([tmp_path / "sweep"])["configurations"]}
-    assert names == {"epochs=4 x", "epochs=8 y"}
-
-
-def test_runs_that_say_the_same_in_other_words_are_one_configuration(tmp_path, write_run):
-    """One was typed with the model that is the default."""
-    write_run("typed", ["model=segnet", "seed=1"])
-    folder = write_run("default", ["seed=2"], seed=2)
-    chosen = "hydra: {runtime: {choices: {model: segnet}}}"
-    (folder / ".hydra" / "hydra.yaml").write_text(chosen, encoding="utf-8")
-    comparison = compare_runs([tmp_path / "sweep"])
-    assert comparison["constant"] == {"model": "segnet"}
-    assert [each["seeds"] for each in comparison["configurations"]] == [[2, 1]]
-
-
-def test_costs_are_averaged_too(tmp_path, write_run):
-    for seed, seconds in ((1, 3.0), (2, 5.0)):
-        costs = {"flops_per_image": 100, "peak_memory_bytes": 10 * seed, "images_per_second": 7.0, "best_epoch": 1}
-        folder = write_run(f"a-{seed}", [f"seed={seed}"], seed=seed, **costs)
-        (folder / "metrics.csv").write_text(f"epoch,seconds\n1,{seconds}\n", encoding="utf-8")
-    (row,) = compare_runs([tmp_path / "sweep"])["configurations"]
-    means = {name: row[name]["mean"] for name in ("flops_per_image", "peak_memory_bytes", "seconds_to_best_epoch")}
-    assert means == {"flops_per_image": 100, "peak_memory_bytes": 15, "seconds_to_best_epoch": 4.0}
-
-
 def test_runs_of_one_seed_count_as_its_mean(tmp_path, write_run):
     """Of two sweeps, say, that both ran it."""
     write_models(write_run, {"a": 0.8, "b": 0.7})
@@ -357,14 +329,6 @@ def test_runs_of_one_seed_count_as_its_mean(tmp_path, write_run):
     of_a = [(scores["a-1"] + scores["a-1-again"]) / 2, scores["a-2"], scores["a-3"]]
     of_b = [scores["b-1"], scores["b-2"], scores["b-3"]]
     assert difference["measures"]["mean_iou"]["value"] == pytest.approx(np.mean(of_a) - np.mean(of_b))
-
-
-def test_how_a_sweep_ran_its_jobs_is_no_setting(tmp_path, write_run):
-    for seed in (1, 2):
-        how = ["sweep.own_process=true", "allow_targets=[mine.]"] if seed == 2 else []
-        write_run(f"a-{seed}", ["model=a", f"seed={seed}", *how], seed=seed)
-    (configuration,) = compare_runs([tmp_path / "sweep"])["configurations"]
-    assert configuration["seeds"] == [1, 2]
 
 
 def test_what_a_search_has_pruned_is_no_rival(tmp_path, write_run):
