@@ -164,7 +164,15 @@ def _missing_jobs(sweep: Path, begun: Sequence[Job]) -> list[Job]:
 def _typed(overrides: Sequence[str]) -> dict[str, str]:
     """Returns overrides by key, but for those that say how a sweep runs its jobs."""
     settings = dict(override.split("=", 1) for override in overrides if "=" in override)
-    return {key: value for key, value in settings.items() if not HOW_IT_RAN.match(key)}
+    return {key: _alike(value) for key, value in settings.items() if not HOW_IT_RAN.match(key)}
+
+
+def _alike(value: str) -> str:
+    """Returns a value as all ways to type it have it: a sweep turns `false` into `False`, and `1e-3` into `0.001`."""
+    if value.lower() in ("true", "false", "null"):
+        return value.lower()
+    is_real = re.fullmatch(r"[+-]?\d+(\.\d*(e[+-]?\d+)?|e[+-]?\d+)", value, re.IGNORECASE)
+    return json.dumps(float(value)) if is_real else value
 
 
 def _read_results(run: RunFolder) -> dict[str, Any]:
