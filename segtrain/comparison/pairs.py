@@ -203,7 +203,7 @@ def compare_pair(first: str, runs: list[ScoredRun], second: str, others: list[Sc
             [[np.mean([run.scores[name] for run in of[images]]) for images in shared_images] for name in measures]
             for of in (by_images, others_by_images)
         ]
-        num_folds = min((run.num_folds for run in (*runs, *others) if run.num_folds), default=len(shared_images))
+        num_folds = runs[0].num_folds or len(shared_images)
         of_folds = np.subtract(*means)
         return Pair(
             first,
@@ -254,9 +254,7 @@ def _unshared(one: dict[Any, Any], other: dict[Any, Any]) -> list[tuple[dict[Any
 
 
 def _have_same_scores(run: ScoredRun, other: ScoredRun) -> bool:
-    return run.scores.keys() == other.scores.keys() and all(
-        np.array_equal(score, other.scores[name], equal_nan=True) for name, score in run.scores.items()
-    )
+    return all(np.array_equal(score, other.scores[name], equal_nan=True) for name, score in run.scores.items())
 
 
 def _by_seed(runs: list[ScoredRun]) -> dict[Any, ScoredRun]:

@@ -87,6 +87,16 @@ def test_the_freedom_of_a_class_is_that_of_the_images_that_have_it():
     assert found.freedom[3 + 3] == 0
 
 
+def test_the_freedom_of_a_mean_over_images_is_that_of_the_images_that_have_a_score():
+    """Where a class is predicted alone its IoU is 0, and counts."""
+    matrices = make_matrices()
+    found = contributions(make_counts(matrices), "per_image")
+    has_score = (matrices.sum(axis=2) + matrices.sum(axis=1)) > 0
+    assert has_score.sum() > (matrices.sum(axis=2) > 0).sum()
+    np.testing.assert_array_equal(found.freedom[3:], has_score.sum(axis=0) - 1)
+    assert found.freedom[0] == has_score.any(axis=1).sum() - 1
+
+
 def test_the_freedom_of_the_mean_is_near_a_rare_class_that_varies_most():
     rng = np.random.default_rng(0)
     matrices = np.array([np.diag(rng.integers(450, 550, 2)) + rng.integers(45, 55, (2, 2)) for _ in range(50)])
@@ -94,10 +104,17 @@ def test_the_freedom_of_the_mean_is_near_a_rare_class_that_varies_most():
     assert of_all == 49
     matrices[4:, 1] = 0
     matrices[:4, 1] = [[20, 5], [5, 20], [9, 10], [1, 30]]
-    found = contributions(ImageCounts([""] * 50, ["a", "b"], pixels(matrices), np.zeros(50)))
+    counts = ImageCounts([""] * 50, ["a", "b"], pixels(matrices), np.zeros(50))
+    found = contributions(counts)
     variances = found.of_images[:, 3:].var(axis=0)
-    assert found.freedom[0] == pytest.approx(variances.sum() ** 2 / (variances[0] ** 2 / 49 + variances[1] ** 2 / 3))
-    assert 3 < found.freedom[0] < 4
+    expected = variances.sum() ** 2 / (variances[0] ** 2 / 49 + variances[1] ** 2 / 3)
+    assert found.freedom[0] == pytest.approx(expected)
+    assert 3 < expected < 4
+    assert contributions(counts, "per_image").freedom[0] == 49  # each image has its own mean
+    with_one_more = np.concatenate([counts.pixels, np.zeros((50, 1, 3), np.uint32)], axis=1)
+    with_one_more[7, 2] = 5  # a class of one image, which moves nothing
+    found = contributions(ImageCounts([""] * 50, ["a", "b", "c"], with_one_more, np.zeros(50)))
+    assert found.freedom[0] == pytest.approx(expected)
 
 
 def test_a_class_of_one_image_contributes_nothing():

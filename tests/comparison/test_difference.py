@@ -231,6 +231,12 @@ def test_seeds_of_their_own_and_images_are_two_analyses_of_variance():
     assert difference.value == pytest.approx(means[0].mean() - means[1].mean())
     assert difference.repetitions == 3
 
+    other_way = [each - each.mean(axis=1, keepdims=True) for each in reversed(tables)]
+    of_few = unpaired_difference(*reversed(means), *other_way, 7)
+    assert (of_few.repetitions, of_few.images.freedom) == (3, 7)
+    assert of_few.images.variance == pytest.approx(difference.images.variance)
+    assert of_few.value == pytest.approx(-difference.value)
+
 
 def test_folds_by_hand():
     """Four of ten were run: a ninth of what is trained on is scored on, whichever were run."""
@@ -286,6 +292,22 @@ def test_as_many_seeds_are_needed_as_tell_such_a_difference_in_four_of_five_swee
 def test_seeds_needed_are_cohens_table(effect, needed):
     """The pairs of a t test at 5 % and power 0.8, as G*Power and others have it for those sizes of effect."""
     assert Difference(effect, [Part(1 / 3, 2)], None, 3, 0.95).seeds_needed() == needed
+
+
+def test_no_more_than_a_thousand_seeds_are_asked_for():
+    """(1.96 + 0.84)² seeds for a difference of one standard deviation, and so many times more for a small one."""
+    effect = (1.96 + 0.842) / 1000**0.5
+    assert Difference(1.01 * effect, [Part(1 / 3, 2)], None, 3, 0.95).seeds_needed() == pytest.approx(982, abs=3)
+    assert Difference(0.99 * effect, [Part(1 / 3, 2)], None, 3, 0.95).seeds_needed() is None
+
+
+@pytest.mark.parametrize("freedom", [0, -1])
+def test_an_image_alone_tells_nothing_of_how_others_differ(freedom):
+    """Of a class, say, which no other has: its contributions are none, and the score no certainty."""
+    for seeds in (1, 3):
+        difference = paired_difference(np.full(seeds, 0.1), np.zeros((seeds, 20)), freedom)
+        assert math.isnan(difference.half_width)
+        assert not difference.is_told
 
 
 def test_more_seeds_do_not_help_where_the_images_are_too_few():

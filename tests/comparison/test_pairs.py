@@ -109,7 +109,7 @@ def test_seeds_are_paired_where_one_has_all_of_the_others(tmp_path, write_run, s
     write_models(write_run, {"a": 0.8}, seeds=seeds)
     write_models(write_run, {"b": 0.7}, seeds=others)
     (difference,) = compare_runs([tmp_path / "sweep"])["differences"]
-    assert (difference["paired"], difference["repetitions"]) == (is_paired, repetitions)
+    assert (difference["paired"], difference["repetitions"], difference["same"]) == (is_paired, repetitions, False)
     first = dict(zip(seeds, scores_of(tmp_path, "a"), strict=True))
     second = dict(zip(others, scores_of(tmp_path, "b"), strict=True))
     if is_paired:
@@ -154,9 +154,20 @@ def test_runs_that_are_the_same_are_said_to_be(tmp_path, write_run):
     assert difference["words"].startswith("no difference between a and b can be told with 2 seeds (0.00 mIoU points")
 
 
-def test_classes_that_few_images_have_are_noted(tmp_path, write_run):
-    for model, quality in (("a", 0.8), ("b", 0.7)):
-        for seed in (1, 2, 3):
+def test_folds_that_are_the_same_are_said_to_be(tmp_path, write_run):
+    for fold in (0, 1):
+        write_run(f"a-{fold}", ["model=a", f"dataset.fold={fold}"], split=fold)
+        twin = tmp_path / "sweep" / f"b-{fold}"
+        shutil.copytree(tmp_path / "sweep" / f"a-{fold}", twin)
+        (twin / ".hydra" / "overrides.yaml").write_text(f"[model=b, dataset.fold={fold}]", encoding="utf-8")
+    (difference,) = compare_runs([tmp_path / "sweep"])["differences"]
+    assert difference["words"] == "a and b gave the same numbers in every score with 2 folds"
+
+
+@pytest.mark.parametrize("others", [(1, 2, 3), (4, 5)])
+def test_classes_that_few_images_have_are_noted(tmp_path, write_run, others):
+    for model, quality, seeds in (("a", 0.8, (1, 2, 3)), ("b", 0.7, others)):
+        for seed in seeds:
             path = write_run(f"{model}-{seed}", [f"model={model}"], seed=seed, quality=quality) / "per_image.npz"
             counts = read_image_counts(path)
             counts.pixels[4:, 1] = counts.pixels[1:, 2] = 0
