@@ -133,8 +133,8 @@ def _folders_of_runs(path: Path) -> list[Path]:
 
 def _other_verb(folder: Path) -> str | None:
     """Returns the verb that has left a folder, where that is not a run's: of evaluate, predict, compare and so on."""
-    results = _read_results(RunFolder(folder))
-    if "status" in results and RunFolder(folder).results.is_file():
+    run = RunFolder(folder)
+    if run.results.is_file() and "status" in _read_results(run):
         return None
     name = _read_yaml(folder / ".hydra" / "hydra.yaml").get("hydra", {}).get("job", {}).get("config_name")
     return name if name in SCHEMAS else None

@@ -70,7 +70,7 @@ def _in_points(difference: Difference) -> tuple[str, str]:
     """Returns the difference and its interval, seen from the one that is ahead."""
     value, half_width = 100 * abs(difference.value), 100 * difference.half_width
     low, high = value - half_width, value + half_width
-    digits = 1 if min(abs(low), high) >= 0.05 else 2  # 0.0 would not tell on which side it is
+    digits = 1 if abs(low) >= 0.05 else 2  # 0.0 would not tell on which side it is
     interval = f"{_percent(difference.level)} interval {low:.{digits}f} to {high:.{digits}f}"
     return f"{value:.{digits}f} mIoU points", interval
 

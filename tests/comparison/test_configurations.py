@@ -106,6 +106,12 @@ def test_an_experiment_that_changes_something_is_a_setting(tmp_path, write_run, 
     assert sorted(names) == ["r1", "r2"]
 
 
+def test_other_settings_vary_whatever_comes_of_them(tmp_path, write_run):
+    for model in "ab":
+        composed_as(write_run(model, [f"model={model}"]), CONFIG)
+    assert compare_runs([tmp_path / "sweep"])["varying"] == ["model"]
+
+
 def test_an_experiment_of_which_nothing_is_known_is_a_setting(tmp_path, write_run):
     composed_as(write_run("a", ["experiment=r1"]), CONFIG)
     plan = {"jobs": [["experiment=r1"], ["experiment=r2"]]}

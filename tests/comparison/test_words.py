@@ -135,10 +135,11 @@ def test_classes_that_few_images_have_are_named_rarest_first():
         f"pole (9 images) stands in fewer than 10 images, {told}: its 95 % intervals cover the truth in 91 to 97 % of "
         "simulated sweeps"
     )
-    assert describe_rare_classes([rare(pole=4), rare(pole=3, sign=1)]) == (
+    assert describe_rare_classes([rare(pole=3, sign=1), rare(pole=4)]) == (
         f"sign (1 image) and pole (3 images) stand in fewer than 10 images, {told}: their 95 % intervals cover the "
         "truth in 91 to 97 % of simulated sweeps; of a class in fewer than two there is none"
     )
     many = describe_rare_classes([rare(**{letter: place for place, letter in enumerate("abcdefg", start=2)})])
     assert many.startswith("a (2 images), b (3 images), c (4 images), d (5 images) and 3 more stand in ")
+    assert many.endswith(" of simulated sweeps")
     assert describe_rare_classes([rare(road=10), Pair("a", "b", "no")]) == describe_rare_classes([]) == ""
