@@ -71,6 +71,7 @@ def test_more_seeds_than_anyone_runs():
     assert words(difference).endswith(
         ", 3 seeds: images are not counted in this interval); more than 1,000 seeds would be needed " + AIM
     )
+    assert words(with_images(difference), num_images=100).endswith("; more than 1,000 seeds would be needed " + AIM)
 
 
 def test_images_instead_of_seeds():
