@@ -1,5 +1,6 @@
 """What a configuration, the runs that differ in their seeds alone, is worth: mean and spread over them."""
 
+import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Any
 
 from segtrain.comparison.jobs import SEED_KEYS, Job, read_jobs
 from segtrain.comparison.pairs import LEVEL, Pair, compare_with_best
-from segtrain.comparison.words import POPULATION, describe, describe_level
+from segtrain.comparison.words import POPULATION, describe, describe_level, describe_rare_classes
 
 MEASURES = (
     "mean_iou",
@@ -23,6 +24,12 @@ MEASURES = (
 )
 # How a job may have ended that did not complete. A status that is damaged counts as the first.
 UNDONE = ("failed", "interrupted", "missing")
+
+
+# Settings whose values are names of things: `auto` or `strong` says nothing without the setting.
+NAMED = ("model", "dataset", "loss", "optimizer", "experiment", "model/encoder")
+# Groups that choose settings that stand in the config under their own names.
+PRESETS = ("experiment", "size")
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class Configuration:
     @property
     def name(self) -> str:
         """What tells it from the others: `segnet_small`, or `epochs=4` where the value does not speak for itself."""
-        told = [value if _is_name(value) else f"{key}={value}" for key, value in self.settings.items()]
+        told = [value if _is_name(key, value) else f"{key}={value}" for key, value in self.settings.items()]
         return " ".join(told) or "all"
 
     def mean_iou(self) -> float:
@@ -141,7 +148,19 @@ def _settings_of(jobs: Sequence[Job]) -> tuple[dict[str, str], list[str]]:
             (constant[key],) = values
         else:
             varying.append(key)
-    return constant, varying
+    return constant, [key for key in varying if key not in PRESETS or _tells_apart(key, varying, jobs)]
+
+
+def _tells_apart(preset: str, varying: Sequence[str], jobs: Sequence[Job]) -> bool:
+    """Returns whether runs that are alike in all else that varies have other settings by a preset, or may have."""
+    configs: dict[tuple[str, ...], set[str]] = {}
+    read = set()
+    for job in jobs:
+        if (composed := job.composed()) is not None:
+            read.add(job.setting(preset))
+            alike = tuple(job.setting(key) for key in varying if key != preset)
+            configs.setdefault(alike, set()).add(json.dumps(composed, sort_keys=True))
+    return any(len(of_alike) > 1 for of_alike in configs.values()) or {job.setting(preset) for job in jobs} != read
 
 
 def _measures_of(job: Job) -> dict[str, Any]:
@@ -175,7 +194,10 @@ def _describe_sizes(jobs: Sequence[Job]) -> list[str]:
 
 def _describe_intervals(pairs: Sequence[Pair]) -> list[str]:
     levels = {difference.level for pair in pairs for difference in pair.measures.values()}
-    return [POPULATION, *(describe_level(level) for level in levels if level > LEVEL)] if levels else []
+    if not levels:
+        return []
+    rare = describe_rare_classes(pairs)
+    return [POPULATION, *(describe_level(level) for level in levels if level > LEVEL), *([rare] if rare else [])]
 
 
 def _told_by(jobs: Sequence[Job], key: str, otherwise: str | None) -> dict[str, str]:
@@ -188,5 +210,5 @@ def _told_by(jobs: Sequence[Job], key: str, otherwise: str | None) -> dict[str, 
     return told
 
 
-def _is_name(value: str) -> bool:
-    return value[:1].isalpha() and value not in ("true", "false", "null")
+def _is_name(key: str, value: str) -> bool:
+    return key in NAMED and value[:1].isalpha() and value not in ("none", "null")

@@ -1,5 +1,6 @@
 """The scores of a run, and how much each image moves them."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,11 +24,15 @@ class Contributions:
             of the score as images are drawn from where these came from. A class that is in one image alone
             contributes nothing. Source: Efron and Stein 1981, The Jackknife Estimate of Variance,
             https://doi.org/10.1214/aos/1176345462.
+        freedom: float64 `(measures,)`, degrees of freedom that this variance has. Of a class, the images in whose truth
+            it is, less one: the others move nothing, and tell nothing of how much these vary. Of a mean over classes,
+            what Satterthwaite's rule makes of theirs; no more than there are images, less one.
     """
 
     measures: list[str]
     values: np.ndarray
     of_images: np.ndarray
+    freedom: np.ndarray
 
 
 def contributions(counts: ImageCounts, convention: MetricConvention = "segtrain") -> Contributions:
@@ -53,10 +58,16 @@ def contributions(counts: ImageCounts, convention: MetricConvention = "segtrain"
         mean_iou = _mean_over_classes(*ious, absent=_IOU_OF_ABSENT[convention])
         accuracy = _ratio_of_sums(all_right, all_pixels)
     values, of_images = zip(mean_iou, accuracy, _mean_over_images(counts.boundary_f1), strict=True)
+    # Of the mean over images, a class counts where it is predicted too.
+    of_classes = ((union if convention == "per_image" else counts.in_truth) > 0).sum(axis=0) - 1.0
+    of_all = (all_pixels > 0).sum() - 1.0
+    of_mean = of_all if convention == "per_image" else min(of_all, _freedom_of_mean(ious[1], of_classes))
+    of_boundary = (~np.isnan(counts.boundary_f1)).sum() - 1.0
     return Contributions(
         ["mean_iou", "pixel_accuracy", "boundary_f1", *(f"iou_{name}" for name in counts.class_names)],
         np.concatenate([values, np.where(np.isnan(ious[0]), _IOU_OF_ABSENT[convention], ious[0])]),
         np.column_stack([*of_images, ious[1]]),
+        np.array([of_mean, of_all, of_boundary, *of_classes]),
     )
 
 
@@ -77,6 +88,14 @@ def _mean_over_classes(ious: np.ndarray, of_images: np.ndarray, *, absent: float
     is_counted = ~np.isnan(np.where(np.isnan(ious), absent, ious))
     mean = _mean_of_known(np.where(np.isnan(ious), absent, ious))
     return mean, _divide(of_images.sum(axis=-1), np.float64(is_counted.sum()))
+
+
+def _freedom_of_mean(of_images: np.ndarray, freedom: np.ndarray) -> float:
+    """Returns that of the mean over classes, as if they were independent: near a rare class's where it varies most."""
+    is_known = freedom > 0
+    variances = of_images.var(axis=0)[is_known]
+    squares = np.sum(variances**2 / freedom[is_known])
+    return float(variances.sum() ** 2 / squares) if squares > 0 else math.inf
 
 
 def _mean_of_known(values: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ import functools
 import json
 import math
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any, get_args
 
 import yaml
 
+from segtrain.checks.nested import leaves
 from segtrain.command.output_folder import job_folder_name
 from segtrain.run_folder import RunFolder
 from segtrain.settings import HOW_JOBS_ARE_RUN, SCHEMAS
+from segtrain.sweeps.fail_fast import stopped_after
 from segtrain.sweeps.plan import read_plan
 from segtrain.training.convention import MetricConvention
 
@@ -22,6 +25,11 @@ from segtrain.training.convention import MetricConvention
 SEED_KEYS = ("seed", "dataset.fold")
 DEFAULT = "(default)"
 _MISSING = {"status": "missing", "error": "has not run"}
+# A run says so itself as soon as its settings are read.
+_AT_ITS_START = {
+    "status": "interrupted",
+    "error": "has written nothing: its process died at the start, or is there still",
+}
 
 
 @dataclass(frozen=True)
@@ -59,11 +67,22 @@ class Job:
     def _composed(self) -> dict[str, str]:
         """What Hydra has chosen for each group, and each value of the config by its dotted key."""
         folder = (self.like or self.folder).path / ".hydra"
-        choices, config = _read_yaml(folder / "hydra.yaml"), _read_yaml(folder / "config.yaml")
+        choices, config = _read_yaml(folder / "hydra.yaml"), self._config
         for name in ("hydra", "runtime", "choices"):
             inner = choices.get(name)
             choices = inner if isinstance(inner, dict) else {}
         return _flattened(config) | {key: _as_typed(value) for key, value in choices.items()}
+
+    @functools.cached_property
+    def _config(self) -> dict[str, Any]:
+        return _read_yaml((self.like or self.folder).path / ".hydra" / "config.yaml")
+
+    def composed(self) -> dict[str, str] | None:
+        """Returns each setting of the config by its dotted key, but for seeds; None where the folder does not tell."""
+        if self.like or not self._config:
+            return None
+        settings = {key: _as_typed(value) for key, value in leaves(self._config)}
+        return {key: value for key, value in settings.items() if key not in SEED_KEYS and _is_setting(key)}
 
     def by_epoch(self, column: str) -> dict[int, float]:
         """Returns a column of metrics.csv by epoch; nothing where the file does not tell."""
@@ -120,8 +139,8 @@ def folders_of_runs(path: Path) -> list[Path]:
 
 def _other_verb(folder: Path) -> str | None:
     """Returns the verb that has left a folder, where that is not a run's: of evaluate, predict, compare and so on."""
-    results = _read_results(RunFolder(folder))
-    if "status" in results and results is not _MISSING:
+    run = RunFolder(folder)
+    if run.results.is_file() and "status" in _read_results(run):
         return None
     name = _read_yaml(folder / ".hydra" / "hydra.yaml").get("hydra", {}).get("job", {}).get("config_name")
     return name if name in SCHEMAS else None
@@ -150,24 +169,44 @@ def _missing_jobs(sweep: Path, begun: Sequence[Job], above: str) -> list[Job]:
 
 def _is_setting(override: str) -> bool:
     """Returns whether an override says what a job is, and not how it is run: those stand in no folder's name."""
-    return override.partition("=")[0].lstrip("+~") not in HOW_JOBS_ARE_RUN
+    key = override.partition("=")[0].lstrip("+~")
+    return not any(f"{key}.".startswith(f"{each}.") for each in HOW_JOBS_ARE_RUN)
 
 
 def _typed(overrides: Sequence[str]) -> dict[str, str]:
     """Returns overrides by key, but for those that say how a sweep runs its jobs."""
-    return dict(override.split("=", 1) for override in overrides if "=" in override and _is_setting(override))
+    settings = dict(override.split("=", 1) for override in overrides if "=" in override and _is_setting(override))
+    return {key: _alike(value) for key, value in settings.items()}
+
+
+def _alike(value: str) -> str:
+    """Returns a value as all ways to type it have it: a sweep turns `false` into `False`, and `1e-3` into `0.001`."""
+    if value.lower() in ("true", "false", "null"):
+        return value.lower()
+    is_real = re.fullmatch(r"[+-]?\d+(\.\d*(e[+-]?\d+)?|e[+-]?\d+)", value, re.IGNORECASE)
+    return json.dumps(float(value)) if is_real else value
 
 
 def _read_results(run: RunFolder) -> dict[str, Any]:
     """Returns what a run has left; one whose results are damaged costs the others nothing."""
     if not run.results.is_file():
-        return _MISSING
+        return _why_nothing_is_there(run.path)
     try:
         results = run.read_results()
     except ValueError as error:
         return {"status": "failed", "error": str(error)}
     is_whole = isinstance(results, dict) and (results.get("status") != "completed" or _has_scores(results))
     return results if is_whole else {"status": "failed", "error": f"{run.results} is not what a run leaves"}
+
+
+def _why_nothing_is_there(job: Path) -> dict[str, Any]:
+    try:
+        failed = stopped_after(job.parent)
+    except (OSError, ValueError):
+        failed = None
+    if failed is None or failed == job.name:
+        return _AT_ITS_START
+    return _MISSING | {"error": f"was left out: {failed} has not completed, and sweep.fail_fast=true"}
 
 
 def _has_scores(results: dict[str, Any]) -> bool:

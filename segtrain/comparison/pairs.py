@@ -28,6 +28,9 @@ class ScoredRun:
         images: stands for them and their truth; None where the folder does not keep what is counted in them.
         scores: by measure, 0..1; NaN where one has no value. See `Contributions.measures`.
         of_images: float64 `(images,)` by measure; None as above.
+        freedom: degrees of freedom that the contributions' variance has, by measure; empty as above.
+        fold: which part of the data it was validated on, as typed.
+        num_folds: into how many the data was divided; None where it was not.
     """
 
     seed: Any
@@ -36,6 +39,9 @@ class ScoredRun:
     images: str | None
     scores: dict[str, float]
     of_images: dict[str, np.ndarray] | None
+    freedom: dict[str, float]
+    fold: str
+    num_folds: int | None
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,10 @@ class Pair:
         over: what varies between the runs of a configuration.
         is_paired: whether the same seeds (or folds) were run with both.
         num_images: that all runs are scored on; None where that is not known or differs between folds.
+        images_with: by measure, as many of them as tell of it: of a class, those that have it; empty where `num_images`
+            is None.
+        left_out: seeds or folds that one configuration alone has, such as `seed 3`, which count for nothing.
+        is_same: whether the runs of the one gave the same numbers as those of the other, in every score.
         measures: the differences, first less second, by measure.
     """
 
@@ -58,6 +68,9 @@ class Pair:
     over: Literal["seeds", "folds"] = "seeds"
     is_paired: bool = True
     num_images: int | None = None
+    images_with: dict[str, int] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+    is_same: bool = False
     measures: dict[str, Difference] = field(default_factory=dict)
 
     def at(self, level: float) -> "Pair":
@@ -65,9 +78,11 @@ class Pair:
         return replace(self, measures={name: replace(each, level=level) for name, each in self.measures.items()})
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns plain values: `first`, `second`, `why_not`, `over`, `paired`, `images`, and where they compare
-        `repetitions`, `level`, `told` (whether the mean IoU's interval leaves out 0), `seeds_needed`, and by measure
-        `value`, `low`, `high`, `seeds_error` and `images_error` (standard errors), None where there is none.
+        """Returns plain values: `first`, `second`, `why_not`, `over`, `paired`, `images`, `left_out`, and where they
+        compare `repetitions`, `level`, `same`, `told` (whether the mean IoU's interval leaves out 0), `seeds_needed`
+        (to have it told in 4 of 5 sweeps), and by measure `value`, `low`, `high`, `seeds_error`, `images_error`
+        (standard errors) and `images` (as many as tell of it: of a class, those that have it), None where there is
+        none.
         """
         told = {
             "first": self.first,
@@ -76,6 +91,7 @@ class Pair:
             "over": self.over,
             "paired": self.is_paired,
             "images": self.num_images,
+            "left_out": self.left_out,
         }
         if not self.measures:
             return told
@@ -83,9 +99,13 @@ class Pair:
         return told | {
             "repetitions": mean_iou.repetitions,
             "level": mean_iou.level,
+            "same": self.is_same,
             "told": mean_iou.is_told,
-            "seeds_needed": mean_iou.seeds_needed(),
-            "measures": {name: _as_dict(difference) for name, difference in self.measures.items()},
+            "seeds_needed": mean_iou.seeds_needed() if self.over == "seeds" else None,
+            "measures": {
+                name: _as_dict(difference) | {"images": self.images_with.get(name)}
+                for name, difference in self.measures.items()
+            },
         }
 
 
@@ -138,7 +158,9 @@ def _read_run(job: Job) -> ScoredRun:
     scores, told = job.results["val"], job.results.get("metric_contract", {})
     contract = {name: told.get(name) for name in ("evaluated_at", "num_classes", "ignore_label")}
     contract |= {"convention": told.get("convention", "segtrain"), "classes": list(scores["per_class_iou"])}
-    names = f"{job.setting('dataset.fold')} {job.results.get('data', {}).get('val')}"
+    fold, num_folds = job.setting("dataset.fold"), job.setting("dataset.folds")
+    names = f"{fold} {job.results.get('data', {}).get('val')}"
+    folds = {"fold": fold, "num_folds": int(num_folds) if num_folds.isdecimal() and int(num_folds) > 1 else None}
     try:
         counts = read_image_counts(job.folder.image_counts)
         of_run = contributions(counts, contract["convention"])
@@ -146,7 +168,7 @@ def _read_run(job: Job) -> ScoredRun:
         values = {name: scores.get(name) for name in ("mean_iou", "pixel_accuracy", "boundary_f1")}
         values |= {f"iou_{name}": iou for name, iou in scores["per_class_iou"].items()}
         known = {name: math.nan if value is None else value for name, value in values.items()}
-        return ScoredRun(job.results["seed"], contract, names, None, known, None)
+        return ScoredRun(job.results["seed"], contract, names, None, known, None, {}, **folds)
     return ScoredRun(
         job.results["seed"],
         contract,
@@ -154,15 +176,17 @@ def _read_run(job: Job) -> ScoredRun:
         hashlib.sha256(repr(counts.names).encode() + counts.pixels[..., 1].tobytes()).hexdigest(),
         dict(zip(of_run.measures, of_run.values.tolist(), strict=True)),
         dict(zip(of_run.measures, of_run.of_images.T, strict=True)),
+        dict(zip(of_run.measures, of_run.freedom.tolist(), strict=True)),
+        **folds,
     )
 
 
 def compare_pair(first: str, runs: list[ScoredRun], second: str, others: list[ScoredRun]) -> Pair:
     """Returns what can be told of two configurations that compare.
 
-    Runs of the same seed on the same images are paired; where neither configuration has all of the other's seeds, the
-    seeds count as drawn for each. Runs on several sets of images are folds: each set gives one difference, of the means
-    over its seeds.
+    Runs of the same seed on the same images are paired, and seeds that one alone has are left out; where neither
+    configuration has all of the other's seeds, the seeds count as drawn for each. Runs on several sets of images are
+    folds: each set gives one difference, of the means over its seeds. Sets that only one was scored on are left out.
 
     Args:
         first: name of the one.
@@ -172,37 +196,65 @@ def compare_pair(first: str, runs: list[ScoredRun], second: str, others: list[Sc
     """
     by_images, others_by_images = _by_images(runs, others)
     shared_images = [images for images in by_images if images in others_by_images]
+    one_sided = sorted({f"fold {by[images][0].fold}" for by, images in _unshared(by_images, others_by_images)})
     measures = [name for name in runs[0].scores if name in others[0].scores]
     if len(shared_images) > 1:
         means = [
             [[np.mean([run.scores[name] for run in of[images]]) for images in shared_images] for name in measures]
             for of in (by_images, others_by_images)
         ]
-        differences = [difference_over_folds(of_measure) for of_measure in np.subtract(*means)]
-        return Pair(first, second, over="folds", measures=dict(zip(measures, differences, strict=True)))
+        num_folds = runs[0].num_folds or len(shared_images)
+        of_folds = np.subtract(*means)
+        return Pair(
+            first,
+            second,
+            over="folds",
+            left_out=one_sided,
+            is_same=not np.nan_to_num(of_folds).any(),
+            measures={
+                name: difference_over_folds(values, num_folds) for name, values in zip(measures, of_folds, strict=True)
+            },
+        )
 
     (images,) = shared_images
     by_seed, others_by_seed = (_by_seed(of[images]) for of in (by_images, others_by_images))
     shared = [seed for seed in by_seed if seed in others_by_seed]
     is_paired = len(shared) == min(len(by_seed), len(others_by_seed))
     if is_paired:
+        one_sided += [f"seed {seed}" for _, seed in _unshared(by_seed, others_by_seed)]
         by_seed, others_by_seed = ({seed: of[seed] for seed in shared} for of in (by_seed, others_by_seed))
-    has_images = all(run.of_images is not None for of in (by_seed, others_by_seed) for run in of.values())
+    both = [*by_seed.values(), *others_by_seed.values()]
+    has_images = all(run.of_images is not None for run in both)
+    freedom = {name: min(run.freedom[name] for run in both) for name in measures} if has_images else {}
 
     def difference(measure: str) -> Difference:
         values = [_values(of, measure) for of in (by_seed, others_by_seed)]
         of_images = [_of_images(of, measure) if has_images else None for of in (by_seed, others_by_seed)]
         if is_paired:
-            return paired_difference(np.subtract(*values), np.subtract(*of_images) if has_images else None)
-        return unpaired_difference(*values, *of_images)
+            return paired_difference(
+                np.subtract(*values), np.subtract(*of_images) if has_images else None, freedom.get(measure)
+            )
+        return unpaired_difference(*values, *of_images, freedom.get(measure))
 
     return Pair(
         first,
         second,
         is_paired=is_paired,
-        num_images=len(next(iter(by_seed.values())).of_images["mean_iou"]) if has_images else None,
+        num_images=len(both[0].of_images["mean_iou"]) if has_images else None,
+        images_with={name: round(of_measure + 1) for name, of_measure in freedom.items()},
+        left_out=one_sided,
+        is_same=is_paired and all(_have_same_scores(by_seed[seed], others_by_seed[seed]) for seed in shared),
         measures={measure: difference(measure) for measure in measures},
     )
+
+
+def _unshared(one: dict[Any, Any], other: dict[Any, Any]) -> list[tuple[dict[Any, Any], Any]]:
+    """Returns the keys that only one of them has, each with the one that has it."""
+    return [(by, key) for by, without in ((one, other), (other, one)) for key in by if key not in without]
+
+
+def _have_same_scores(run: ScoredRun, other: ScoredRun) -> bool:
+    return all(np.array_equal(score, other.scores[name], equal_nan=True) for name, score in run.scores.items())
 
 
 def _by_seed(runs: list[ScoredRun]) -> dict[Any, ScoredRun]:

@@ -1,6 +1,7 @@
 """Where downloads and prepared datasets are kept, and who may write there."""
 
 import contextlib
+import contextvars
 import os
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import filelock
 SECONDS_BEFORE_SAYING_SO = 2.0
 # What a message says where the data folder has no room or may not be written to.
 ELSEWHERE = "type SEGTRAIN_DATA=/another/folder in front of the command"
+_not_prepared_for = contextvars.ContextVar("not_prepared_for", default="")
 
 
 def data_folder() -> Path:
@@ -24,6 +26,20 @@ def data_folder() -> Path:
 
 
 @contextlib.contextmanager
+def nothing_prepared(purpose: str) -> Iterator[None]:
+    """Has data that would be downloaded or prepared refused meanwhile.
+
+    Args:
+        purpose: what is not worth gigabytes and hours.
+    """
+    former = _not_prepared_for.set(purpose)
+    try:
+        yield
+    finally:
+        _not_prepared_for.reset(former)
+
+
+@contextlib.contextmanager
 def only_process(name: str) -> Iterator[None]:
     """Lets one process in at a time, so that parallel jobs of a sweep prepare a dataset once.
 
@@ -33,8 +49,11 @@ def only_process(name: str) -> Iterator[None]:
         name: of what is prepared; processes with other names do not wait for each other.
 
     Raises:
+        FileNotFoundError: nothing is to be prepared now; see `nothing_prepared`.
         OSError: the data folder cannot be written to.
     """
+    if purpose := _not_prepared_for.get():
+        raise FileNotFoundError(f"{name} is not in {data_folder()}, and is not downloaded or prepared for {purpose}")
     folder = data_folder() / "locks"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from segtrain.comparison.configurations import Configuration
 from segtrain.comparison.side_by_side import ShownRun, choose_images, choose_runs, image_ious
+from segtrain.datasets.data_folder import nothing_prepared
 from segtrain.datasets.dataset import SegmentationDataset
 from segtrain.parts import open_dataset
 from segtrain.pipeline.resizing import resize_image, resize_labels
@@ -64,6 +65,7 @@ def draw_side_by_side(
     """Predicts a few images with a run of each of the best configurations, one after another.
 
     What a run's pictures fail of, such as data or a checkpoint that are gone, is told and costs the others nothing.
+    Data that is not there is not downloaded for them.
 
     Args:
         configurations: the best first.
@@ -105,7 +107,8 @@ def draw_side_by_side(
 
 def _samples_of(run: ShownRun, allow_targets: Sequence[str]) -> Samples:
     settings = read_settings_of_run(run.job.folder.config, allow_targets)
-    dataset = dataclasses.replace(open_dataset(settings.dataset), cache="none")  # each image is read once
+    with nothing_prepared("pictures"):
+        dataset = dataclasses.replace(open_dataset(settings.dataset), cache="none")  # each image is read once
     samples = Samples(dataset, "val", image_size=settings.image_size, max_samples=settings.max_samples)
     if [samples.name(place) for place in range(len(samples))] != run.counts.names:
         raise ValueError("its data has other images now")

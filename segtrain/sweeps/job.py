@@ -1,5 +1,6 @@
 """How a sweep runs one of its jobs."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,11 @@ def go_on_with_job(settings: TrainSettings, invocation: Invocation) -> float | N
         return train(settings, invocation)
     results = folder.read_results()
     if results.get("status") != "completed":
-        return resume(ResumeSettings(str(folder.path), [], settings.allow_targets), invocation)
+        try:
+            return resume(ResumeSettings(str(folder.path), [], settings.allow_targets), invocation)
+        except Exception as error:
+            with contextlib.suppress(OSError, ValueError), folder.held():  # unless another process trains there
+                folder.write_results(folder.read_results() | {"error": f"{type(error).__name__}: {error}"})
+            raise
     print_line(Console(), f"{folder.path.name} is complete")
     return results["val"]["mean_iou"]

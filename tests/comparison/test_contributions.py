@@ -25,8 +25,11 @@ def make_matrices(num_images=12):
 def make_counts(matrices):
     boundary_f1 = np.random.default_rng(1).random(len(matrices))
     boundary_f1[matrices.sum(axis=(1, 2)) == 0] = np.nan
-    pixels = np.array([pixels_of(matrix) for matrix in matrices]).reshape(-1, CLASSES, 3)
-    return ImageCounts([str(each) for each in range(len(matrices))], list("abcde"), pixels, boundary_f1)
+    return ImageCounts([str(each) for each in range(len(matrices))], list("abcde"), pixels(matrices), boundary_f1)
+
+
+def pixels(matrices):
+    return np.array([pixels_of(matrix) for matrix in matrices]).reshape(len(matrices), -1, 3)
 
 
 def score(matrices, convention):
@@ -61,6 +64,57 @@ def test_contributions_are_what_leaving_an_image_out_changes(convention):
     found = contributions(make_counts(matrices), convention)
     np.testing.assert_allclose(np.delete(found.of_images, 2, axis=1), np.nan_to_num(expected), atol=1e-12)
     assert np.abs(found.of_images).max() > 0.01
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_boundary_f1_is_a_mean_that_leaves_out_images_without_it(convention):
+    counts = make_counts(make_matrices())
+    scores = counts.boundary_f1
+    assert np.isnan(scores).sum() == 1
+    without = np.array([np.nanmean(np.delete(scores, each)) for each in range(len(scores))])
+    expected = (len(scores) - 1) * (np.nanmean(scores) - without)
+    found = contributions(counts, convention)
+    np.testing.assert_allclose(found.of_images[:, 2], expected - expected.mean(), atol=1e-12)
+    assert found.freedom[2] == len(scores) - 2
+
+
+def test_the_freedom_of_a_class_is_that_of_the_images_that_have_it():
+    matrices = make_matrices()
+    found = contributions(make_counts(matrices))
+    has_class = matrices.sum(axis=2) > 0
+    np.testing.assert_array_equal(found.freedom[3:], has_class.sum(axis=0) - 1)
+    assert found.freedom[1] == has_class.any(axis=1).sum() - 1
+    assert found.freedom[3 + 3] == 0
+
+
+def test_the_freedom_of_a_mean_over_images_is_that_of_the_images_that_have_a_score():
+    """Where a class is predicted alone its IoU is 0, and counts."""
+    matrices = make_matrices()
+    found = contributions(make_counts(matrices), "per_image")
+    has_score = (matrices.sum(axis=2) + matrices.sum(axis=1)) > 0
+    assert has_score.sum() > (matrices.sum(axis=2) > 0).sum()
+    np.testing.assert_array_equal(found.freedom[3:], has_score.sum(axis=0) - 1)
+    assert found.freedom[0] == has_score.any(axis=1).sum() - 1
+
+
+def test_the_freedom_of_the_mean_is_near_a_rare_class_that_varies_most():
+    rng = np.random.default_rng(0)
+    matrices = np.array([np.diag(rng.integers(450, 550, 2)) + rng.integers(45, 55, (2, 2)) for _ in range(50)])
+    of_all = contributions(ImageCounts([""] * 50, ["a", "b"], pixels(matrices), np.zeros(50))).freedom[0]
+    assert of_all == 49
+    matrices[4:, 1] = 0
+    matrices[:4, 1] = [[20, 5], [5, 20], [9, 10], [1, 30]]
+    counts = ImageCounts([""] * 50, ["a", "b"], pixels(matrices), np.zeros(50))
+    found = contributions(counts)
+    variances = found.of_images[:, 3:].var(axis=0)
+    expected = variances.sum() ** 2 / (variances[0] ** 2 / 49 + variances[1] ** 2 / 3)
+    assert found.freedom[0] == pytest.approx(expected)
+    assert 3 < expected < 4
+    assert contributions(counts, "per_image").freedom[0] == 49  # each image has its own mean
+    with_one_more = np.concatenate([counts.pixels, np.zeros((50, 1, 3), np.uint32)], axis=1)
+    with_one_more[7, 2] = 5  # a class of one image, which moves nothing
+    found = contributions(ImageCounts([""] * 50, ["a", "b", "c"], with_one_more, np.zeros(50)))
+    assert found.freedom[0] == pytest.approx(expected)
 
 
 def test_a_class_of_one_image_contributes_nothing():

@@ -38,6 +38,30 @@ def test_what_was_not_typed_is_what_hydra_chose(write_run):
     assert {key: job.setting(key) for key in expected} == expected
 
 
+@pytest.mark.parametrize(
+    ("typed", "others", "expected"),
+    [
+        ("true", ["True", "TRUE"], "true"),
+        ("null", ["Null"], "null"),
+        ("1e-3", ["0.001", "1E-3", "0.0010"], "0.001"),
+        ("1.", ["1.0"], "1.0"),
+        ("-3", [], "-3"),
+        ("10", [], "10"),
+        ("1.2.3", [], "1.2.3"),
+        ("12e", [], "12e"),
+        ("[48,64]", [], "[48,64]"),
+    ],
+)
+def test_values_are_the_same_however_they_are_typed(write_run, typed, others, expected):
+    """A sweep rewrites them."""
+    folders = [write_run(str(number), [f"x={value}"]) for number, value in enumerate([typed, *others])]
+    config = folders[0] / ".hydra" / "config.yaml"
+    config.write_text("x: 0.001\ny: true\n", encoding="utf-8")
+    jobs = read_jobs(folders)
+    assert {job.setting("x") for job in jobs} == {expected}
+    assert jobs[0].composed() == {"x": "0.001", "y": "true"}
+
+
 def test_the_seconds_to_the_best_epoch_are_those_of_metrics_csv(write_run):
     folder = write_run("a", [], best_epoch=2)
     assert read_jobs([folder])[0].seconds_to_best_epoch() is None
@@ -120,7 +144,22 @@ def test_what_other_verbs_left_is_no_run(tmp_path, write_run):
             read_jobs([tmp_path / "sweep" / verb])
     write_folder_of("config", tmp_path / "sweep" / "killed at once")
     jobs = read_jobs([tmp_path / "sweep"])
-    assert [(job.name, job.results["status"]) for job in jobs] == [("killed at once", "missing"), ("run", "completed")]
+    told = {job.name: job.results["status"] for job in jobs}
+    assert told == {"killed at once": "interrupted", "run": "completed"}
+    assert jobs[0].results["error"] == "has written nothing: its process died at the start, or is there still"
+
+
+def test_a_job_that_a_sweep_left_out_says_why(tmp_path, write_run):
+    write_run("a", ["seed=1"], status="failed")
+    for name in "bc":
+        (write_run(name, ["seed=2"]) / "results.json").unlink()
+    (tmp_path / "sweep" / "stopped_after.txt").write_text("b\n")
+    statuses = {job.name: (job.results["status"], job.results.get("error")) for job in read_jobs([tmp_path / "sweep"])}
+    assert statuses["a"] == ("failed", None)
+    assert statuses["b"][0] == "interrupted"
+    assert statuses["c"] == ("missing", "was left out: b has not completed, and sweep.fail_fast=true")
+    (tmp_path / "sweep" / "stopped_after.txt").write_bytes(b"\xff")
+    assert [job.results["status"] for job in read_jobs([tmp_path / "sweep"])][1:] == ["interrupted"] * 2
 
 
 @pytest.mark.parametrize("damaged", ["hydra: 3", "hydra:", "hydra: {runtime: []}", "hydra: {runtime: {choices: x}}"])

@@ -2,12 +2,14 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
 import scipy.stats
 
 from segtrain.comparison.configurations import compare_runs
+from segtrain.evaluation.image_counts import read_image_counts, write_image_counts
 
 CONTRACT = {"evaluated_at": "48x64", "num_classes": 3, "ignore_label": 255, "convention": "segtrain"}
 
@@ -50,7 +52,8 @@ def test_as_many_seeds_as_it_takes_are_told(tmp_path, write_run):
     assert difference["seeds_needed"] > 3
     assert re.fullmatch(
         r"no difference between [ab] and [ab] can be told with 3 seeds \([\d.]+ mIoU points, 95 % interval -[\d.]+ to "
-        rf"[\d.]+\); about {difference['seeds_needed']} would be needed",
+        rf"[\d.]+\); about {difference['seeds_needed']} seeds would be needed to tell a difference of this size in 4 "
+        "of 5 sweeps",
         difference["words"],
     )
 
@@ -65,7 +68,7 @@ def test_images_that_are_too_few_are_told(tmp_path, write_run):
     (difference,) = compare_runs([tmp_path / "sweep"])["differences"]
     assert difference["seeds_needed"] is None
     needed = re.search(
-        r"3 seeds .*; more seeds will not help: more images would be needed, about ([\d,]+)$", difference["words"]
+        r"3 seeds .*; more seeds will not help: more images would be needed .*, about ([\d,]+)$", difference["words"]
     )
     assert int(needed[1].replace(",", "")) > 40
 
@@ -106,7 +109,7 @@ def test_seeds_are_paired_where_one_has_all_of_the_others(tmp_path, write_run, s
     write_models(write_run, {"a": 0.8}, seeds=seeds)
     write_models(write_run, {"b": 0.7}, seeds=others)
     (difference,) = compare_runs([tmp_path / "sweep"])["differences"]
-    assert (difference["paired"], difference["repetitions"]) == (is_paired, repetitions)
+    assert (difference["paired"], difference["repetitions"], difference["same"]) == (is_paired, repetitions, False)
     first = dict(zip(seeds, scores_of(tmp_path, "a"), strict=True))
     second = dict(zip(others, scores_of(tmp_path, "b"), strict=True))
     if is_paired:
@@ -114,6 +117,71 @@ def test_seeds_are_paired_where_one_has_all_of_the_others(tmp_path, write_run, s
     else:
         expected = np.mean(list(first.values())) - np.mean(list(second.values()))
     assert difference["measures"]["mean_iou"]["value"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "others", "told"),
+    [
+        ((1, 2, 3), (1, 2), "2 seeds); seed 3 has only one side and is left out"),
+        ((2, 3), (1, 2, 3, 7), "2 seeds); seed 1 and seed 7 have only one side and are left out"),
+        ((1, 2), (1, 3), "2 seeds)"),  # not paired: all of them count
+    ],
+)
+def test_seeds_that_one_alone_has_are_said(tmp_path, write_run, seeds, others, told):
+    write_models(write_run, {"a": 0.8}, seeds=seeds)
+    write_models(write_run, {"b": 0.6}, seeds=others)
+    (difference,) = compare_runs([tmp_path / "sweep"])["differences"]
+    assert difference["words"].endswith(told)
+    assert len(difference["left_out"]) == told.count("seed ")
+
+
+def test_runs_that_are_the_same_are_said_to_be(tmp_path, write_run):
+    for seed in (1, 2):
+        write_run(f"a-{seed}", ["model=a", f"seed={seed}"], seed=seed)
+        twin = tmp_path / "sweep" / f"b-{seed}"
+        shutil.copytree(tmp_path / "sweep" / f"a-{seed}", twin)
+        (twin / ".hydra" / "overrides.yaml").write_text(f"[model=b, seed={seed}]", encoding="utf-8")
+    (difference,) = compare_runs([tmp_path / "sweep"])["differences"]
+    assert difference["words"] == "a and b gave the same numbers in every score with 2 seeds"
+    assert (difference["same"], difference["told"], difference["seeds_needed"]) == (True, False, None)
+
+    path = tmp_path / "sweep" / "b-2" / "per_image.npz"
+    counts = read_image_counts(path)
+    counts.boundary_f1[0] += 0.01  # in no mean IoU
+    write_image_counts(path, counts)
+    (difference,) = compare_runs([tmp_path / "sweep"])["differences"]
+    assert not difference["same"]
+    assert difference["words"].startswith("no difference between a and b can be told with 2 seeds (0.00 mIoU points")
+
+
+def test_folds_that_are_the_same_are_said_to_be(tmp_path, write_run):
+    for fold in (0, 1):
+        write_run(f"a-{fold}", ["model=a", f"dataset.fold={fold}"], split=fold)
+        twin = tmp_path / "sweep" / f"b-{fold}"
+        shutil.copytree(tmp_path / "sweep" / f"a-{fold}", twin)
+        (twin / ".hydra" / "overrides.yaml").write_text(f"[model=b, dataset.fold={fold}]", encoding="utf-8")
+    (difference,) = compare_runs([tmp_path / "sweep"])["differences"]
+    assert difference["words"] == "a and b gave the same numbers in every score with 2 folds"
+
+
+@pytest.mark.parametrize("others", [(1, 2, 3), (4, 5)])
+def test_classes_that_few_images_have_are_noted(tmp_path, write_run, others):
+    for model, quality, seeds in (("a", 0.8, (1, 2, 3)), ("b", 0.7, others)):
+        for seed in seeds:
+            path = write_run(f"{model}-{seed}", [f"model={model}"], seed=seed, quality=quality) / "per_image.npz"
+            counts = read_image_counts(path)
+            counts.pixels[4:, 1] = counts.pixels[1:, 2] = 0
+            write_image_counts(path, counts)
+    comparison = compare_runs([tmp_path / "sweep"])
+    (difference,) = comparison["differences"]
+    measures = difference["measures"]
+    assert {name: measures[f"iou_{name}"]["images"] for name in ("ground", "disc", "ring")} == {
+        "ground": 40, "disc": 4, "ring": 1,
+    }  # fmt: skip
+    assert measures["iou_disc"]["low"] < measures["iou_disc"]["value"] < measures["iou_disc"]["high"]
+    assert (measures["iou_ring"]["low"], measures["iou_ring"]["images_error"]) == (None, None)
+    assert measures["mean_iou"]["low"] is not None
+    assert comparison["notes"][-1].startswith("ring (1 image) and disc (4 images) stand in fewer than 10 images, ")
 
 
 def test_folds_are_compared_over_folds(tmp_path, write_run):
@@ -130,6 +198,65 @@ def test_folds_are_compared_over_folds(tmp_path, write_run):
     half_width = scipy.stats.t.ppf(0.975, 3) * values.std(ddof=1) * (1 / 4 + 1 / 3) ** 0.5
     assert mean_iou["high"] - mean_iou["value"] == pytest.approx(half_width)
     assert difference["words"].endswith(", 4 folds)")
+
+
+@pytest.mark.parametrize(("num_folds", "share"), [("10", 1 / 9), ("2", 1), ("null", 1 / 2), (None, 1 / 2)])
+def test_folds_that_did_not_run_count_as_data(tmp_path, write_run, num_folds, share):
+    """Three ran with both, of as many as the data is divided into; where nobody says, of those."""
+    for model, quality, folds in (("a", 0.8, (0, 1, 4)), ("b", 0.7, (0, 1, 2, 4))):
+        for fold in folds:
+            overrides = [
+                f"model={model}",
+                f"dataset.fold={fold}",
+                *([f"dataset.folds={num_folds}"] if num_folds else []),
+            ]
+            write_run(f"{model}-{fold}", overrides, quality=quality, split=fold)
+    (difference,) = compare_runs([tmp_path / "sweep"])["differences"]
+    of_a, of_b = (scores_of(tmp_path, model) for model in "ab")
+    values, mean_iou = of_a - of_b[[0, 1, 3]], difference["measures"]["mean_iou"]
+    half_width = scipy.stats.t.ppf(0.975, 2) * values.std(ddof=1) * (1 / 3 + share) ** 0.5
+    assert mean_iou["high"] - mean_iou["value"] == pytest.approx(half_width)
+    assert difference["words"].endswith("; fold 2 has only one side and is left out")
+    assert (difference["left_out"], difference["repetitions"], difference["seeds_needed"]) == (["fold 2"], 3, None)
+
+
+def test_one_fold_that_both_ran_is_compared_over_its_seeds(tmp_path, write_run):
+    for model, quality, folds in (("a", 0.8, (0, 1)), ("b", 0.7, (0,))):
+        for fold in folds:
+            for seed in (1, 2):
+                overrides = [f"model={model}", f"dataset.fold={fold}", f"seed={seed}"]
+                write_run(f"{model}-{fold}-{seed}", overrides, seed=seed, quality=quality, split=fold)
+    (difference,) = compare_runs([tmp_path / "sweep"])["differences"]
+    values = scores_of(tmp_path, "a-0") - scores_of(tmp_path, "b-0")
+    assert difference["measures"]["mean_iou"]["value"] == pytest.approx(values.mean())
+    assert (difference["over"], difference["repetitions"], difference["left_out"]) == ("seeds", 2, ["fold 1"])
+
+
+def test_classes_of_other_names_do_not_compare(tmp_path, write_run):
+    write_models(write_run, {"a": 0.8, "b": 0.7})
+    for path in (tmp_path / "sweep").glob("b-*/results.json"):
+        path.write_text(path.read_text().replace('"ring"', '"square"'))
+    (difference,) = compare_runs([tmp_path / "sweep"])["differences"]
+    assert difference["why_not"] == "they have other classes"
+
+
+def test_images_of_the_same_names_with_another_truth_are_others(tmp_path, write_run):
+    """Generated ones are named by their number, whatever they show."""
+    write_models(write_run, {"a": 0.8, "b": 0.7}, seeds=[1])
+    path = tmp_path / "sweep" / "b-1" / "per_image.npz"
+    counts = read_image_counts(path)
+    counts.pixels[3, 1, 1] += 1
+    write_image_counts(path, counts)
+    assert compare_runs([tmp_path / "sweep"])["differences"][0]["why_not"] == "scored on other images"
+
+
+def test_images_of_other_names_are_others(tmp_path, write_run):
+    write_models(write_run, {"a": 0.8, "b": 0.7}, seeds=[1])
+    path = tmp_path / "sweep" / "b-1" / "per_image.npz"
+    counts = read_image_counts(path)
+    counts.names[0] = "another"
+    write_image_counts(path, counts)
+    assert compare_runs([tmp_path / "sweep"])["differences"][0]["why_not"] == "scored on other images"
 
 
 def test_several_are_compared_with_the_best_at_a_level_for_all_pairs(tmp_path, write_run):
@@ -201,34 +328,6 @@ def test_what_did_not_complete_is_compared_with_nothing(tmp_path, write_run):
     assert (comparison["differences"], comparison["notes"]) == ([], [])
 
 
-def test_a_configuration_is_named_by_what_varies(tmp_path, write_run):
-    for number, settings in enumerate((["epochs=4", "model=x"], ["epochs=8", "model=y"])):
-        write_run(str(number), settings)
-    names = {each["name"] for each in compare_runs([tmp_path / "sweep"])["configurations"]}
-    assert names == {"epochs=4 x", "epochs=8 y"}
-
-
-def test_runs_that_say_the_same_in_other_words_are_one_configuration(tmp_path, write_run):
-    """One was typed with the model that is the default."""
-    write_run("typed", ["model=segnet", "seed=1"])
-    folder = write_run("default", ["seed=2"], seed=2)
-    chosen = "hydra: {runtime: {choices: {model: segnet}}}"
-    (folder / ".hydra" / "hydra.yaml").write_text(chosen, encoding="utf-8")
-    comparison = compare_runs([tmp_path / "sweep"])
-    assert comparison["constant"] == {"model": "segnet"}
-    assert [each["seeds"] for each in comparison["configurations"]] == [[2, 1]]
-
-
-def test_costs_are_averaged_too(tmp_path, write_run):
-    for seed, seconds in ((1, 3.0), (2, 5.0)):
-        costs = {"flops_per_image": 100, "peak_memory_bytes": 10 * seed, "images_per_second": 7.0, "best_epoch": 1}
-        folder = write_run(f"a-{seed}", [f"seed={seed}"], seed=seed, **costs)
-        (folder / "metrics.csv").write_text(f"epoch,seconds\n1,{seconds}\n", encoding="utf-8")
-    (row,) = compare_runs([tmp_path / "sweep"])["configurations"]
-    means = {name: row[name]["mean"] for name in ("flops_per_image", "peak_memory_bytes", "seconds_to_best_epoch")}
-    assert means == {"flops_per_image": 100, "peak_memory_bytes": 15, "seconds_to_best_epoch": 4.0}
-
-
 def test_runs_of_one_seed_count_as_its_mean(tmp_path, write_run):
     """Of two sweeps, say, that both ran it."""
     write_models(write_run, {"a": 0.8, "b": 0.7})
@@ -241,14 +340,6 @@ def test_runs_of_one_seed_count_as_its_mean(tmp_path, write_run):
     of_a = [(scores["a-1"] + scores["a-1-again"]) / 2, scores["a-2"], scores["a-3"]]
     of_b = [scores["b-1"], scores["b-2"], scores["b-3"]]
     assert difference["measures"]["mean_iou"]["value"] == pytest.approx(np.mean(of_a) - np.mean(of_b))
-
-
-def test_how_a_sweep_ran_its_jobs_is_no_setting(tmp_path, write_run):
-    for seed in (1, 2):
-        how = ["sweep.own_process=true", "allow_targets=[mine.]"] if seed == 2 else []
-        write_run(f"a-{seed}", ["model=a", f"seed={seed}", *how], seed=seed)
-    (configuration,) = compare_runs([tmp_path / "sweep"])["configurations"]
-    assert configuration["seeds"] == [1, 2]
 
 
 def test_what_a_search_has_pruned_is_no_rival(tmp_path, write_run):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import segtrain
-from segtrain.datasets.data_folder import data_folder, only_process
+from segtrain.datasets.data_folder import data_folder, nothing_prepared, only_process
 
 HOLDS_A_LOCK = """
 import sys
@@ -96,3 +96,13 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path, monkeypatch):
     wanted = only_process("pets")
     with pytest.raises(OSError, match=f"{tmp_path}/file cannot be written to .* or type SEGTRAIN_DATA="):
         wanted.__enter__()
+
+
+def test_nothing_is_prepared_where_it_is_not_worth_it(data):
+    with nothing_prepared("fun"):
+        with pytest.raises(FileNotFoundError, match="pets is not in .* not downloaded or prepared for fun$") as refusal:
+            only_process("pets").__enter__()
+        assert str(data_folder()) in str(refusal.value)
+    assert not data_folder().exists() or not list(data_folder().rglob("*"))
+    with only_process("pets"):
+        pass

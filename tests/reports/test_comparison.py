@@ -222,7 +222,7 @@ def test_a_sweep_that_failed_altogether_is_compared(tmp_path, write_job):
     failed, printed, comparison = compare(tmp_path / "sweep")
     assert failed == 2
     assert comparison["configurations"][0]["mean_iou"] == {"mean": None, "std": None, "count": 0, "values": []}
-    assert "b: missing: has not run" in printed
+    assert "b: interrupted: has written nothing: its process died at the start, or is there still" in printed
 
 
 def test_a_score_without_a_value_is_left_out_of_the_mean(tmp_path, write_job):

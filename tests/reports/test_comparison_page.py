@@ -154,14 +154,14 @@ def test_a_sweep_that_failed_altogether_says_why_and_where(write_job, page_of, t
             f"s{seed}", ["model=a", f"seed={seed}"], {"status": "failed", "error": "ValueError: label 9"}
         )
         (folder / "segtrain.log").touch()
-    write_job("s3", ["model=b", "seed=3"], None)
+    (tmp_path / "sweep" / "sweep.json").write_text('{"jobs": [["model=b", "seed=3"]]}', encoding="utf-8")
     page = page_of()
     words = words_of(page)
     assert "2 of 3 runs did not complete, 1 of 3 has not run: why" in words
     assert "there is nothing to compare yet" in words
     assert "No run has completed." in words
     assert ["s1", "failed", "–", "ValueError: label 9"] in page.tables[-1]
-    assert ["s3", "missing", "–", "has not run"] in page.tables[-1]
+    assert ["model-b_seed-3", "missing", "–", "has not run"] in page.tables[-1]
     assert page.links == ["#runs", "s1/segtrain.log", "s2/segtrain.log"]
     assert (page.count("svg"), page.count("img")) == (0, 0)
     assert len(headings(page)) == 3

@@ -137,6 +137,29 @@ def test_data_that_is_gone_or_other_is_told(tmp_path, write_trained):
     assert pictures.left_out["other"] == "its data has other images now"
 
 
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        ("voc2012.build_voc2012", "VOCtrainval_11-May-2012.tar"),
+        ("ade20k.build_ade20k", "ADEChallengeData2016.zip"),
+        ("oxford_iiit_pet.build_oxford_iiit_pet", "oxford_iiit_pet"),
+    ],
+)
+def test_no_dataset_is_downloaded_for_pictures(tmp_path, write_trained, monkeypatch, target, name):
+    monkeypatch.setenv("SEGTRAIN_DATA", str(tmp_path / "data"))
+    for place in ("segtrain.datasets.download.requests.get", "segtrain.datasets.tfds_preparation._prepare"):
+        monkeypatch.setattr(place, lambda *_, **__: pytest.fail("something is downloaded"))
+    folder, _ = write_trained("a", 1, 0.9)
+    config = OmegaConf.load(folder.config)
+    config.dataset = {"_target_": f"segtrain.datasets.{target}"}
+    OmegaConf.save(config, folder.config)
+    pictures = draw(tmp_path)
+    assert list(pictures.rows) == []
+    told = f"{name} is not in {tmp_path / 'data'}, and is not downloaded or prepared for pictures"
+    assert list(pictures.left_out.values()) == [told]
+    assert not (tmp_path / "data").exists()
+
+
 def test_nothing_is_drawn_of_runs_that_failed(tmp_path, write_job):
     write_job("a", ["model=a"], {"status": "failed", "error": "no"})
     pictures = draw(tmp_path)

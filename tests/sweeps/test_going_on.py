@@ -7,6 +7,7 @@ import yaml
 
 from segtrain.command.command_line import read_command_line
 from segtrain.command.composition import config_folder
+from segtrain.run_folder import RunFolder
 
 
 def test_a_complete_sweep_is_left_as_it_is(segtrain, jobs, tmp_path):
@@ -45,6 +46,37 @@ def test_a_job_goes_on_that_was_interrupted(segtrain, jobs, tmp_path):
     (tmp_path / "out" / "seed-1" / "results.json").write_text('{"status": "interrupted"}')
     assert segtrain("resume", "run=out").status == 0
     assert jobs.resumed == ["seed-1"]
+
+
+@pytest.mark.parametrize("left", ["interrupted", "failed"])
+def test_a_job_that_is_refused_leaves_its_reason(segtrain, jobs, tmp_path, monkeypatch, left):
+    segtrain("-m", "seed=1,2", "hydra.sweep.dir=out")
+    results = tmp_path / "out" / "seed-1" / "results.json"
+    results.write_text(json.dumps({"status": left, "error": "ValueError: long ago"}))
+
+    def refuse(settings, invocation):
+        raise ValueError("the data has other images now")
+
+    monkeypatch.setattr("segtrain.verbs.resume.resume", refuse)
+    assert segtrain("resume", "out").status == 1
+    (job,) = [job for job in json.loads((tmp_path / "out" / "comparison.json").read_text())["jobs"] if job["error"]]
+    assert (job["name"], job["status"]) == ("seed-1", left)
+    assert job["error"] == "ValueError: the data has other images now"
+
+
+def test_a_job_that_another_process_trains_is_left_alone(segtrain, jobs, tmp_path, monkeypatch):
+    segtrain("-m", "seed=1,2", "hydra.sweep.dir=out")
+    folder = RunFolder(tmp_path / "out" / "seed-1")
+    folder.write_results({"status": "interrupted"})
+
+    def refuse(settings, invocation):
+        with folder.held():
+            raise AssertionError
+
+    monkeypatch.setattr("segtrain.verbs.resume.resume", refuse)
+    with folder.held():
+        assert segtrain("resume", "out").status == 1
+    assert folder.read_results() == {"status": "interrupted"}
 
 
 def test_relative_paths_count_from_where_the_sweep_was_begun(segtrain, jobs, tmp_path, monkeypatch):
