@@ -77,6 +77,11 @@ class TrainSettings:
     sweep: Option | None = None
     allow_targets: list[str] | None = None
 
+    @property
+    def accumulate(self) -> int:
+        """Batches of a step. A trainer of an older run, or of the user's own, may not know of it."""
+        return self.trainer.get("accumulate", 1)
+
 
 @dataclass(frozen=True)
 class SweepSettings:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from segtrain.training.gradients import apply_gradients
 from segtrain.training.labels_at_logits import labels_at_logits
 
 
@@ -19,18 +20,29 @@ def training_step(
     """
 
     def step(images, labels):
-        with tf.GradientTape() as tape:
-            loss_share, logits = loss_and_logits(model, loss, images, labels, training=True)
-            objective = optimizer.scale_loss(loss_share + penalty(model) / num_replicas)
-        gradients = tape.gradient(objective, model.trainable_variables)
-        # A loss that is no number would spoil every weight, and then nothing tells which gradient it was.
-        is_number = tf.math.is_finite(loss_share)
-        gradients = [each if each is None else tf.where(is_number, each, tf.zeros_like(each)) for each in gradients]
-        # The optimizer adds the gradients of all replicas up, as the loss shares add up to the loss.
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        loss_share, logits, gradients = batch_gradients(model, optimizer, loss, num_replicas, images, labels)
+        apply_gradients(optimizer, model.trainable_variables, gradients, loss_share, num_replicas)
         return loss_share, logits
 
     return step
+
+
+def batch_gradients(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    loss: Callable[[Any, Any], Any],
+    num_replicas: int,
+    images: Any,
+    labels: Any,
+) -> tuple[Any, Any, list[Any | None]]:
+    """Returns the replica's share of the loss, its logits, and the gradients of that share, scaled by the optimizer.
+
+    The gradients of all replicas add up, as the loss shares add up to the loss.
+    """
+    with tf.GradientTape() as tape:
+        loss_share, logits = loss_and_logits(model, loss, images, labels, training=True)
+        objective = optimizer.scale_loss(loss_share + penalty(model) / num_replicas)
+    return loss_share, logits, tape.gradient(objective, model.trainable_variables)
 
 
 def evaluation_step(model: keras.Model, loss: Callable[[Any, Any], Any]) -> Callable[[Any, Any], tuple[Any, Any]]:
