@@ -295,6 +295,12 @@ def test_the_best_weights_are_kept_by_one_thing_alone(read, refusal):
     assert re.fullmatch(r"callbacks\.early_stopping\.restore_best_weights: .*best\.keras.* Leave it out\.", told)
 
 
+def test_an_average_is_swapped_by_nobody_else(refusal):
+    """Keras' callback would swap the weights of training in where the loop has the average."""
+    told = refusal({"callbacks": {"swap": {"_target_": "keras.callbacks.SwapEMAWeights"}}})
+    assert told.startswith("callbacks.swap: with optimizer.use_ema=true the average is scored and saved already.")
+
+
 OWN_SIZES = {
     "image_size": None,
     "batch_size": 1,

@@ -37,6 +37,12 @@ def check_together(values: Mapping[str, Any]) -> None:
             f"callbacks.{restoring[0]}.restore_best_weights: checkpoints/best.keras holds the best weights already; a "
             "run that goes on does not. Leave it out."
         )
+    swapping = [name for name, target in targets.items() if target == "keras.callbacks.SwapEMAWeights"]
+    if swapping:
+        raise ConfigError(
+            f"callbacks.{swapping[0]}: with optimizer.use_ema=true the average is scored and saved already. "
+            "Leave it out."
+        )
     if "learning_rate" not in values["optimizer"]:
         raise ConfigError("optimizer.learning_rate is required: the schedule starts from it. Leave ~optimizer... out.")
     is_constant = values["schedule"]["_target_"].endswith("build_constant")

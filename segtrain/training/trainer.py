@@ -21,6 +21,7 @@ from segtrain.training.signals import StopSignals
 from segtrain.training.state import TrainingState, load_state
 from segtrain.training.step import training_step
 from segtrain.training.tally import Tally
+from segtrain.training.weight_average import average_in_place, leave_average
 
 if TYPE_CHECKING:  # it takes a trainer
     from segtrain.training.evaluator import Evaluator
@@ -105,7 +106,8 @@ class Trainer:
 
         Args:
             model: from images 0..255 to logits.
-            optimizer: its learning rate may be a schedule over steps.
+            optimizer: its learning rate may be a schedule over steps. Where it keeps an average of the weights, that
+                is what is scored, what callbacks see at the end of an epoch, and what the model has in the end.
             loss: see `segtrain.training.losses`.
             training: the training samples.
             evaluator: scores the model on the validation samples after each epoch; its convention is training's too.
@@ -179,15 +181,17 @@ class Trainer:
                         batches, train_step = begin()
                         continue
                     start = time.perf_counter()
-                    driver.on_test_begin()
-                    with signals.waiting():
-                        evaluation = evaluator.run()
-                    driver.on_test_end()
-                    logs |= {"val_" + name: value for name, value in evaluation.logs.items()}
-                    logs["learning_rate"] = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
-                    logs["seconds"] = state.timing.whole + time.perf_counter() - start
-                    state.complete_epoch(logs)
-                    driver.on_epoch_end(epoch, logs)
+                    with average_in_place(state, optimizer):
+                        driver.on_test_begin()
+                        with signals.waiting():
+                            evaluation = evaluator.run()
+                        driver.on_test_end()
+                        logs |= {"val_" + name: value for name, value in evaluation.logs.items()}
+                        logs["learning_rate"] = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+                        logs["seconds"] = state.timing.whole + time.perf_counter() - start
+                        state.complete_epoch(logs)
+                        driver.on_epoch_end(epoch, logs)
+                leave_average(model, optimizer)
         finally:
             # Also after an error: a display has to give the terminal back, a writer has to flush.
             driver.on_train_end()
