@@ -41,7 +41,7 @@ def open_splits(settings: TrainSettings) -> tuple[Samples, Samples]:
 
 def start_tensorflow(settings: TrainSettings, folder: RunFolder) -> Any:
     """Imports TensorFlow (seconds) and finds the devices. Returns the trainer."""
-    option = settings.trainer
+    option = {key: value for key, value in settings.trainer.items() if key not in READ_BY_RUN["trainer"]}
     if settings.image_size is None:
         # XLA would compile for every size, and a batch of one image is not divided among devices.
         where_auto = {"jit": False, "strategy": "one"}

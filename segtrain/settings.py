@@ -51,7 +51,8 @@ READ_BY_RUN = {
     "dataset": {
         "on_bad_sample": Literal["fail", "skip"],
         "max_bad_share": Annotated[float, Ge(0), Le(1)],
-    }
+    },
+    "trainer": {"find_batch_size": bool},
 }
 
 

@@ -324,6 +324,7 @@ def test_images_may_keep_their_own_sizes(read):
         ({"dataset.resize": "crop_square"}, "dataset.resize=crop_square", "dataset.resize=stretch"),
         ({"trainer.strategy": "mirrored"}, "trainer.strategy=mirrored", "trainer.strategy=one"),
         ({"trainer.jit": True}, "trainer.jit=true", "trainer.jit=false"),
+        ({"trainer.find_batch_size": True}, "trainer.find_batch_size=true", "trainer.find_batch_size=false"),
         (
             {"augmentation.transforms.crop": {"_target_": "albumentations.RandomResizedCrop", "size": "${image_size}"}},
             "augmentation.transforms.crop.size",

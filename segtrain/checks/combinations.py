@@ -52,6 +52,11 @@ def check_together(values: Mapping[str, Any]) -> None:
         )
     if values["image_size"] is None:
         _check_own_sizes(values)
+    if "measure" in values and values["trainer"].get("find_batch_size"):
+        raise ConfigError(
+            "trainer.find_batch_size=true: a benchmark measures the batch_size that it is given. "
+            "Type trainer.find_batch_size=false."
+        )
 
 
 def _check_own_sizes(values: Mapping[str, Any]) -> None:
@@ -71,6 +76,12 @@ def _check_own_sizes(values: Mapping[str, Any]) -> None:
             trainer.get("strategy", "auto") not in ("auto", "one"),
             "a batch of one cannot be divided among devices",
             "trainer.strategy=one",
+        ),
+        (
+            "trainer.find_batch_size",
+            trainer.get("find_batch_size") is True,
+            "a batch is one of them",
+            "trainer.find_batch_size=false",
         ),
         ("trainer.jit", trainer.get("jit") is True, "XLA would compile for every size", "trainer.jit=false"),
         ("measure", "xla" in measure, "XLA would compile for every size", f"measure=[{','.join(other_parts)}]"),

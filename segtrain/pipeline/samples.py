@@ -83,6 +83,11 @@ class Samples:
         """Where decoded samples are kept: `memory`, `disk` or `none`."""
         return self._cache.kind
 
+    @property
+    def bytes_in_memory(self) -> int:
+        """What the decoded samples take there when all of them are kept."""
+        return len(self) * self._bytes_per_sample() if self.cache_kind == "memory" else 0
+
     def name(self, index: int) -> str:
         """Returns the sample's name in the dataset."""
         return self._source.name(int(self._chosen[index]))
