@@ -1,14 +1,15 @@
 """Trains two steps in a process of its own, to see whether memory lasts: `python -m segtrain.batch_trial`.
 
-Standard input has the settings and the bytes it may take, as JSON. Standard output has the number of devices as soon as
-it is known. The exit status says whether memory lasted; a signal says that it did not.
+Standard input has the settings, a folder for what it writes, and the bytes it may take, as JSON. Standard output has
+the number of devices as soon as it is known. The exit status says whether memory lasted; a signal says that it did not.
 """
 
 import dataclasses
+import errno
 import json
+import os
 import resource
 import sys
-import tempfile
 from typing import IO
 
 from segtrain.out_of_memory import OutOfMemoryError, tells_of_memory
@@ -56,13 +57,18 @@ def main() -> None:
     answers, sys.stdout = sys.stdout, sys.stderr  # whatever else is printed is no answer
     told = json.load(sys.stdin)
     limit_memory(told["bytes"])
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            try_batch(TrainSettings(**told["settings"]), RunFolder(folder), answers)
-        except OutOfMemoryError:
-            sys.exit(DOES_NOT_FIT)
-        except (ValueError, TypeError, OSError) as error:
-            sys.exit(str(error))
+    try:
+        try_batch(TrainSettings(**told["settings"]), RunFolder(told["folder"]), answers)
+    except Exception as error:
+        if tells_of_want(error):
+            os._exit(DOES_NOT_FIT)  # at once: there is no memory to end in order
+        sys.exit(str(error))
+
+
+def tells_of_want(error: Exception) -> bool:
+    """Returns whether an error says that there is no memory: for tensors, files or threads."""
+    is_no_memory = isinstance(error, OutOfMemoryError) or getattr(error, "errno", None) == errno.ENOMEM
+    return is_no_memory or "can't start new thread" in str(error)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -93,10 +94,12 @@ def run_trial(settings: TrainSettings, limit: int) -> Trial:
         # It finds the modules that this process finds, and none beside them in the folder it is begun in.
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
-    try:
-        answers, errors = process.communicate(json.dumps({"settings": dataclasses.asdict(settings), "bytes": limit}))
-    finally:
-        process.kill()  # where this one is interrupted
+    with tempfile.TemporaryDirectory() as folder:
+        told = {"settings": dataclasses.asdict(settings), "folder": folder, "bytes": limit}
+        try:
+            answers, errors = process.communicate(json.dumps(told))
+        finally:
+            process.kill()  # where this one is interrupted
     if process.returncode not in (0, DOES_NOT_FIT) and process.returncode > 0:
         lines = errors.strip().splitlines() or [f"it ended with status {process.returncode}"]
         raise ValueError(f"trainer.find_batch_size=true, trying batch_size={settings.batch_size}: {lines[-1]}")

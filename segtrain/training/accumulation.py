@@ -30,6 +30,7 @@ class Accumulation:
         optimizer: built for it.
         loss: see `segtrain.training.losses`.
         num_replicas: how many replicas there are.
+        forward: see `batch_gradients`.
         ignore_label: label of the pixels that do not count.
     """
 
@@ -39,12 +40,14 @@ class Accumulation:
         optimizer: keras.optimizers.Optimizer,
         loss: Callable[[Any, Any], Any],
         num_replicas: int,
+        forward: Callable[[Any], Any] | None,
         ignore_label: int,
     ):
         self._model = model
         self._optimizer = optimizer
         self._loss = loss
         self._num_replicas = num_replicas
+        self._forward = forward
         self._ignore_label = ignore_label
         # Each replica adds up its own: they are summed over the replicas once a step, and not once a batch.
         self._gradients = [_of_each_replica(variable.shape) for variable in model.trainable_variables]
@@ -54,7 +57,7 @@ class Accumulation:
     def add(self, images: Any, labels: Any) -> tuple[Any, Any]:
         """Takes and returns what a `training_step` does, and keeps the gradients."""
         loss_share, logits, gradients = batch_gradients(
-            self._model, self._optimizer, self._loss, self._num_replicas, images, labels
+            self._model, self._optimizer, self._loss, self._num_replicas, self._forward, images, labels
         )
         labels = labels_at_logits(labels, logits)
         weight = tf.maximum(sum_over_replicas(self._own_weight(labels)), LEAST_WEIGHT)

@@ -1,5 +1,6 @@
 """Says what a step that went wrong was made of: its images and its gradients."""
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -55,7 +56,7 @@ def _gradients(model: keras.Model, loss: Callable, batches: Iterable[tuple[Any, 
     @tf.function
     def gradients(images, labels):
         with tf.GradientTape() as tape:
-            value, _ = loss_and_logits(model, loss, images, labels, training=True)
+            value, _ = loss_and_logits(functools.partial(model, training=True), loss, images, labels)
             objective = value + penalty(model)
         return tape.gradient(objective, [variable.value for variable in model.trainable_variables])
 

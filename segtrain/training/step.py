@@ -1,5 +1,6 @@
 """What one replica computes in a step."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,11 @@ from segtrain.training.labels_at_logits import labels_at_logits
 
 
 def training_step(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer, loss: Callable[[Any, Any], Any], num_replicas: int
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    loss: Callable[[Any, Any], Any],
+    num_replicas: int,
+    forward: Callable[[Any], Any] | None = None,
 ) -> Callable[[Any, Any], tuple[Any, Any]]:
     """Returns one replica's step: forward, loss, gradients, new weights.
 
@@ -20,7 +25,7 @@ def training_step(
     """
 
     def step(images, labels):
-        loss_share, logits, gradients = batch_gradients(model, optimizer, loss, num_replicas, images, labels)
+        loss_share, logits, gradients = batch_gradients(model, optimizer, loss, num_replicas, forward, images, labels)
         apply_gradients(optimizer, model.trainable_variables, gradients, loss_share, num_replicas)
         return loss_share, logits
 
@@ -32,15 +37,18 @@ def batch_gradients(
     optimizer: keras.optimizers.Optimizer,
     loss: Callable[[Any, Any], Any],
     num_replicas: int,
+    forward: Callable[[Any], Any] | None,
     images: Any,
     labels: Any,
 ) -> tuple[Any, Any, list[Any | None]]:
     """Returns the replica's share of the loss, its logits, and the gradients of that share, scaled by the optimizer.
 
-    The gradients of all replicas add up, as the loss shares add up to the loss.
+    The gradients of all replicas add up, as the loss shares add up to the loss. `forward` is the model's pass in
+    training, from float images to logits, where it is another than the model itself: see `recomputing`.
     """
     with tf.GradientTape() as tape:
-        loss_share, logits = loss_and_logits(model, loss, images, labels, training=True)
+        network = forward or functools.partial(model, training=True)
+        loss_share, logits = loss_and_logits(network, loss, images, labels)
         objective = optimizer.scale_loss(loss_share + penalty(model) / num_replicas)
     return loss_share, logits, tape.gradient(objective, model.trainable_variables)
 
@@ -49,16 +57,16 @@ def evaluation_step(model: keras.Model, loss: Callable[[Any, Any], Any]) -> Call
     """Returns one replica's step of scoring, which takes and returns what a `training_step` does."""
 
     def step(images, labels):
-        return loss_and_logits(model, loss, images, labels, training=False)
+        return loss_and_logits(functools.partial(model, training=False), loss, images, labels)
 
     return step
 
 
 def loss_and_logits(
-    model: keras.Model, loss: Callable[[Any, Any], Any], images: Any, labels: Any, *, training: bool
+    network: Callable[[Any], Any], loss: Callable[[Any, Any], Any], images: Any, labels: Any
 ) -> tuple[Any, Any]:
     """Returns the loss of a batch, whose labels are taken at the size of the logits, and the logits in float32."""
-    logits = tf.cast(model(tf.cast(images, tf.float32), training=training), tf.float32)
+    logits = tf.cast(network(tf.cast(images, tf.float32)), tf.float32)
     return loss(labels_at_logits(labels, logits), logits), logits
 
 

@@ -15,6 +15,7 @@ from segtrain.pipeline.batches import batch_spec, original_failure, training_bat
 from segtrain.pipeline.samples import Samples
 from segtrain.training.accumulation import Accumulation
 from segtrain.training.determinism import make_deterministic
+from segtrain.training.recomputation import recomputing
 from segtrain.training.replicas import StrategyChoice, choose_strategy, pays_to_compile
 from segtrain.training.rollback import RollbackError
 from segtrain.training.signals import StopSignals
@@ -39,6 +40,8 @@ class Trainer:
         deterministic: whether every run gives the same bits. They depend on the number of threads, which is fixed then,
             and on the kind of processor. It holds for the process from then on.
         accumulate: batches of a step, whose gradients are added up before the weights change: see `Accumulation`.
+        recompute: whether the backward pass computes once more what the forward pass then need not keep: the same
+            numbers with less memory, in more time. See `recomputing`.
 
     Raises:
         ValueError: XLA on several devices; or `deterministic` where TensorFlow runs already.
@@ -52,6 +55,7 @@ class Trainer:
         precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
         deterministic: bool = False,
         accumulate: Annotated[int, Ge(1)] = 1,
+        recompute: bool = False,
     ):
         if deterministic:
             make_deterministic()
@@ -63,6 +67,7 @@ class Trainer:
         keras.config.set_dtype_policy(precision)
         self.precision = precision
         self.accumulate = accumulate
+        self.recompute = recompute
 
     @property
     def num_replicas(self) -> int:
@@ -132,10 +137,12 @@ class Trainer:
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
             optimizer.build(model.trainable_variables)
             tally = Tally(training.dataset.num_classes, training.dataset.ignore_label, evaluator.convention)
+            forward = recomputing(model) if self.recompute else None
+            of_step = (model, optimizer, loss, self.num_replicas, forward)
             accumulation = None
             if self.accumulate > 1:
-                accumulation = Accumulation(model, optimizer, loss, self.num_replicas, training.dataset.ignore_label)
-        step = accumulation.add if accumulation else training_step(model, optimizer, loss, self.num_replicas)
+                accumulation = Accumulation(*of_step, training.dataset.ignore_label)
+        step = accumulation.add if accumulation else training_step(*of_step)
         # Keras callbacks look for the optimizer on the model. It is no part of the model, and leaves it with them.
         model.optimizer = optimizer
         model.stop_training = False
