@@ -131,18 +131,19 @@ def _only_after(upstream, values):
 
 def _cut(model: keras.Model) -> list[tuple[list[Any], list[Any]]]:
     """Returns the tensors that go into each segment and those that come out, as many segments as each has layers."""
-    operations = [each for each in model.operations if not isinstance(each, keras.layers.InputLayer)]
-    length = math.isqrt(len(operations))
-    ends = [*range(length, len(operations), length), len(operations)]
+    # The model's own calls of its layers: one that comes out of another model has been called there, too.
+    by_depth = sorted(model._nodes_by_depth.items(), reverse=True)
+    calls = [call for _, calls in by_depth for call in calls if not call.is_input]
+    length = math.isqrt(len(calls))
+    ends = [*range(length, len(calls), length), len(calls)]
     cuts, start = [], 0
     for end in ends:
-        inside, after = operations[start:end], operations[end:]
-        made = [tensor for each in inside for tensor in keras.tree.flatten(each.output)]
+        made = [tensor for call in calls[start:end] for tensor in call.output_tensors]
         is_made = {id(tensor) for tensor in made}
-        used = [tensor for each in inside for tensor in keras.tree.flatten(each.input)]
-        needed = {id(tensor) for each in after for tensor in keras.tree.flatten(each.input)}
+        used = {id(tensor): tensor for call in calls[start:end] for tensor in call.input_tensors}
+        needed = {id(tensor) for call in calls[end:] for tensor in call.input_tensors}
         needed |= {id(tensor) for tensor in model.outputs}
-        inputs = list({id(tensor): tensor for tensor in used if id(tensor) not in is_made}.values())
+        inputs = [tensor for key, tensor in used.items() if key not in is_made]
         cuts.append((inputs, [tensor for tensor in made if id(tensor) in needed]))
         start = end
     return cuts

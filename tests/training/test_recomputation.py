@@ -26,15 +26,17 @@ def with_skips(two_devices):
     return build
 
 
+ADDED_UP = {"precision": "mixed_float16", "of_trainer": {"accumulate": 2}, "batch_size": 2}
+
+
 @pytest.mark.parametrize(
     ("strategy", "settings"),
     [
-        ("one", {}),
-        ("mirrored", {}),
-        ("one", {"precision": "mixed_float16", "of_trainer": {"accumulate": 2}, "batch_size": 2}),
-        ("one", {"of_trainer": {"jit": True}}),
+        pytest.param("one", {}, id="one"),
+        pytest.param("mirrored", {}, id="two devices", marks=pytest.mark.long),
+        pytest.param("mirrored", ADDED_UP, id="scaled and added up", marks=pytest.mark.long),
+        pytest.param("one", {"of_trainer": {"jit": True}}, id="xla", marks=pytest.mark.long),
     ],
-    ids=["one", "two devices", "scaled and added up", "xla"],
 )
 def test_training_comes_to_the_same_numbers(train, with_skips, policy_restored, strategy, settings):
     """Twelve steps with dropout, whose masks are to be the same both times, and running averages that move once."""
@@ -60,11 +62,30 @@ def gradients_of(model, forward, images):
     return *gradients(), [operation.type for operation in graph.get_operations()]
 
 
-def test_codes_of_pooling_go_from_segment_to_segment(two_devices, tmp_path):
-    """They are whole numbers, which have no gradient. And the convolutions are really there twice."""
+def built_on_an_encoder():
+    """Its layers have been called in another model before, and one of its layers is a model."""
+    images = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="tanh")(images)
+    maps = [x, keras.layers.Conv2D(4, 3, strides=2, padding="same", activation="tanh")(x)]
+    encoder = keras.Model(images, [maps[0], maps[1], keras.layers.Conv2D(2, 1)(maps[1])])
+    part = keras.Model(encoder.inputs, encoder.outputs[:2])
+    images = keras.Input((None, None, 3))
+    fine, coarse = part(keras.layers.Rescaling(1 / 255)(images))
+    coarse = keras.layers.UpSampling2D(2)(keras.layers.BatchNormalization()(coarse))
+    x = keras.layers.Concatenate()([fine, coarse])
+    return keras.Model(images, keras.layers.Conv2D(5, 1)(keras.layers.Dropout(0.5)(x)))
+
+
+def with_codes():
+    """Those of pooling are whole numbers, which have no gradient."""
+    return build_segnet_small(num_classes=5, channels=3, width=4)
+
+
+@pytest.mark.parametrize("build", [with_codes, built_on_an_encoder])
+def test_gradients_are_those_of_the_model_and_computed_a_second_time(two_devices, tmp_path, build):
     keras.utils.set_random_seed(1)
-    model = build_segnet_small(num_classes=5, channels=3, width=4)
-    images = tf.constant(np.random.default_rng(1).uniform(0, 255, (2, 33, 47, 3)), tf.float32)
+    model = build()
+    images = tf.constant(np.random.default_rng(1).uniform(0, 255, (2, 34, 48, 3)), tf.float32)
     before = [keras.ops.convert_to_numpy(variable) for variable in model.variables]
     loss, gradients, operations = gradients_of(model, lambda images: model(images, training=True), images)
     moved = [keras.ops.convert_to_numpy(variable) for variable in model.variables]
