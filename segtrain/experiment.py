@@ -87,7 +87,7 @@ def run_experiment(
         training=training,
         validation=validation,
         epochs=settings.epochs,
-        steps_per_epoch=training.steps_per_epoch(settings.batch_size),
+        steps_per_epoch=training.steps_per_epoch(settings.batch_size, settings.accumulate),
         folder=folder.path,
         convention=settings.metric_convention,
     )
@@ -146,7 +146,7 @@ def _watched(run: Any, settings: TrainSettings, folder: RunFolder, console: Cons
     callbacks = [
         history,
         *(callback for callback in run.callbacks if callback not in checkpoints),
-        Display(console, settings.batch_size, run.training.cache_kind),
+        Display(console, settings.batch_size * settings.accumulate, run.training.cache_kind),
         alarm,
         *([Prune(trial)] if trial else []),
         *checkpoints,  # last, since they keep the state that the others have by then

@@ -33,13 +33,15 @@ def open_splits(settings: TrainSettings) -> tuple[Samples, Samples]:
     augmentation = build(settings.augmentation, ignore_label=dataset.ignore_label, channels=dataset.channels)
     of_run = {"image_size": settings.image_size, "seed": settings.seed, "max_samples": settings.max_samples}
     training = Samples(dataset, "train", augmentation=augmentation, **of_run)
-    training.steps_per_epoch(settings.batch_size)  # there is a batch, or it is said before TensorFlow loads
+    training.steps_per_epoch(
+        settings.batch_size, settings.accumulate
+    )  # there is a batch, or it is said before TensorFlow loads
     return training, Samples(dataset, "val", **of_run)
 
 
 def start_tensorflow(settings: TrainSettings, folder: RunFolder) -> Any:
     """Imports TensorFlow (seconds) and finds the devices. Returns the trainer."""
-    option = settings.trainer
+    option = {key: value for key, value in settings.trainer.items() if key not in READ_BY_RUN["trainer"]}
     if settings.image_size is None:
         # XLA would compile for every size, and a batch of one image is not divided among devices.
         where_auto = {"jit": False, "strategy": "one"}
@@ -67,7 +69,7 @@ def build_run(settings: TrainSettings, folder: RunFolder, trainer: Any, training
         learning_rate = build(
             settings.schedule,
             learning_rate=settings.optimizer["learning_rate"],
-            steps_per_epoch=training.steps_per_epoch(batch_size),
+            steps_per_epoch=training.steps_per_epoch(batch_size, settings.accumulate),
             epochs=settings.epochs,
         )
         optimizer = build(settings.optimizer, learning_rate=learning_rate)
@@ -81,7 +83,7 @@ def build_run(settings: TrainSettings, folder: RunFolder, trainer: Any, training
         "folder": folder,
         "validation": validation,
         "evaluator": evaluator,
-        "describe_step": functools.partial(describe_step, model, loss, training, batch_size),
+        "describe_step": functools.partial(describe_step, model, loss, training, batch_size, settings.accumulate),
         "warn": warn,
     }
     callbacks = [build(option, **facts) for option in settings.callbacks.values()]

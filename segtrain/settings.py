@@ -51,7 +51,8 @@ READ_BY_RUN = {
     "dataset": {
         "on_bad_sample": Literal["fail", "skip"],
         "max_bad_share": Annotated[float, Ge(0), Le(1)],
-    }
+    },
+    "trainer": {"find_batch_size": bool},
 }
 
 
@@ -76,6 +77,11 @@ class TrainSettings:
     stand_in: Option | None = None
     sweep: Option | None = None
     allow_targets: list[str] | None = None
+
+    @property
+    def accumulate(self) -> int:
+        """Batches of a step. A trainer of an older run, or of the user's own, may not know of it."""
+        return self.trainer.get("accumulate", 1)
 
 
 @dataclass(frozen=True)

@@ -295,6 +295,12 @@ def test_the_best_weights_are_kept_by_one_thing_alone(read, refusal):
     assert re.fullmatch(r"callbacks\.early_stopping\.restore_best_weights: .*best\.keras.* Leave it out\.", told)
 
 
+def test_an_average_is_swapped_by_nobody_else(refusal):
+    """Keras' callback would swap the weights of training in where the loop has the average."""
+    told = refusal({"callbacks": {"swap": {"_target_": "keras.callbacks.SwapEMAWeights"}}})
+    assert told.startswith("callbacks.swap: with optimizer.use_ema=true the average is scored and saved already.")
+
+
 OWN_SIZES = {
     "image_size": None,
     "batch_size": 1,
@@ -318,6 +324,7 @@ def test_images_may_keep_their_own_sizes(read):
         ({"dataset.resize": "crop_square"}, "dataset.resize=crop_square", "dataset.resize=stretch"),
         ({"trainer.strategy": "mirrored"}, "trainer.strategy=mirrored", "trainer.strategy=one"),
         ({"trainer.jit": True}, "trainer.jit=true", "trainer.jit=false"),
+        ({"trainer.find_batch_size": True}, "trainer.find_batch_size=true", "trainer.find_batch_size=false"),
         (
             {"augmentation.transforms.crop": {"_target_": "albumentations.RandomResizedCrop", "size": "${image_size}"}},
             "augmentation.transforms.crop.size",

@@ -59,7 +59,7 @@ def without_files(run: Run) -> Run:
     """Returns the run with callbacks that write no pictures and checkpoints, and a display that nobody sees."""
     callbacks = [callback for callback in run.callbacks if not isinstance(callback, (Checkpoint, Pictures))]
     unseen = Console(file=StringIO(), force_terminal=True)  # it draws as on a terminal
-    display = Display(unseen, run.batch_size, run.training.cache_kind)
+    display = Display(unseen, run.batch_size * run.trainer.accumulate, run.training.cache_kind)
     return dataclasses.replace(run, callbacks=[*callbacks, display])
 
 
@@ -134,7 +134,7 @@ class _Turns(keras.callbacks.Callback):
     def __init__(self, others: dict[str, Callable[[], float]], run: Run):
         super().__init__()
         self._others = others
-        self._batch_size = run.batch_size
+        self._batch_size = run.batch_size * run.trainer.accumulate
         self._timed_steps, self._untimed_steps = _steps(run)
         self.figures: dict[str, list[float]] = {name: [] for name in ("loop", "data_wait", *others)}
 
@@ -168,7 +168,7 @@ class _Turns(keras.callbacks.Callback):
 
 def _steps(run: Run) -> tuple[int, int]:
     """Returns how many steps of a turn are timed, and how many come before: for as many, batches are ready."""
-    steps = run.training.steps_per_epoch(run.batch_size)
+    steps = run.training.steps_per_epoch(run.batch_size, run.trainer.accumulate)
     untimed = min(UNTIMED_STEPS, steps // 2)
     return steps - untimed, untimed
 

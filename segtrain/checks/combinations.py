@@ -37,6 +37,12 @@ def check_together(values: Mapping[str, Any]) -> None:
             f"callbacks.{restoring[0]}.restore_best_weights: checkpoints/best.keras holds the best weights already; a "
             "run that goes on does not. Leave it out."
         )
+    swapping = [name for name, target in targets.items() if target == "keras.callbacks.SwapEMAWeights"]
+    if swapping:
+        raise ConfigError(
+            f"callbacks.{swapping[0]}: with optimizer.use_ema=true the average is scored and saved already. "
+            "Leave it out."
+        )
     if "learning_rate" not in values["optimizer"]:
         raise ConfigError("optimizer.learning_rate is required: the schedule starts from it. Leave ~optimizer... out.")
     is_constant = values["schedule"]["_target_"].endswith("build_constant")
@@ -46,6 +52,11 @@ def check_together(values: Mapping[str, Any]) -> None:
         )
     if values["image_size"] is None:
         _check_own_sizes(values)
+    if "measure" in values and values["trainer"].get("find_batch_size"):
+        raise ConfigError(
+            "trainer.find_batch_size=true: a benchmark measures the batch_size that it is given. "
+            "Type trainer.find_batch_size=false."
+        )
 
 
 def _check_own_sizes(values: Mapping[str, Any]) -> None:
@@ -65,6 +76,12 @@ def _check_own_sizes(values: Mapping[str, Any]) -> None:
             trainer.get("strategy", "auto") not in ("auto", "one"),
             "a batch of one cannot be divided among devices",
             "trainer.strategy=one",
+        ),
+        (
+            "trainer.find_batch_size",
+            trainer.get("find_batch_size") is True,
+            "a batch is one of them",
+            "trainer.find_batch_size=false",
         ),
         ("trainer.jit", trainer.get("jit") is True, "XLA would compile for every size", "trainer.jit=false"),
         ("measure", "xla" in measure, "XLA would compile for every size", f"measure=[{','.join(other_parts)}]"),

@@ -83,6 +83,11 @@ class Samples:
         """Where decoded samples are kept: `memory`, `disk` or `none`."""
         return self._cache.kind
 
+    @property
+    def bytes_in_memory(self) -> int:
+        """What the decoded samples take there when all of them are kept."""
+        return len(self) * self._bytes_per_sample() if self.cache_kind == "memory" else 0
+
     def name(self, index: int) -> str:
         """Returns the sample's name in the dataset."""
         return self._source.name(int(self._chosen[index]))
@@ -100,8 +105,8 @@ class Samples:
             f"(dataset.on_bad_sample=skip): {', '.join(names[:5])}{more}"
         )
 
-    def steps_per_epoch(self, batch_size: int) -> int:
-        """Returns the number of full batches.
+    def steps_per_epoch(self, batch_size: int, accumulate: int = 1) -> int:
+        """Returns the number of steps, of as many full batches each.
 
         Raises:
             ValueError: there is none.
@@ -111,7 +116,13 @@ class Samples:
                 f"batch_size={batch_size} is more than the {len(self)} images of the split '{self.split}', so no batch "
                 f"would be full. Use batch_size={len(self)} or less."
             )
-        return len(self) // batch_size
+        if len(self) < batch_size * accumulate:
+            raise ValueError(
+                f"trainer.accumulate={accumulate} batches of batch_size={batch_size} are more than the {len(self)} "
+                f"images of the split '{self.split}', so no step would be full. "
+                f"Use trainer.accumulate={len(self) // batch_size} or less."
+            )
+        return len(self) // (batch_size * accumulate)
 
     def order(self, epoch: int) -> np.ndarray:
         """Returns the order of the samples in an epoch, a permutation that depends on (seed, epoch) alone."""

@@ -1,6 +1,7 @@
 """Says what a step that went wrong was made of: its images and its gradients."""
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
@@ -19,6 +20,7 @@ def describe_step(
     loss: Callable[[Any, Any], Any],
     training: Samples,
     batch_size: int,
+    accumulate: int = 1,
     *,
     epoch: int,
     step: int,
@@ -29,36 +31,44 @@ def describe_step(
         model: the network, after the step: with the weights it began with, but for what momentum has moved them.
         loss: the loss.
         training: what it trains on; a step's images are a function of epoch and step.
-        batch_size: images of a step.
+        batch_size: images of a batch.
+        accumulate: batches of a step.
         epoch: counted from 0.
         step: of the epoch, counted from 0.
     """
-    indices = training.order(epoch)[step * batch_size :][:batch_size]
+    num_images = batch_size * accumulate
+    indices = training.order(epoch)[step * num_images :][:num_images]
     names = [training.name(index) for index in indices]
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     images = f"Images of the step: {', '.join(names[:MOST_NAMED])}{more}."
     spoiled = [variable.path for variable in model.trainable_variables if not np.isfinite(_numpy(variable)).all()]
     if spoiled:
         return f"{_and_more(spoiled)} held no numbers any more before it. {images}"
-    gradients = _gradients(model, loss, *training.batch(indices, epoch=epoch))
+    batches = (training.batch(part, epoch=epoch) for part in indices.reshape(accumulate, batch_size))
+    gradients = _gradients(model, loss, batches)
     return f"{_describe_gradients(model.trainable_variables, gradients)} {images}"
 
 
-def _gradients(model: keras.Model, loss: Callable, images: np.ndarray, labels: np.ndarray) -> list[np.ndarray | None]:
+def _gradients(model: keras.Model, loss: Callable, batches: Iterable[tuple[Any, Any]]) -> list[np.ndarray | None]:
+    """Returns those of the mean of the batches' losses."""
     before = [_numpy(variable) for variable in model.non_trainable_variables]
 
     @tf.function
-    def gradients():
+    def gradients(images, labels):
         with tf.GradientTape() as tape:
-            value, _ = loss_and_logits(model, loss, images, tf.constant(labels), training=True)
+            value, _ = loss_and_logits(functools.partial(model, training=True), loss, images, labels)
             objective = value + penalty(model)
         return tape.gradient(objective, [variable.value for variable in model.trainable_variables])
 
     try:
-        return [None if gradient is None else gradient.numpy() for gradient in gradients()]
+        of_batches = [gradients(images, tf.constant(labels)) for images, labels in batches]
     finally:  # a forward pass moves averages and random state
         for variable, value in zip(model.non_trainable_variables, before, strict=True):
             variable.assign(value)
+    return [
+        None if parts[0] is None else np.mean([part.numpy() for part in parts], axis=0)
+        for parts in zip(*of_batches, strict=True)
+    ]
 
 
 def _describe_gradients(variables: Sequence[Any], gradients: Sequence[np.ndarray | None]) -> str:

@@ -22,7 +22,7 @@ class Run:
         loss: its loss.
         training: the training samples.
         evaluator: of the validation samples; the loop ends its epochs with it.
-        batch_size: images of a step.
+        batch_size: images of a batch.
         callbacks: what the loop drives.
     """
 

@@ -16,7 +16,7 @@ from segtrain.run_folder import written_whole
 
 # What a callback knows that decides what it does next. Its other attributes are settings, which come from the config,
 # and decide whether what it knows is still about the same thing. One of your own may name others in `kept`.
-KEPT_OF_CALLBACKS = ("best", "best_epoch", "wait", "cooldown_counter", "stopped_epoch", "_ema_weights_in_model")
+KEPT_OF_CALLBACKS = ("best", "best_epoch", "wait", "cooldown_counter", "stopped_epoch")
 WHAT_IS_WATCHED = ("monitor", "mode")
 
 
@@ -55,6 +55,7 @@ class TrainingState:
         history: the log of each complete epoch, with `epoch` from 1.
         timing: how long the epoch has taken so far.
         kept: what callbacks knew when the state was saved.
+        set_aside: weights of training, by the `id` of their variable, while something else is in their place.
     """
 
     model: keras.Model
@@ -65,6 +66,7 @@ class TrainingState:
     history: list[dict[str, float]] = field(default_factory=list)
     timing: EpochTiming = field(default_factory=EpochTiming)
     kept: dict[str, dict[str, Any]] = field(default_factory=dict)
+    set_aside: dict[int, np.ndarray] = field(default_factory=dict)
 
     @property
     def is_new(self) -> bool:
@@ -107,7 +109,10 @@ def save_state(path: Path, state: TrainingState) -> None:
         state: what to write. Of callbacks it is what decides, by class name; a second one of a class is
             "EarlyStopping 2".
     """
-    arrays = {f"variable_{number}": _to_numpy(each) for number, each in enumerate(_variables(state.model))}
+    arrays = {
+        f"variable_{number}": state.set_aside[id(each)] if id(each) in state.set_aside else _to_numpy(each)
+        for number, each in enumerate(_variables(state.model))
+    }
     arrays |= {f"tally_{number}": _of_replicas(each) for number, each in enumerate(state.tally)}
     facts = {
         "epoch": state.epoch,

@@ -2,22 +2,27 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
+from annotated_types import Ge
 
 from segtrain.pipeline.batches import batch_spec, original_failure, training_batches
 from segtrain.pipeline.samples import Samples
+from segtrain.training.accumulation import Accumulation
 from segtrain.training.determinism import make_deterministic
+from segtrain.training.recomputation import recomputing
 from segtrain.training.replicas import StrategyChoice, choose_strategy, pays_to_compile
 from segtrain.training.rollback import RollbackError
 from segtrain.training.signals import StopSignals
 from segtrain.training.state import TrainingState, load_state
 from segtrain.training.step import training_step
 from segtrain.training.tally import Tally
+from segtrain.training.weight_average import average_in_place, leave_average
 
 if TYPE_CHECKING:  # it takes a trainer
     from segtrain.training.evaluator import Evaluator
@@ -34,9 +39,12 @@ class Trainer:
         precision: what the network computes in. Weights are float32, and so are the logits that the loss sees.
         deterministic: whether every run gives the same bits. They depend on the number of threads, which is fixed then,
             and on the kind of processor. It holds for the process from then on.
+        accumulate: batches of a step, whose gradients are added up before the weights change: see `Accumulation`.
+        recompute: whether the backward pass computes once more what the forward pass then need not keep: the same
+            numbers with less memory, in more time. See `recomputing`.
 
     Raises:
-        ValueError: XLA or scaled float16 on several devices; or `deterministic` where TensorFlow runs already.
+        ValueError: XLA on several devices; or `deterministic` where TensorFlow runs already.
     """
 
     def __init__(
@@ -46,17 +54,20 @@ class Trainer:
         jit: bool | Literal["auto"] = "auto",
         precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
         deterministic: bool = False,
+        accumulate: Annotated[int, Ge(1)] = 1,
+        recompute: bool = False,
     ):
         if deterministic:
             make_deterministic()
         self.strategy = choose_strategy(strategy)
-        if self.num_replicas > 1:
-            _refuse_on_several_devices("jit", jit is True, "jit=false")
-            _refuse_on_several_devices("precision", precision == "mixed_float16", "precision=mixed_bfloat16")
+        if self.num_replicas > 1 and jit is True:
+            raise ValueError("trainer.jit=true works on one device. Use trainer.jit=false or trainer.strategy=one.")
         self.jit = pays_to_compile(self.num_replicas) if jit == "auto" else jit
         # Keras has one policy for a process. Every run sets it, so the runs of a sweep do not inherit each other's.
         keras.config.set_dtype_policy(precision)
         self.precision = precision
+        self.accumulate = accumulate
+        self.recompute = recompute
 
     @property
     def num_replicas(self) -> int:
@@ -100,11 +111,12 @@ class Trainer:
 
         Args:
             model: from images 0..255 to logits.
-            optimizer: its learning rate may be a schedule over steps.
+            optimizer: its learning rate may be a schedule over steps. Where it keeps an average of the weights, that
+                is what is scored, what callbacks see at the end of an epoch, and what the model has in the end.
             loss: see `segtrain.training.losses`.
             training: the training samples.
             evaluator: scores the model on the validation samples after each epoch; its convention is training's too.
-            batch_size: images of a step, over all replicas.
+            batch_size: images of a batch, over all replicas; a step is one, or as many as `accumulate` says.
             epochs: epochs to train; a callback may set `model.stop_training`.
             callbacks: any Keras callbacks.
             resume_from: a file of `save_state`, to go on from; None begins a run.
@@ -117,7 +129,7 @@ class Trainer:
             Interrupted: one of `signals` has.
         """
         signals = signals or StopSignals()
-        steps_per_epoch = training.steps_per_epoch(batch_size)
+        steps_per_epoch = training.steps_per_epoch(batch_size, self.accumulate)
         self._synchronise_batch_norm(model)
         with self.scope():
             if self.precision == "mixed_float16":
@@ -125,7 +137,12 @@ class Trainer:
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
             optimizer.build(model.trainable_variables)
             tally = Tally(training.dataset.num_classes, training.dataset.ignore_label, evaluator.convention)
-        step = training_step(model, optimizer, loss, self.num_replicas)
+            forward = recomputing(model) if self.recompute else None
+            of_step = (model, optimizer, loss, self.num_replicas, forward)
+            accumulation = None
+            if self.accumulate > 1:
+                accumulation = Accumulation(*of_step, training.dataset.ignore_label)
+        step = accumulation.add if accumulation else training_step(*of_step)
         # Keras callbacks look for the optimizer on the model. It is no part of the model, and leaves it with them.
         model.optimizer = optimizer
         model.stop_training = False
@@ -142,8 +159,8 @@ class Trainer:
             batches = self.batches(
                 lambda: training_batches(
                     training,
-                    batch_size=batch_size,
-                    num_parts=self.num_replicas,
+                    batch_size=batch_size * self.accumulate,
+                    num_parts=self.num_replicas * self.accumulate,
                     first_epoch=state.epoch,
                     first_step=state.step,
                     last_epoch=epochs,
@@ -151,7 +168,8 @@ class Trainer:
             )
             driver.on_train_begin()
             state.restore_callbacks()
-            return batches, self.compile(step, tally, spec=batch_spec(training, batch_size))
+            of_batch = self.compile(step, tally, spec=batch_spec(training, batch_size))
+            return batches, _Step(of_batch, accumulation and self._compile_last(accumulation.step))
 
         batches = None
         try:
@@ -170,15 +188,17 @@ class Trainer:
                         batches, train_step = begin()
                         continue
                     start = time.perf_counter()
-                    driver.on_test_begin()
-                    with signals.waiting():
-                        evaluation = evaluator.run()
-                    driver.on_test_end()
-                    logs |= {"val_" + name: value for name, value in evaluation.logs.items()}
-                    logs["learning_rate"] = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
-                    logs["seconds"] = state.timing.whole + time.perf_counter() - start
-                    state.complete_epoch(logs)
-                    driver.on_epoch_end(epoch, logs)
+                    with average_in_place(state, optimizer):
+                        driver.on_test_begin()
+                        with signals.waiting():
+                            evaluation = evaluator.run()
+                        driver.on_test_end()
+                        logs |= {"val_" + name: value for name, value in evaluation.logs.items()}
+                        logs["learning_rate"] = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+                        logs["seconds"] = state.timing.whole + time.perf_counter() - start
+                        state.complete_epoch(logs)
+                        driver.on_epoch_end(epoch, logs)
+                leave_average(model, optimizer)
         finally:
             # Also after an error: a display has to give the terminal back, a writer has to flush.
             driver.on_train_end()
@@ -196,16 +216,17 @@ class Trainer:
         for step in range(state.step, steps):
             driver.on_train_batch_begin(step)
             asked = time.perf_counter()
+            # All at once: between two batches of a step there is no place to save at.
             with signals.waiting(), original_failure(training):
-                images, labels = next(batches)
+                batches_of_step = [next(batches) for _ in range(self.accumulate)]
             waited = time.perf_counter() - asked
-            compiles = train_step.experimental_get_tracing_count() == 0
-            loss = float(train_step(images, labels))
+            compiles = train_step.compiles
+            loss = float(train_step(batches_of_step))
             # The step that compiles takes longer than many; the rates are those of the others.
             ended, began = time.perf_counter(), ended
             state.complete_step(ended - began, waited, is_timed=not compiles or steps == 1)
             driver.on_train_batch_end(step, {"loss": loss, "data_wait": waited})
-        return tally.result().logs | state.timing.rates(steps, batch_size)
+        return tally.result().logs | state.timing.rates(steps, batch_size * self.accumulate)
 
     def compile(
         self,
@@ -239,6 +260,16 @@ class Trainer:
         def run(images, labels):
             shares = self.strategy.run(replica_step, args=(images, labels))
             return self.strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
+
+        return run
+
+    def _compile_last(self, step: Callable[[], Any]) -> Callable[[], Any]:
+        """Compiles what a replica does after the batches of a step, and returns as its share of the loss."""
+        compiled_step = tf.function(step, jit_compile=True) if self.jit else step
+
+        @tf.function
+        def run():
+            return self.strategy.reduce(tf.distribute.ReduceOp.SUM, self.strategy.run(compiled_step), axis=None)
 
         return run
 
@@ -284,8 +315,19 @@ class Trainer:
                     layer.synchronized = True
 
 
-def _refuse_on_several_devices(setting, is_set, instead):
-    if is_set:
-        raise ValueError(
-            f"trainer.{setting} as set works on one device. Use trainer.{instead} or trainer.strategy=one."
-        )
+@dataclass(frozen=True)
+class _Step:
+    """A step over all replicas: of each batch, and where it has several what comes after them."""
+
+    of_batch: Any
+    last: Callable[[], Any] | None
+
+    @property
+    def compiles(self) -> bool:
+        """Whether the next call does, which takes longer than many."""
+        return self.of_batch.experimental_get_tracing_count() == 0
+
+    def __call__(self, batches: Sequence[tuple[Any, Any]]) -> Any:
+        for images, labels in batches:
+            loss = self.of_batch(images, labels)
+        return self.last() if self.last else loss

@@ -28,7 +28,7 @@ def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:
             dataset,
             augmentation,
             most=settings.max_samples,
-            batch_size=settings.batch_size,
+            batch_size=settings.batch_size * settings.accumulate,
             image_size=settings.image_size,
             seed=settings.seed,
         )

@@ -1,8 +1,12 @@
 """Trains a network from a config."""
 
+import dataclasses
+
 from omegaconf import OmegaConf
+from rich.console import Console
 
 from segtrain.experiment import recorded, run_experiment
+from segtrain.largest_batch import find_batch_size
 from segtrain.parts import open_splits
 from segtrain.run_folder import write_text
 from segtrain.settings import TrainSettings, with_absolute_paths
@@ -23,7 +27,16 @@ def train(settings: TrainSettings, invocation: Invocation) -> float:
             f"with it: {resume_command(folder.path)}."
         )
     with folder.held(), recorded(folder) as signals:
-        write_text(folder.config, OmegaConf.to_yaml(with_absolute_paths(invocation.config)))
+        config = with_absolute_paths(invocation.config)
+        write_text(folder.config, OmegaConf.to_yaml(config))
         # A run that is killed has no time to say so: it counts as interrupted until it is done.
         folder.write_results({"status": "interrupted", "seed": settings.seed, "command": invocation.command})
-        return run_experiment(settings, open_splits(settings), folder, signals)
+        data = open_splits(settings)
+        if settings.trainer.get("find_batch_size"):
+            batch_size = find_batch_size(settings, data[0], Console())
+            settings = dataclasses.replace(settings, batch_size=batch_size)
+            # Enough to run again, with the same numbers on another machine.
+            OmegaConf.update(config, "batch_size", batch_size)
+            OmegaConf.update(config, "trainer.find_batch_size", False)
+            write_text(folder.config, OmegaConf.to_yaml(config))
+        return run_experiment(settings, data, folder, signals)

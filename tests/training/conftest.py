@@ -98,6 +98,9 @@ def train(build_network, shapes_dataset):
     from segtrain.training.optimizers import build_sgd
     from segtrain.training.trainer import Trainer
 
+    cross_entropy = build_cross_entropy(ignore_label=shapes_dataset.ignore_label)
+    build_decaying_sgd = functools.partial(build_sgd, weight_decay=0.01)
+
     def train(
         strategy="one",
         *,
@@ -112,26 +115,30 @@ def train(build_network, shapes_dataset):
         prepare=lambda model: None,
         convention="segtrain",
         precision="float32",
+        batch_size=BATCH_SIZE,
+        of_trainer=None,
+        network=None,
+        loss=cross_entropy,
+        build_optimizer=build_decaying_sgd,
         **of_fit,
     ):
         keras.utils.set_random_seed(seed)
-        trainer, history = Trainer(strategy=strategy, precision=precision), History()
+        trainer, history = Trainer(strategy=strategy, precision=precision, **(of_trainer or {})), History()
         with trainer.scope():
-            model = build_network(dropout)
-            optimizer = build_sgd(learning_rate=learning_rate, weight_decay=0.01)
+            model = network() if network else build_network(dropout)
+            optimizer = build_optimizer(learning_rate=learning_rate)
         prepare(model)
         of_run = {"image_size": IMAGE_SIZE, "seed": seed}
         training = Samples(dataset, "train", augmentation=augmentation, **of_run)
         validation = Samples(dataset, "val", **of_run)
-        loss = build_cross_entropy(ignore_label=dataset.ignore_label)
-        evaluator = Evaluator(trainer, model, loss, validation, BATCH_SIZE, convention)
+        evaluator = Evaluator(trainer, model, loss, validation, batch_size, convention)
         trainer.fit(
             model,
             optimizer=optimizer,
             loss=loss,
             training=training,
             evaluator=evaluator,
-            batch_size=BATCH_SIZE,
+            batch_size=batch_size,
             epochs=epochs,
             callbacks=[history, *callbacks, *make_callbacks(evaluator)],
             **of_fit,

@@ -43,6 +43,15 @@ def test_the_largest_gradient_is_the_one_by_hand(model, training):
     assert float(value) == pytest.approx(3 * images.astype(float).sum(axis=-1).mean(), rel=0.01)
 
 
+def test_a_step_of_several_batches_is_looked_at_as_a_whole(model, training):
+    parts, whole = (
+        describe_step(model, lambda labels, logits: tf.reduce_mean(logits), training, *of_step, epoch=1, step=1)
+        for of_step in ((2, 3), (6, 1))
+    )
+    assert parts == whole
+    assert f"Images of the step: {training.name(training.order(1)[6])}, " in parts
+
+
 def test_a_gradient_that_is_no_number_is_told_from_the_loss_on(model, training):
     text = describe_step(
         model, lambda labels, logits: tf.reduce_sum(tf.sqrt(logits - logits)), training, 4, epoch=0, step=0

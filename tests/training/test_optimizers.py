@@ -13,6 +13,14 @@ ADAM = {"learning_rate": 0.01, "beta_1": 0.5, "beta_2": 0.7, "epsilon": 0.125}
     ("build", "kind", "options"),
     [
         (build_adam, keras.optimizers.Adam, ADAM),
+        *(
+            (build, kind, {"learning_rate": 0.5, "global_clipnorm": 2.0, "use_ema": True, "ema_momentum": 0.75})
+            for build, kind in (
+                (build_adam, keras.optimizers.Adam),
+                (build_adamw, keras.optimizers.AdamW),
+                (build_sgd, keras.optimizers.SGD),
+            )
+        ),
         (build_adamw, keras.optimizers.AdamW, ADAM | {"weight_decay": 0.25}),
         (build_sgd, keras.optimizers.SGD, {"learning_rate": 0.5, "momentum": 0.25, "nesterov": False}),
         (build_sgd, keras.optimizers.SGD, {"learning_rate": 0.5, "momentum": 0.75, "weight_decay": 0.125}),

@@ -4,6 +4,7 @@ Here in one process, so that every place is tried; tests/test_resume.py kills re
 """
 
 import csv
+import functools
 import os
 import signal
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from segtrain.training.callbacks.collapse_alarm import CollapseAlarm
 from segtrain.training.callbacks.metrics_csv import MetricsCsv
 from segtrain.training.callbacks.pictures import Pictures
 from segtrain.training.callbacks.tensorboard import TensorBoard
+from segtrain.training.optimizers import build_sgd
 from segtrain.training.signals import Interrupted, StopSignals
 from segtrain.training.state_files import find_state, go_back_to
 
@@ -151,6 +153,11 @@ ALL_PLACES = {
     (3, "validation"): (3, STEPS),
     (3, "end"): (4, 0),
 }
+ADDED_UP_AND_AVERAGED = {
+    "batch_size": 2,
+    "of_trainer": {"accumulate": 2},
+    "build_optimizer": functools.partial(build_sgd, use_ema=True, ema_momentum=0.8, global_clipnorm=0.5),
+}
 SOME_PLACES = {place: ALL_PLACES[place] for place in ((0, 3), (0, "validation"), (2, "end"))}
 
 
@@ -158,6 +165,7 @@ SOME_PLACES = {place: ALL_PLACES[place] for place in ((0, 3), (0, "validation"),
     ("places", "settings"),
     [
         pytest.param(SOME_PLACES, {"strategy": "mirrored"}, id="two devices"),
+        pytest.param(SOME_PLACES, ADDED_UP_AND_AVERAGED, id="steps of two batches, and an average"),
         *(
             pytest.param(ALL_PLACES, settings, id=name, marks=pytest.mark.long)
             for name, settings in {
@@ -165,6 +173,7 @@ SOME_PLACES = {place: ALL_PLACES[place] for place in ((0, 3), (0, "validation"),
                 "two devices, everywhere": {"strategy": "mirrored"},
                 "scores of each image": {"strategy": "mirrored", "convention": "per_image"},
                 "scaled loss": {"precision": "mixed_float16"},
+                "all of it": {"strategy": "mirrored", "precision": "mixed_float16", **ADDED_UP_AND_AVERAGED},
             }.items()
         ),
     ],

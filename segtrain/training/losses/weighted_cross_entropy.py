@@ -54,10 +54,14 @@ def build_weighted_cross_entropy(
         tell(f"class weights: {describe_weights(class_names, by_class)}")
     by_class = by_class.astype("float32")
 
-    def weighted_cross_entropy(labels, logits):
+    def weights_of(labels):
         valid, classes = valid_pixels(labels, ignore_label)
-        weight = tf.where(valid, tf.gather(tf.constant(by_class), classes), 0.0)
+        return tf.where(valid, tf.gather(tf.constant(by_class), classes), 0.0), classes
+
+    def weighted_cross_entropy(labels, logits):
+        weight, classes = weights_of(labels)
         total = sum_over_replicas(tf.reduce_sum(weight))
         return tf.math.divide_no_nan(tf.reduce_sum(weight * cross_entropy_per_pixel(classes, logits)), total)
 
+    weighted_cross_entropy.weight = lambda labels: tf.reduce_sum(weights_of(labels)[0])
     return weighted_cross_entropy

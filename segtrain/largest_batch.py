@@ -1,0 +1,137 @@
+"""Finds the largest batch that memory lasts for, by training a little with each it tries. Imports no TensorFlow."""
+
+import dataclasses
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from segtrain.batch_trial import DOES_NOT_FIT
+from segtrain.machine import free_memory
+from segtrain.pipeline.samples import Samples
+from segtrain.reports.terminal import print_line
+from segtrain.settings import TrainSettings
+
+# Of what is free, what a trial may take: two steps do not show all that a run will ever hold.
+SHARE_OF_FREE_MEMORY = 0.9
+
+
+def find_batch_size(settings: TrainSettings, training: Samples, console: Console) -> int:
+    """Returns the largest batch size that fits, and tells what was tried.
+
+    Each is tried in a process of its own, which trains two steps and validates. It may take what is free in memory less
+    what decoded images will take, or on GPUs what they have.
+
+    Args:
+        settings: of the run; its batch size is tried first.
+        training: its training samples; no batch is larger than they are.
+        console: where to tell.
+
+    Raises:
+        ValueError: not even the smallest batch fits, or a trial failed for another reason.
+    """
+    limit = int(SHARE_OF_FREE_MEMORY * _room_of_a_process()) - training.bytes_in_memory
+    trials: dict[int, Trial] = {}
+
+    def fits(batch_size: int) -> bool:
+        if batch_size not in trials:
+            with console.status(f"trying batch_size={batch_size}"):
+                trials[batch_size] = run_trial(dataclasses.replace(settings, batch_size=batch_size), limit)
+            words = "fits" if trials[batch_size].fits else "does not fit"
+            print_line(console, f"batch_size={batch_size} {words}")
+        return trials[batch_size].fits
+
+    fits(settings.batch_size)
+    multiple, most = trials[settings.batch_size].num_replicas, len(training) // settings.accumulate
+    found = largest_that_fits(fits, start=settings.batch_size, multiple=multiple, most=most)
+    if not found:
+        raise ValueError(
+            f"trainer.find_batch_size=true: not even batch_size={min(trials)} fits into {limit / 2**30:.1f} GiB. Use a "
+            "smaller image_size or model, or trainer.precision=mixed_bfloat16."
+        )
+    failed = [batch_size for batch_size, trial in trials.items() if not trial.fits]
+    bound = f"{min(failed)} does not fit" if failed else "the training split has no more for a step"
+    rate = settings.optimizer["learning_rate"]
+    print_line(console, f"trains with batch_size={found}: {bound}. optimizer.learning_rate={rate:g} is left as it is")
+    return found
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of trying a batch size.
+
+    Attributes:
+        fits: whether memory lasted.
+        num_replicas: the devices that a batch is divided among; 1 where memory did not last to say so.
+    """
+
+    fits: bool
+    num_replicas: int
+
+
+def run_trial(settings: TrainSettings, limit: int) -> Trial:
+    """Tries a batch size in a process of its own.
+
+    Args:
+        settings: with the batch size.
+        limit: bytes that the process may take.
+
+    Raises:
+        ValueError: it failed, and not for want of memory.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "segtrain.batch_trial"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # It finds the modules that this process finds, and none beside them in the folder it is begun in.
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        told = {"settings": dataclasses.asdict(settings), "folder": folder, "bytes": limit}
+        try:
+            answers, errors = process.communicate(json.dumps(told))
+        finally:
+            process.kill()  # where this one is interrupted
+    if process.returncode not in (0, DOES_NOT_FIT) and process.returncode > 0:
+        lines = errors.strip().splitlines() or [f"it ended with status {process.returncode}"]
+        raise ValueError(f"trainer.find_batch_size=true, trying batch_size={settings.batch_size}: {lines[-1]}")
+    return Trial(process.returncode == 0, int(answers or 1))
+
+
+def largest_that_fits(fits: Callable[[int], bool], *, start: int, multiple: int, most: int) -> int:
+    """Returns the largest multiple of `multiple`, up to `most`, that fits, or one that is less by a sixteenth at most.
+
+    It doubles until one does not fit, and then halves the gap.
+
+    Args:
+        fits: whether a size does; if one does, so do the smaller ones.
+        start: what to try first.
+        multiple: what it has to be a multiple of.
+        most: an upper bound.
+
+    Returns:
+        The size; 0 where none fits.
+    """
+    fitting, failing = 0, most - most % multiple + multiple
+    size = start
+    while failing - fitting > max(multiple, fitting // 16):
+        size = max(multiple, min(size - size % multiple, failing - multiple))
+        if fits(size):
+            fitting = size
+        else:
+            failing = size
+        size = 2 * size if failing > most else (fitting + failing) // 2
+    return fitting
+
+
+def _room_of_a_process() -> int:
+    limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS)]
+    return min([free_memory(), *(limit for limit in limits if limit != resource.RLIM_INFINITY)])
