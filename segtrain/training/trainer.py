@@ -3,16 +3,17 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
+from annotated_types import Ge
 
 from segtrain.pipeline.batches import batch_spec, original_failure, training_batches
 from segtrain.pipeline.samples import Samples
 from segtrain.training.determinism import make_deterministic
-from segtrain.training.replicas import StrategyChoice, choose_strategy, pays_to_compile
+from segtrain.training.replicas import StrategyChoice, choose_strategy, divide_cpu, pays_to_compile
 from segtrain.training.rollback import RollbackError
 from segtrain.training.signals import StopSignals
 from segtrain.training.state import TrainingState, load_state
@@ -30,25 +31,31 @@ class Trainer:
 
     Args:
         strategy: `one` device; `mirrored` over all of this machine; `auto` mirrors where there are several GPUs.
+        logical_cpus: how many devices the processor shows itself as, to try `mirrored` without GPUs; one when None. It
+            holds for the process from then on.
         jit: whether XLA compiles the steps; `auto` does on a single GPU.
         precision: what the network computes in. Weights are float32, and so are the logits that the loss sees.
         deterministic: whether every run gives the same bits. They depend on the number of threads, which is fixed then,
             and on the kind of processor. It holds for the process from then on.
 
     Raises:
-        ValueError: XLA or scaled float16 on several devices; or `deterministic` where TensorFlow runs already.
+        ValueError: XLA or scaled float16 on several devices; or `deterministic` or `logical_cpus` where TensorFlow
+            runs already.
     """
 
     def __init__(
         self,
         *,
         strategy: StrategyChoice = "auto",
+        logical_cpus: Annotated[int, Ge(1)] | None = None,
         jit: bool | Literal["auto"] = "auto",
         precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
         deterministic: bool = False,
     ):
         if deterministic:
             make_deterministic()
+        if logical_cpus is not None:
+            divide_cpu(logical_cpus)
         self.strategy = choose_strategy(strategy)
         if self.num_replicas > 1:
             _refuse_on_several_devices("jit", jit is True, "jit=false")
@@ -118,7 +125,7 @@ class Trainer:
         """
         signals = signals or StopSignals()
         steps_per_epoch = training.steps_per_epoch(batch_size)
-        self._synchronise_batch_norm(model)
+        self.synchronise_batch_norm(model)
         with self.scope():
             if self.precision == "mixed_float16":
                 # Small gradients are zero in float16 unless the loss is scaled up first.
@@ -274,12 +281,12 @@ class Trainer:
         # Each replica takes the next element, so a dataset yields a global batch in as many elements as replicas.
         return iter(self.strategy.distribute_datasets_from_function(lambda _: make_dataset()))
 
-    def _synchronise_batch_norm(self, model: keras.Model) -> None:
+    def synchronise_batch_norm(self, model: keras.Model) -> None:
         """Has BatchNorm compute its statistics over all replicas: else each keeps running averages of its own."""
         if self.num_replicas > 1:
             for layer in model.layers:
                 if isinstance(layer, keras.Model):
-                    self._synchronise_batch_norm(layer)
+                    self.synchronise_batch_norm(layer)
                 elif isinstance(layer, keras.layers.BatchNormalization):
                     layer.synchronized = True
 
