@@ -20,8 +20,8 @@ def measure_exchange(run: Run, make_single: Callable[[], Run], rounds: int) -> d
     """Times a step of all replicas, a step of one device with a replica's batch, and the step's all-reduces alone.
 
     The all-reduces are timed by themselves, on tensors of the same sizes. A step that leaves them out would not do:
-    BatchNorm's are in the midst of the network, and the library's optimizers add gradients up themselves. What they
-    take alone is at least what they add to a step, some of which they may spend while others compute.
+    BatchNorm's are in the midst of the network, and the library's optimizers add gradients up themselves. In a step
+    replicas also wait for the slowest of them at each all-reduce; that is none of what they take alone.
 
     Args:
         run: on several replicas; nothing is measured where it has one.

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-# Of a step's computation: the backward pass, which takes two of a convolution's three products. While it runs,
-# gradients that are ready can be exchanged; before its end no step has all of them.
+# Of a step's computation: the backward pass, which takes two of a convolution's three products. No more of it could
+# hide the exchange of gradients; TensorFlow hides none, for it packs all of them into one.
 BACKWARD_SHARE = 2 / 3
 
 
