@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from segtrain.benchmarks.scaling import BACKWARD_SHARE, LINKS, Link, Prediction, StepTerms, predict
-from segtrain.reports.comparison_charts import COLOURS
+from segtrain.reports.comparison_charts import COLOURS, SIZE
 from segtrain.reports.page import as_html, write_page
 from segtrain.reports.svg import INK, as_svg, drawn_in
 
@@ -32,7 +32,11 @@ def write_scaling_page(path: Path, terms: StepTerms, exchange: Mapping[str, floa
         exchange=exchange,
         facts=facts,
         predicted=predicted,
-        chart=as_html(draw_scaling(predicted)),
+        charts=[
+            as_html(draw_scaling(predicted, "images_per_second", "images/s", 1)),
+            as_html(draw_scaling(predicted, "efficiency", "efficiency, %", 100)),
+        ],
+        legend=list(zip(LINKS, COLOURS, strict=False)),
         backward_share=BACKWARD_SHARE,
         speeds=SPEEDS,
         at_speeds=[
@@ -49,29 +53,32 @@ def predict_all(terms: StepTerms, link: Link) -> list[tuple[Prediction, Predicti
     ]
 
 
-def draw_scaling(predicted: Sequence[tuple[Link, Sequence[tuple[Prediction, Prediction]]]]) -> str:
-    """Draws images per second and efficiency over the replicas; a band goes from no overlap to all that can be.
+def draw_scaling(
+    predicted: Sequence[tuple[Link, Sequence[tuple[Prediction, Prediction]]]], figure_of: str, title: str, scale: float
+) -> str:
+    """Draws a figure of the predictions over the replicas; a band goes from no overlap to all that can be.
+
+    Args:
+        predicted: of each link, as `predict_all` does.
+        figure_of: the attribute of a `Prediction`.
+        title: above the chart.
+        scale: what the figure is multiplied by.
 
     Returns:
         An `<svg>` element.
     """
     with drawn_in(INK):
-        figure = Figure(figsize=(9, 3.6), layout="constrained", facecolor="none")
-        rates, efficiencies = figure.subplots(1, 2)
+        figure = Figure(figsize=SIZE, layout="constrained", facecolor="none")
+        axes = figure.subplots()
         # The fastest link last: its line lies on top where several coincide.
         for colour, (link, pairs) in reversed(list(zip(COLOURS, predicted, strict=False))):
             replicas = [least.replicas for least, _ in pairs]
-            for axes, name, scale in ((rates, "images_per_second", 1), (efficiencies, "efficiency", 100)):
-                least, most = ([scale * getattr(pair[end], name) for pair in pairs] for end in (0, 1))
-                axes.plot(replicas, least, color=colour, marker=".", label=link.name)
-                axes.fill_between(replicas, least, most, color=colour, alpha=0.18, linewidth=0)
-        for axes, title in ((rates, "images/s"), (efficiencies, "efficiency, %")):
-            axes.set(xlabel="replicas", facecolor="none", ylim=(0, None))
-            axes.set_title(title, loc="left", fontweight="bold")
-            axes.grid(color=INK, alpha=0.25)
-            axes.spines[["top", "right"]].set_visible(False)
-            axes.xaxis.get_major_locator().set_params(integer=True)
-        efficiencies.set_ylim(0, 105)
-        handles, labels = rates.get_legend_handles_labels()
-        figure.legend(handles[::-1], labels[::-1], frameon=False, loc="outside lower center", ncols=2)
+            least, most = ([scale * getattr(pair[end], figure_of) for pair in pairs] for end in (0, 1))
+            axes.plot(replicas, least, color=colour, marker=".", gid=link.name)
+            axes.fill_between(replicas, least, most, color=colour, alpha=0.18, linewidth=0)
+        axes.set(xlabel="replicas", facecolor="none", ylim=(0, None))
+        axes.set_title(title, loc="left", fontweight="bold")
+        axes.grid(color=INK, alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         return as_svg(figure)

@@ -57,10 +57,16 @@ def test_the_page_has_its_terms_and_fetches_nothing(page):
         assert words in page
     assert "<segnet>" not in page
     assert not re.search(r"(src|href)=\"(?!#|data:)", page.replace("xlink:", ""))
-    assert all(f"{speed} ×" in page for speed in SPEEDS)
+    assert all(f"{speed}&nbsp;×</th>" in page for speed in SPEEDS)
 
 
-def test_the_chart_has_a_line_for_each_link():
-    chart = ElementTree.fromstring(draw_scaling([(link, predict_all(TERMS, link)) for link in LINKS]))
-    written = {element.text for element in chart.iter("{http://www.w3.org/2000/svg}text")}
-    assert {link.name for link in LINKS} <= written
+def test_a_chart_has_a_line_for_each_link_with_a_point_for_each_number_of_replicas():
+    predicted = [(link, predict_all(TERMS, link)) for link in LINKS]
+    chart = ElementTree.fromstring(draw_scaling(predicted, "efficiency", "efficiency, %", 100))
+    lines = {element.get("id"): element for element in chart.iter("{http://www.w3.org/2000/svg}g")}
+    for link in LINKS:
+        points = [*lines[link.name].iter("{http://www.w3.org/2000/svg}use")]
+        heights = [-float(point.get("y")) for point in points]
+        assert len(points) == link.most
+        # The more replicas, the less efficient each.
+        assert heights == sorted(heights, reverse=True)
