@@ -1,6 +1,6 @@
 """What replicas exchange in a training step, and what it costs them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -34,6 +34,7 @@ def measure_exchange(run: Run, make_single: Callable[[], Run], rounds: int) -> d
     step = _compiled(run)
     batch = _first_batch(run)
     tensors = all_reduced(step.get_concrete_function(*batch).graph)
+    packs = gradient_packs(tensors, run.model)
     single = make_single()
     single_step, single_batch = _compiled(single), _first_batch(single)
     alone = compile_all_reduces(run.trainer.strategy, tensors)
@@ -45,7 +46,7 @@ def measure_exchange(run: Run, make_single: Callable[[], Run], rounds: int) -> d
     for compiles in contenders.values():
         compiles()
     seconds = take_turns(contenders, rounds)
-    counts = count_bytes(tensors, run.model)
+    counts = count_bytes(tensors, packs)
     total = sum(counts.values())
     rates = [run.batch_size / each for each in seconds["replicas"]]
     figures = {
@@ -59,19 +60,19 @@ def measure_exchange(run: Run, make_single: Callable[[], Run], rounds: int) -> d
         "scalar_bytes": _exactly(counts["scalars"]),
         "sent_bytes_per_device": _exactly(ring_bytes(total, replicas)),
         "all_reduces": _exactly(len(tensors)),
+        "gradient_all_reduces": _exactly(len(packs)),
         "seconds": Figure.of(seconds["exchange"]),
         "share": ratio(seconds, "exchange", "replicas"),
     }
     return {f"exchange.{name}": figure for name, figure in figures.items()}
 
 
-def terms_of(figures: dict[str, Figure], images: int, gradient_sums: int = 1) -> StepTerms:
-    """Returns the terms of a prediction; TensorFlow packs gradients of the same type into one all-reduce.
+def terms_of(figures: Mapping[str, Figure], images: int) -> StepTerms:
+    """Returns the terms of a prediction.
 
     Args:
         figures: of `measure_exchange`.
         images: of a replica's batch.
-        gradient_sums: all-reduces that the gradients take.
     """
 
     def median(name):
@@ -81,9 +82,9 @@ def terms_of(figures: dict[str, Figure], images: int, gradient_sums: int = 1) ->
         images=images,
         compute_seconds=images / median("single_images_per_second"),
         gradient_bytes=median("gradient_bytes"),
-        gradient_sums=gradient_sums,
+        gradient_sums=median("gradient_all_reduces"),
         waited_bytes=median("statistics_bytes") + median("scalar_bytes"),
-        waited_sums=median("all_reduces") - gradient_sums,
+        waited_sums=median("all_reduces") - median("gradient_all_reduces"),
     )
 
 
@@ -97,18 +98,27 @@ def all_reduced(graph: tf.Graph) -> list[tf.TensorSpec]:
     ]
 
 
-def count_bytes(tensors: Sequence[tf.TensorSpec], model: Any) -> dict[str, int]:
-    """Returns how many bytes of the tensors are gradients, single numbers, and BatchNorm's statistics: the others.
+def gradient_packs(tensors: Sequence[tf.TensorSpec], model: Any) -> list[tf.TensorSpec]:
+    """Returns those of the tensors that are gradients: TensorFlow packs them into one, or two where they are clipped.
+
+    A pack may lack what has no gradient. No statistics are as large: of each channel there are a scale and an offset.
 
     Raises:
-        RuntimeError: there are fewer bytes than the gradients have, so the step exchanges them out of sight.
+        RuntimeError: there is no pack, so the step exchanges gradients out of sight.
     """
-    gradients = sum(4 * variable.shape.num_elements() for variable in model.trainable_variables)
-    sizes = [tensor.shape.num_elements() * tensor.dtype.size for tensor in tensors]
-    scalars = sum(size for size, tensor in zip(sizes, tensors, strict=True) if tensor.shape.num_elements() == 1)
-    if sum(sizes) - scalars < gradients:
-        raise RuntimeError(f"all-reduces of {sum(sizes)} bytes were found, and the gradients have {gradients}")
-    return {"gradients": gradients, "statistics": sum(sizes) - scalars - gradients, "scalars": scalars}
+    weights = sum(variable.shape.num_elements() for variable in model.trainable_variables)
+    packs = [tensor for tensor in tensors if weights / 2 < tensor.shape.num_elements() <= weights]
+    if not packs:
+        sizes = [tensor.shape.num_elements() for tensor in tensors]
+        raise RuntimeError(f"no all-reduce has the gradients of {weights} weights. There are those of {sizes} numbers.")
+    return packs
+
+
+def count_bytes(tensors: Sequence[tf.TensorSpec], packs: Sequence[tf.TensorSpec]) -> dict[str, int]:
+    """Returns how many bytes of the tensors are gradients, single numbers, and BatchNorm's statistics: the others."""
+    total, gradients = (sum(map(_num_bytes, each)) for each in (tensors, packs))
+    scalars = sum(_num_bytes(tensor) for tensor in tensors if tensor.shape.num_elements() == 1)
+    return {"gradients": gradients, "statistics": total - scalars - gradients, "scalars": scalars}
 
 
 def compile_all_reduces(strategy: tf.distribute.Strategy, tensors: Sequence[tf.TensorSpec]) -> Callable[[], Any]:
@@ -153,6 +163,10 @@ def _first_batch(run: Run) -> tuple[Any, Any]:
 
 def _seconds_a_step(step: Callable[[], Any]) -> float:
     return seconds_of(step, STEPS_PER_TURN, untimed=1, wait=float) / STEPS_PER_TURN
+
+
+def _num_bytes(tensor: tf.TensorSpec) -> int:
+    return tensor.shape.num_elements() * tensor.dtype.size
 
 
 def _exactly(value: float) -> Figure:

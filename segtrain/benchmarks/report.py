@@ -32,6 +32,7 @@ ROWS: dict[str, tuple[str, str, str]] = {
     "exchange.scalar_bytes": ("of these: single numbers", ",.0f", ""),
     "exchange.sent_bytes_per_device": ("sent by each device of a ring", ",.0f", ""),
     "exchange.all_reduces": ("all-reduces a step", ".0f", ""),
+    "exchange.gradient_all_reduces": ("of these: of gradients", ".0f", ""),
     "exchange.seconds": ("all-reduces alone, s", ".4f", ""),
     "exchange.share": ("all-reduces alone / step", ".1%", ""),
     "pooling_pair.graph_ratio": ("pooling pair / usual way, time", ".3f", "<= 0.40"),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from segtrain.benchmarks.exchange import compile_all_reduces, count_bytes, measure_exchange, terms_of
+from segtrain.benchmarks.exchange import compile_all_reduces, count_bytes, gradient_packs, measure_exchange, terms_of
 from segtrain.benchmarks.scaling import StepTerms
 from segtrain.datasets.shapes import build_shapes
 from segtrain.pipeline.samples import Samples
@@ -51,6 +51,7 @@ def test_all_that_is_exchanged_is_counted(figures):
     # Of two devices, each sends 2 (2 - 1) / 2 of them: all.
     assert found["sent_bytes_per_device"] == found["bytes_per_step"]
     assert found["all_reduces"] == 1 + 5 + 2
+    assert found["gradient_all_reduces"] == 1
 
 
 def test_rates_and_shares_belong_together(figures):
@@ -78,8 +79,16 @@ def test_one_device_exchanges_nothing():
 
 def test_gradients_that_are_exchanged_out_of_sight_are_no_figure():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
-    with pytest.raises(RuntimeError, match="all-reduces of 40 bytes were found, and the gradients have 64"):
-        count_bytes([tf.TensorSpec((10,), tf.float32)], model)
+    with pytest.raises(RuntimeError, match=r"the gradients of 16 weights. There are those of \[8, 1\] numbers"):
+        gradient_packs([tf.TensorSpec((8,), tf.float32), tf.TensorSpec((1,), tf.float32)], model)
+
+
+def test_gradients_that_are_summed_twice_count_twice():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
+    pack, statistics, number = (tf.TensorSpec((size,), tf.float32) for size in (16, 8, 1))
+    tensors = [statistics, pack, pack, number]
+    assert gradient_packs(tensors, model) == [pack, pack]
+    assert count_bytes(tensors, [pack, pack]) == {"gradients": 128, "statistics": 32, "scalars": 4}
 
 
 def test_all_reduces_alone_are_those_of_the_shapes():
