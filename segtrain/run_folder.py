@@ -70,6 +70,10 @@ class RunFolder:
         return self.path / "benchmark.json"
 
     @property
+    def scaling_page(self) -> Path:
+        return self.path / "scaling.html"
+
+    @property
     def inspection(self) -> Path:
         return self.path / "inspect.json"
 

@@ -155,7 +155,8 @@ class BenchmarkSettings(TrainSettings):
 
     rounds: Annotated[int, Ge(1)]
     measure: Annotated[
-        list[Literal["run", "xla", "pooling_pair", "networks", "pipelines", "disk_cache", "start_up"]], Len(1)
+        list[Literal["run", "xla", "exchange", "pooling_pair", "networks", "pipelines", "disk_cache", "start_up"]],
+        Len(1),
     ]
 
 

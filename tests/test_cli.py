@@ -188,7 +188,7 @@ def segtrain(monkeypatch, capfd, tmp_path, asked) -> Callable:
         ("benchmark round=3", "round: there is no such setting. Did you mean 'rounds'?"),
         (
             "benchmark measure=[run,step]",
-            "has to be run, xla, pooling_pair, networks, pipelines, disk_cache or start_up.",
+            "has to be run, xla, exchange, pooling_pair, networks, pipelines, disk_cache or start_up.",
         ),
         ("benchmark measure=[]", "measure=[]: has to be a list of at least 1 values."),
         ("trainer.jit=yes_please", "trainer.jit=yes_please: has to be true or false or auto."),

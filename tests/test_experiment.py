@@ -1110,3 +1110,20 @@ def test_a_benchmark_is_printed_and_written(tmp_path):
     files = files_in(benchmark.parent)
     assert "metrics.csv" in files
     assert not [name for name in files if name.startswith(("checkpoints", "predictions"))]
+
+
+@pytest.mark.long
+def test_what_two_logical_cpus_exchange_is_measured_and_a_page_written(tmp_path):
+    finished = segtrain(
+        tmp_path, "benchmark", "size=tiny", "model.width=4", "rounds=1", "measure=[exchange]",
+        "trainer.strategy=mirrored", "trainer.logical_cpus=2", "hydra.run.dir=out",
+    )  # fmt: skip
+    assert (finished.status, finished.errors) == (0, "")
+    found = json.loads((tmp_path / "out" / "benchmark.json").read_text(encoding="utf-8"))
+    assert found["replicas"] == 2
+    exchange = found["exchange"]
+    assert exchange["images_per_second"] == pytest.approx(2 * exchange["images_per_second_per_replica"])
+    kinds = [exchange[f"{kind}_bytes"] for kind in ("gradient", "statistics", "scalar")]
+    assert exchange["bytes_per_step"] == sum(kinds)
+    page = (tmp_path / "out" / "scaling.html").read_text(encoding="utf-8")
+    assert f"{exchange['bytes_per_step'] / 1e6:,.3f} MB" in page

@@ -73,6 +73,7 @@ def test_a_runs_folder_is_read_once(begin, monkeypatch, kept_logging, capsys):
         ["callbacks.early_stopping._target_=keras.callbacks.EarlyStopping", "callbacks.early_stopping.patience=3"],
         ["+callbacks.early_stopping={_target_: keras.callbacks.EarlyStopping, patience: 3}"],
         ["trainer.strategy=one", "trainer.jit=false"],
+        ["trainer.strategy=mirrored", "trainer.logical_cpus=2"],
         ["dataset.cache=disk"],
         ["dataset.on_bad_sample=skip", "dataset.max_bad_share=0.5"],
         ["batch_size=4", "seed=1"],

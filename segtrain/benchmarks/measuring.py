@@ -8,6 +8,7 @@ from rich.console import Console
 
 from segtrain.benchmarks.alternation import Figure
 from segtrain.benchmarks.disk_cache import measure_disk_cache
+from segtrain.benchmarks.exchange import measure_exchange, terms_of
 from segtrain.benchmarks.input_pipelines import measure_input_pipelines
 from segtrain.benchmarks.networks import measure_networks
 from segtrain.benchmarks.pooling_pair import measure_pooling_pair
@@ -17,22 +18,29 @@ from segtrain.benchmarks.start_up import measure_start_up
 from segtrain.pipeline.resizing import describe_size
 from segtrain.pipeline.verdict import describe_data_wait
 from segtrain.quiet_start import native_messages_to
+from segtrain.reports.scaling_page import write_scaling_page
 from segtrain.reports.terminal import print_line
 from segtrain.run_folder import RunFolder
 from segtrain.training.run import Run
 
-OF_THE_RUN = {"run", "xla"}
+OF_THE_RUN = {"run", "xla", "exchange"}
 AGAINST_TORCH = {"networks", "pipelines"}
 
 
 def measure_parts(
-    chosen: Sequence[str], make_run: Callable[[], Run], rounds: int, folder: RunFolder, console: Console
+    chosen: Sequence[str],
+    make_run: Callable[[], Run],
+    make_single: Callable[[], Run],
+    rounds: int,
+    folder: RunFolder,
+    console: Console,
 ) -> dict[str, Figure]:
     """Measures the chosen parts and prints which is under way; benchmark.json has what is measured as it goes.
 
     Args:
         chosen: names of parts.
         make_run: makes the run, or returns it where it is made.
+        make_single: makes the run on one device, with the batch of one replica.
         rounds: of each part.
         folder: where to.
         console: where stages are shown.
@@ -43,6 +51,7 @@ def measure_parts(
         parts = {
             "run": lambda: measure_run(make_run(), rounds),
             "xla": lambda: measure_xla(make_run(), rounds),
+            "exchange": lambda: measure_exchange(make_run(), make_single, rounds),
             "pooling_pair": lambda: measure_pooling_pair(rounds),
             "networks": lambda: measure_networks(rounds, log),
             "pipelines": lambda: measure_input_pipelines(rounds, log),
@@ -91,6 +100,7 @@ def report_figures(
             "dataset": dataset.name,
             "image_size": image_size,
             "batch_size": run.batch_size,
+            "replicas": run.trainer.num_replicas,
         }
         size = describe_size(image_size, dataset.resize)
         title = f"{run.model.name} on {dataset.name}, {size}, batch {run.batch_size}, {title}"
@@ -101,5 +111,11 @@ def report_figures(
         console.print(facts["verdict"], highlight=False)
     if AGAINST_TORCH & set(chosen) and not importlib.util.find_spec("torch"):
         console.print("PyTorch is not installed, so nothing was compared with it. To do so: pip install torch")
+    if "exchange.seconds" in figures:
+        terms = terms_of(figures, facts["batch_size"] // facts["replicas"])
+        write_scaling_page(folder.scaling_page, terms, as_dict(figures)["exchange"], facts)
+        print_line(console, f"scaling {folder.scaling_page}")
+    elif list(chosen) == ["exchange"]:
+        console.print("One device exchanges nothing. To measure it: trainer.strategy=mirrored", highlight=False)
     folder.write_benchmark(as_dict(figures) | facts)
     print_line(console, f"figures {folder.benchmark}")

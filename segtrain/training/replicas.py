@@ -21,9 +21,27 @@ def choose_strategy(choice: StrategyChoice) -> tf.distribute.Strategy:
     if len(devices) < 2:
         raise ValueError(
             f"trainer.strategy=mirrored needs at least 2 devices. Received: {[device.name for device in devices]}. "
-            "Use trainer.strategy=one."
+            "Use trainer.strategy=one, or to try it on the processor add trainer.logical_cpus=2."
         )
     return _mirrored(tuple(device.name for device in devices))
+
+
+def divide_cpu(devices: int) -> None:
+    """Has the processor show itself as so many devices, which share its cores.
+
+    Raises:
+        ValueError: TensorFlow uses it already, as another number.
+    """
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    try:
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
+    except RuntimeError as error:
+        found = len(tf.config.list_logical_devices("CPU"))
+        if found != devices:
+            raise ValueError(
+                f"trainer.logical_cpus has to be the same for all runs of a process. Received: {devices}, after "
+                f"{found}. Start them one by one, or add sweep.own_process=true."
+            ) from error
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from segtrain.pipeline.samples import Samples
 from segtrain.training.accumulation import Accumulation
 from segtrain.training.determinism import make_deterministic
 from segtrain.training.recomputation import recomputing
-from segtrain.training.replicas import StrategyChoice, choose_strategy, pays_to_compile
+from segtrain.training.replicas import StrategyChoice, choose_strategy, divide_cpu, pays_to_compile
 from segtrain.training.rollback import RollbackError
 from segtrain.training.signals import StopSignals
 from segtrain.training.state import TrainingState, load_state
@@ -35,6 +35,8 @@ class Trainer:
 
     Args:
         strategy: `one` device; `mirrored` over all of this machine; `auto` mirrors where there are several GPUs.
+        logical_cpus: how many devices the processor shows itself as, to try `mirrored` without GPUs; one when None. It
+            holds for the process from then on.
         jit: whether XLA compiles the steps; `auto` does on a single GPU.
         precision: what the network computes in. Weights are float32, and so are the logits that the loss sees.
         deterministic: whether every run gives the same bits. They depend on the number of threads, which is fixed then,
@@ -44,13 +46,14 @@ class Trainer:
             numbers with less memory, in more time. See `recomputing`.
 
     Raises:
-        ValueError: XLA on several devices; or `deterministic` where TensorFlow runs already.
+        ValueError: XLA on several devices; or `deterministic` or `logical_cpus` where TensorFlow runs already.
     """
 
     def __init__(
         self,
         *,
         strategy: StrategyChoice = "auto",
+        logical_cpus: Annotated[int, Ge(1)] | None = None,
         jit: bool | Literal["auto"] = "auto",
         precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
         deterministic: bool = False,
@@ -59,6 +62,8 @@ class Trainer:
     ):
         if deterministic:
             make_deterministic()
+        if logical_cpus is not None:
+            divide_cpu(logical_cpus)
         self.strategy = choose_strategy(strategy)
         if self.num_replicas > 1 and jit is True:
             raise ValueError("trainer.jit=true works on one device. Use trainer.jit=false or trainer.strategy=one.")
@@ -130,7 +135,7 @@ class Trainer:
         """
         signals = signals or StopSignals()
         steps_per_epoch = training.steps_per_epoch(batch_size, self.accumulate)
-        self._synchronise_batch_norm(model)
+        self.synchronise_batch_norm(model)
         with self.scope():
             if self.precision == "mixed_float16":
                 # Small gradients are zero in float16 unless the loss is scaled up first.
@@ -305,12 +310,12 @@ class Trainer:
         # Each replica takes the next element, so a dataset yields a global batch in as many elements as replicas.
         return iter(self.strategy.distribute_datasets_from_function(lambda _: make_dataset()))
 
-    def _synchronise_batch_norm(self, model: keras.Model) -> None:
+    def synchronise_batch_norm(self, model: keras.Model) -> None:
         """Has BatchNorm compute its statistics over all replicas: else each keeps running averages of its own."""
         if self.num_replicas > 1:
             for layer in model.layers:
                 if isinstance(layer, keras.Model):
-                    self._synchronise_batch_norm(layer)
+                    self.synchronise_batch_norm(layer)
                 elif isinstance(layer, keras.layers.BatchNormalization):
                     layer.synchronized = True
 

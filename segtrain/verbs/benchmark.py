@@ -1,5 +1,6 @@
 """Times what a run consists of."""
 
+import dataclasses
 import functools
 
 from rich.console import Console
@@ -22,9 +23,9 @@ def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:
     from segtrain.reports.environment import describe_environment
 
     @functools.cache
-    def make_run():
+    def samples():
         augmentation = build(settings.augmentation, ignore_label=dataset.ignore_label, channels=dataset.channels)
-        training, validation = choose_samples(
+        return choose_samples(
             dataset,
             augmentation,
             most=settings.max_samples,
@@ -32,9 +33,18 @@ def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:
             image_size=settings.image_size,
             seed=settings.seed,
         )
-        return without_files(build_run(settings, folder, trainer, training, validation))
 
-    figures = measure_parts(settings.measure, make_run, settings.rounds, folder, console)
+    @functools.cache
+    def make_run():
+        return without_files(build_run(settings, folder, trainer, *samples()))
+
+    def make_single():
+        # What is set for the process is set.
+        option = settings.trainer | {"strategy": "one", "jit": trainer.jit, "deterministic": False}
+        of_one = dataclasses.replace(settings, trainer=option, batch_size=settings.batch_size // trainer.num_replicas)
+        return without_files(build_run(of_one, folder, start_tensorflow(of_one, folder), *samples()))
+
+    figures = measure_parts(settings.measure, make_run, make_single, settings.rounds, folder, console)
     facts = {
         "rounds": settings.rounds,
         "environment": describe_environment(trainer.strategy),

@@ -6,7 +6,7 @@ import sys
 import pytest
 import tensorflow as tf
 
-from segtrain.training.replicas import choose_strategy, pays_to_compile, sum_over_replicas
+from segtrain.training.replicas import choose_strategy, divide_cpu, pays_to_compile, sum_over_replicas
 
 
 @pytest.mark.parametrize(("choice", "num_replicas"), [("one", 1), ("auto", 1), ("mirrored", 2)])
@@ -21,7 +21,14 @@ def test_mirrored_needs_two_devices(monkeypatch):
     with pytest.raises(ValueError, match="at least 2 devices") as error:
         choose_strategy("mirrored")
     assert "'/device:CPU:0'" in str(error.value)
-    assert "Use trainer.strategy=one." in str(error.value)
+    assert "Use trainer.strategy=one, or to try it on the processor add trainer.logical_cpus=2." in str(error.value)
+
+
+def test_a_processor_that_is_in_use_stays_divided_as_it_is():
+    divide_cpu(2)  # as the tests have it
+    with pytest.raises(ValueError, match="Received: 3, after 2. Start them one by one, or add sweep.own_process=true"):
+        divide_cpu(3)
+    assert len(tf.config.list_logical_devices("CPU")) == 2
 
 
 @pytest.mark.parametrize("num_replicas", [1, 2])
@@ -45,12 +52,11 @@ def test_sum_outside_of_a_strategy_is_the_value():
 
 TWO_TRAINERS = """
 import tensorflow as tf
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from segtrain.training.replicas import sum_over_replicas
 from segtrain.training.trainer import Trainer
 for size in (3, 4):
-    run = Trainer(strategy="mirrored").compile(lambda *_: (tf.reduce_sum(sum_over_replicas(tf.ones(size))), 0))
+    trainer = Trainer(strategy="mirrored", logical_cpus=2)
+    run = trainer.compile(lambda *_: (tf.reduce_sum(sum_over_replicas(tf.ones(size))), 0))
     assert float(run(0, 0)) == 2 * 2 * size
 """
 

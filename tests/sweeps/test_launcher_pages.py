@@ -1,0 +1,116 @@
+"""What stands beside the launchers' configs: a page for each way to start many workers, and the job for Kubernetes."""
+
+import shlex
+
+import hydra
+import pytest
+import yaml
+
+from segtrain.command.command_line import read_command_line
+from segtrain.command.composition import check_command_line, config_folder
+from segtrain.config_error import ConfigError
+
+LAUNCHERS = {"joblib", "ray", "submitit_local", "submitit_slurm"}
+PAGES = ("slurm.md", "ray.md", "kubernetes.md")
+FOLDER = config_folder() / "hydra" / "launcher"
+TFJOB = FOLDER / "tfjob.yml"
+# Of kubeflow.org/v1, what a TFJob, its runPolicy and its replicas may have.
+SPEC = {"runPolicy", "successPolicy", "tfReplicaSpecs", "enableDynamicWorker"}
+RUN_POLICY = {"cleanPodPolicy", "ttlSecondsAfterFinished", "activeDeadlineSeconds", "backoffLimit", "schedulingPolicy",
+              "suspend", "managedBy"}  # fmt: skip
+REPLICA = {"replicas", "template", "restartPolicy"}
+
+
+def test_pages_and_the_job_are_no_options():
+    assert all((FOLDER / name).is_file() for name in (*PAGES, TFJOB.name))
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        loader = hydra.core.global_hydra.GlobalHydra.instance().config_loader()
+        assert set(loader.get_group_options("hydra/launcher")) >= LAUNCHERS
+        offered = {*loader.get_group_options("hydra/launcher"), *loader.list_groups("hydra/launcher")}
+    assert not offered & {"slurm", "kubernetes", "tfjob", "slurm.md", "tfjob.yml"}
+    line = read_command_line(["-m", "hydra/launcher=tfjob", "seed=1,2"])
+    with pytest.raises(ConfigError, match="tfjob"):
+        check_command_line(line, "config", ())
+
+
+@pytest.fixture(scope="module")
+def job():
+    return yaml.safe_load(TFJOB.read_text(encoding="utf-8"))
+
+
+def test_the_job_is_a_tfjob_of_the_operator(job):
+    assert (job["apiVersion"], job["kind"]) == ("kubeflow.org/v1", "TFJob")
+    assert set(job) == {"apiVersion", "kind", "metadata", "spec"}
+    assert set(job["spec"]) <= SPEC
+    assert set(job["spec"]["runPolicy"]) <= RUN_POLICY
+    assert job["spec"]["runPolicy"]["cleanPodPolicy"] in ("All", "Running", "None")
+    replicas = job["spec"]["tfReplicaSpecs"]
+    # One chief, which writes; Kubeflow's other kinds compute or evaluate in ways that no strategy of ours does.
+    assert set(replicas) == {"Chief", "Worker"}
+    assert replicas["Chief"]["replicas"] == 1
+    assert replicas["Worker"]["replicas"] >= 1
+    for replica in replicas.values():
+        assert set(replica) <= REPLICA
+        # Without it nothing starts a worker again that ended because another one died.
+        assert replica["restartPolicy"] == "OnFailure"
+    assert replicas["Chief"]["template"] == replicas["Worker"]["template"]
+
+
+def test_its_pods_see_one_folder_of_outputs(job):
+    pod = job["spec"]["tfReplicaSpecs"]["Chief"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["name"] == "tensorflow"  # which the operator gives TF_CONFIG
+    mounted = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    claims = {volume["name"]: volume["persistentVolumeClaim"]["claimName"] for volume in pod["volumes"]}
+    assert set(mounted.values()) == set(claims)
+    (run,) = [variable["value"] for variable in container["env"] if variable["name"] == "RUN"]
+    assert run.startswith("/outputs/")
+    assert "/outputs" in mounted
+    # TF_CONFIG is the operator's to set.
+    assert [variable["name"] for variable in container["env"]] == ["RUN"]
+
+
+def test_its_command_lines_are_ours(job, tmp_path):
+    (container,) = job["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"]["containers"]
+    shell, option, script = container["command"]
+    assert (shell, option) == ("sh", "-c")
+    commands = [
+        shlex.split(line.replace("$RUN", str(tmp_path / "run")))[1:]
+        for line in map(str.strip, script.splitlines())
+        if line.startswith("exec ")
+    ]
+    resume, train = commands
+    assert resume == ["segtrain", "resume", str(tmp_path / "run")]
+    assert read_command_line(resume[1:]).verb == "resume"
+    assert train[:2] == ["segtrain", "trainer.strategy=multiworker"]
+    assert f"hydra.run.dir={tmp_path / 'run'}" in train
+    check_command_line(read_command_line(with_a_strategy_that_there_is(train[1:])), "config", ())
+    with pytest.raises(ConfigError, match="modle"):
+        check_command_line(read_command_line(["modle=x", *with_a_strategy_that_there_is(train[2:])]), "config", ())
+
+
+@pytest.mark.filterwarnings("ignore:.*validated against ConfigStore schema")
+@pytest.mark.parametrize("name", PAGES)
+def test_commands_of_the_pages_are_ours(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a check looks whether it may write there
+    blocks = (FOLDER / name).read_text(encoding="utf-8").split("```bash\n")[1:]
+    lines = [line for block in blocks for line in block.partition("```")[0].replace("\\\n", " ").splitlines()]
+    words = [shlex.split(line.replace("/shared/outputs", str(tmp_path)), comments=True) for line in lines]
+    commands = [line[line.index("segtrain") + 1 :] for line in words if "segtrain" in line[:2]]
+    assert len(commands) >= {"kubernetes.md": 0, "slurm.md": 5, "ray.md": 3}[name]
+    for command in commands:
+        line = read_command_line(with_a_strategy_that_there_is(command))
+        if line.verb == "train":
+            check_command_line(line, "config", ())
+        else:
+            assert line.verb == "resume"
+
+
+def with_a_strategy_that_there_is(overrides):
+    """Until the trainer takes `multiworker`, the rest of the line is checked with another strategy."""
+    kind = read_signature("segtrain.training.trainer.Trainer").parameters["strategy"].type
+    try:
+        check_value("trainer.strategy", "multiworker", kind)
+    except ConfigError:
+        return [each.replace("strategy=multiworker", "strategy=mirrored") for each in overrides]
+    return list(overrides)
