@@ -34,12 +34,13 @@ if TYPE_CHECKING:  # it takes OpenCV, which help and mistakes do not wait for
 CHANGEABLE = (
     "sweep",
     *("epochs", "callbacks", "trainer.strategy", "trainer.jit", "dataset.cache"),
+    *("trainer.workers", "trainer.wait_for_workers"),
     *("dataset.on_bad_sample", "dataset.max_bad_share"),
     *(f"dataset.{name}" for name in PATHS_OF_DATA),
 )
 WORDED = (
-    "epochs, callbacks.*, trainer.strategy, trainer.jit, dataset.cache, dataset.on_bad_sample, dataset.max_bad_share "
-    "and where the data lies (dataset.root)"
+    "epochs, callbacks.*, trainer.strategy, trainer.workers, trainer.wait_for_workers, trainer.jit, dataset.cache, "
+    "dataset.on_bad_sample, dataset.max_bad_share and where the data lies (dataset.root)"
 )
 
 

@@ -3,16 +3,17 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
+from annotated_types import Ge, Gt
 
 from segtrain.pipeline.batches import batch_spec, original_failure, training_batches
 from segtrain.pipeline.samples import Samples
 from segtrain.training.determinism import make_deterministic
-from segtrain.training.replicas import StrategyChoice, choose_strategy, pays_to_compile
+from segtrain.training.replicas import StrategyChoice, choose_strategy, draw_by_replica, pays_to_compile
 from segtrain.training.rollback import RollbackError
 from segtrain.training.signals import StopSignals
 from segtrain.training.state import TrainingState, load_state
@@ -29,14 +30,19 @@ class Trainer:
     Model and optimizer have to be made under `scope()`.
 
     Args:
-        strategy: `one` device; `mirrored` over all of this machine; `auto` mirrors where there are several GPUs.
+        strategy: `one` device; `mirrored` over all of this machine; `multiworker` over those of several processes, see
+            `segtrain.training.cluster`; `auto` mirrors where there are several GPUs.
         jit: whether XLA compiles the steps; `auto` does on a single GPU.
         precision: what the network computes in. Weights are float32, and so are the logits that the loss sees.
         deterministic: whether every run gives the same bits. They depend on the number of threads, which is fixed then,
             and on the kind of processor. It holds for the process from then on.
+        workers: with `multiworker`, processes to start on this machine; None takes the cluster from TF_CONFIG. They
+            are started before, by `segtrain.training.local_workers`.
+        wait_for_workers: with `multiworker`, how many seconds to wait for the others to come.
 
     Raises:
-        ValueError: XLA or scaled float16 on several devices; or `deterministic` where TensorFlow runs already.
+        ValueError: the workers do not come together; XLA or scaled float16 on several devices; or `deterministic` where
+            TensorFlow runs already.
     """
 
     def __init__(
@@ -46,10 +52,12 @@ class Trainer:
         jit: bool | Literal["auto"] = "auto",
         precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
         deterministic: bool = False,
+        workers: Annotated[int, Ge(2)] | None = None,
+        wait_for_workers: Annotated[float, Gt(0)] = 300.0,
     ):
         if deterministic:
             make_deterministic()
-        self.strategy = choose_strategy(strategy)
+        self.strategy = choose_strategy(strategy, wait_for_workers)
         if self.num_replicas > 1:
             _refuse_on_several_devices("jit", jit is True, "jit=false")
             _refuse_on_several_devices("precision", precision == "mixed_float16", "precision=mixed_bfloat16")
@@ -65,6 +73,12 @@ class Trainer:
     def scope(self) -> Any:
         """Returns the context under which variables have to be created."""
         return self.strategy.scope()
+
+    def alone(self) -> "Trainer":
+        """Returns a trainer that needs no other process, for what the chief of several does by itself."""
+        if self.num_replicas == len(self.strategy.extended.worker_devices):
+            return self
+        return Trainer(strategy="one", jit=self.jit, precision=self.precision)
 
     def require_divisible(self, batch_size: int) -> None:
         """Raises a ValueError where a batch cannot be divided among the replicas; says which can."""
@@ -118,7 +132,7 @@ class Trainer:
         """
         signals = signals or StopSignals()
         steps_per_epoch = training.steps_per_epoch(batch_size)
-        self._synchronise_batch_norm(model)
+        self._prepare_layers(model)
         with self.scope():
             if self.precision == "mixed_float16":
                 # Small gradients are zero in float16 unless the loss is scaled up first.
@@ -140,10 +154,11 @@ class Trainer:
         def begin():
             """Returns batches and compiled step from where the state is; a callback may change the optimizer first."""
             batches = self.batches(
-                lambda: training_batches(
+                lambda parts: training_batches(
                     training,
                     batch_size=batch_size,
                     num_parts=self.num_replicas,
+                    parts=parts,
                     first_epoch=state.epoch,
                     first_step=state.step,
                     last_epoch=epochs,
@@ -269,19 +284,33 @@ class Trainer:
             [part.numpy() for part in self.strategy.experimental_local_results(run(images))]
         )
 
-    def batches(self, make_dataset: Callable[[], tf.data.Dataset]) -> Iterator[tuple[Any, Any]]:
-        """Returns an iterator over global batches, divided among the replicas."""
-        # Each replica takes the next element, so a dataset yields a global batch in as many elements as replicas.
-        return iter(self.strategy.distribute_datasets_from_function(lambda _: make_dataset()))
+    def batches(self, make_dataset: Callable[[range], tf.data.Dataset]) -> Iterator[tuple[Any, Any]]:
+        """Returns an iterator over global batches, divided among the replicas.
 
-    def _synchronise_batch_norm(self, model: keras.Model) -> None:
-        """Has BatchNorm compute its statistics over all replicas: else each keeps running averages of its own."""
+        Args:
+            make_dataset: given the parts that this process computes, returns a dataset of these of each batch.
+        """
+
+        # Each replica takes the next element, so a dataset yields its part of a batch in as many as replicas here.
+        def of_worker(context):
+            here = context.num_replicas_in_sync // context.num_input_pipelines
+            first = context.input_pipeline_id * here
+            return make_dataset(range(first, first + here))
+
+        return iter(self.strategy.distribute_datasets_from_function(of_worker))
+
+    def _prepare_layers(self, model: keras.Model) -> None:
+        """Has BatchNorm compute its statistics over all replicas: else each keeps running averages of its own. Has
+        dropout draw for each replica.
+        """
         if self.num_replicas > 1:
             for layer in model.layers:
                 if isinstance(layer, keras.Model):
-                    self._synchronise_batch_norm(layer)
+                    self._prepare_layers(layer)
                 elif isinstance(layer, keras.layers.BatchNormalization):
                     layer.synchronized = True
+                elif isinstance(getattr(layer, "seed_generator", None), keras.random.SeedGenerator):
+                    draw_by_replica(layer.seed_generator)
 
 
 def _refuse_on_several_devices(setting, is_set, instead):

@@ -3,19 +3,24 @@
 from omegaconf import OmegaConf
 
 from segtrain.experiment import recorded, resume_command, run_experiment
+from segtrain.following import follow_chief
 from segtrain.parts import open_splits
 from segtrain.run_folder import write_text
 from segtrain.settings import TrainSettings, with_absolute_paths
+from segtrain.training.cluster import cluster_of
+from segtrain.training.local_workers import started_workers
 from segtrain.verbs.invocation import Invocation
 
 
-def train(settings: TrainSettings, invocation: Invocation) -> float:
+def train(settings: TrainSettings, invocation: Invocation) -> float | None:
     """Trains, scores the best checkpoint and writes the report.
 
     Returns:
-        The best checkpoint's validation mean IoU: what a sweep compares.
+        The best checkpoint's validation mean IoU: what a sweep compares. None of a worker that is not the chief.
     """
-    folder = invocation.folder
+    folder, cluster = invocation.folder, cluster_of(settings.trainer)
+    if cluster and not cluster.is_chief:
+        return follow_chief(settings, open_splits(settings), cluster)
     if folder.results.exists():
         raise ValueError(
             f"There is a run in {folder.path} already, and two would mix. Type another hydra.run.dir=FOLDER, or go on "
@@ -25,4 +30,6 @@ def train(settings: TrainSettings, invocation: Invocation) -> float:
         write_text(folder.config, OmegaConf.to_yaml(with_absolute_paths(invocation.config)))
         # A run that is killed has no time to say so: it counts as interrupted until it is done.
         folder.write_results({"status": "interrupted", "seed": settings.seed, "command": invocation.command})
-        return run_experiment(settings, open_splits(settings), folder, signals)
+        data = open_splits(settings)
+        with started_workers(cluster, folder, invocation.command, f"Go on with: {resume_command(folder)}"):
+            return run_experiment(settings, data, folder, signals, cluster=cluster)
