@@ -58,6 +58,7 @@ class Trainer:
         if deterministic:
             make_deterministic()
         self.strategy = choose_strategy(strategy, wait_for_workers)
+        self._has_others = strategy == "multiworker"
         if self.num_replicas > 1:
             _refuse_on_several_devices("jit", jit is True, "jit=false")
             _refuse_on_several_devices("precision", precision == "mixed_float16", "precision=mixed_bfloat16")
@@ -76,7 +77,7 @@ class Trainer:
 
     def alone(self) -> "Trainer":
         """Returns a trainer that needs no other process, for what the chief of several does by itself."""
-        if self.num_replicas == len(self.strategy.extended.worker_devices):
+        if not self._has_others:
             return self
         return Trainer(strategy="one", jit=self.jit, precision=self.precision)
 
