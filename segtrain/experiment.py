@@ -20,6 +20,8 @@ from segtrain.settings import TrainSettings
 from segtrain.starting_weights import reading_weights
 from segtrain.sweeps.going_on import resume_command
 from segtrain.sweeps.study import trial_of_this_job
+from segtrain.training.cluster import Cluster, WorkerLostError, require_same_run, telling_of_lost_workers
+from segtrain.training.same_run import digest_of_run
 from segtrain.training.scores import metric_contract
 from segtrain.training.signals import StopSignals
 
@@ -30,6 +32,8 @@ def recorded(folder: RunFolder) -> Iterator[StopSignals]:
     try:
         with StopSignals(f"Go on with: {resume_command(folder.path)}") as signals:
             yield signals
+    except WorkerLostError:
+        raise  # which leaves it interrupted
     except Exception as error:
         with contextlib.suppress(OSError, ValueError):  # the disk may be what has failed
             told = {"status": "failed", "error": f"{type(error).__name__}: {error}"}
@@ -44,11 +48,12 @@ def run_experiment(
     folder: RunFolder,
     signals: StopSignals,
     resumption: Resumption | None = None,
-) -> float:
-    """Trains from the beginning, or goes on; scores and reports.
+    cluster: Cluster | None = None,
+) -> float | None:
+    """Trains from the beginning, or goes on; scores and reports. Of several workers only the chief scores.
 
     Returns:
-        The best checkpoint's validation mean IoU.
+        The best checkpoint's validation mean IoU; None of a worker that is not the chief.
     """
     console, (training, validation) = Console(), data
     dataset = training.dataset
@@ -60,7 +65,11 @@ def run_experiment(
     }
     # From here on a run that is interrupted has all that is needed to use its best checkpoint.
     folder.write_results(folder.read_results() | facts)
-    trainer = start_tensorflow(settings, folder)
+    trainer = start_tensorflow(settings, folder, cluster)
+    stays_stopped = resumption is None or not resumption.changes
+    if cluster:
+        digest = digest_of_run(settings, facts["data"], resumption and resumption.state)
+        stays_stopped = require_same_run(trainer.strategy, cluster, digest, stays_stopped)
 
     from segtrain.models.encoders.freezing import count_frozen
     from segtrain.models.logits_of_image import logits_stride
@@ -92,19 +101,22 @@ def run_experiment(
         convention=settings.metric_convention,
     )
     forget_peak_memory()
-    trainer.fit(
-        run.model,
-        optimizer=run.optimizer,
-        loss=run.loss,
-        training=training,
-        evaluator=run.evaluator,
-        batch_size=settings.batch_size,
-        epochs=settings.epochs,
-        callbacks=watched.callbacks,
-        resume_from=resumption and resumption.state.path,
-        stays_stopped=resumption is None or not resumption.changes,
-        signals=signals,
-    )
+    with telling_of_lost_workers(cluster, f"Start all workers again with: {resume_command(folder)}"):
+        trainer.fit(
+            run.model,
+            optimizer=run.optimizer,
+            loss=run.loss,
+            training=training,
+            evaluator=run.evaluator,
+            batch_size=settings.batch_size,
+            epochs=settings.epochs,
+            callbacks=watched.callbacks,
+            resume_from=resumption and resumption.state.path,
+            stays_stopped=stays_stopped,
+            signals=signals,
+        )
+    if cluster and not cluster.is_chief:
+        return None
     return _score_and_report(run, watched, validation, settings, facts, folder, console)
 
 
@@ -173,7 +185,7 @@ def _score_and_report(
     model, dataset, epochs, contract = run.model, validation.dataset, watched.history.epochs, facts["metric_contract"]
     if watched.checkpoint:
         model.load_weights(folder.best_model)
-    predictions = NetworkPredictions(run.trainer, model, validation, settings.batch_size)
+    predictions = NetworkPredictions(run.trainer.alone(), model, validation, settings.batch_size)
     scores, of_images = score_split(predictions, contract["convention"], folder, console)
     skipped = tell_of_skipped([run.training, validation], console)
     results = {

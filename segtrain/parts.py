@@ -5,6 +5,7 @@ Whatever can be wrong without TensorFlow (the data, the augmentation) is built f
 
 import dataclasses
 import functools
+import os
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +18,7 @@ from segtrain.quiet_start import native_messages_to
 from segtrain.reports.terminal import followed, print_line
 from segtrain.run_folder import RunFolder
 from segtrain.settings import READ_BY_RUN, Option, TrainSettings
+from segtrain.training.cluster import Cluster
 
 
 def open_dataset(option: Option, **given: Any) -> SegmentationDataset:
@@ -39,9 +41,20 @@ def open_splits(settings: TrainSettings) -> tuple[Samples, Samples]:
     return training, Samples(dataset, "val", **of_run)
 
 
-def start_tensorflow(settings: TrainSettings, folder: RunFolder) -> Any:
-    """Imports TensorFlow (seconds) and finds the devices. Returns the trainer."""
+def start_tensorflow(settings: TrainSettings, folder: RunFolder, cluster: Cluster | None = None) -> Any:
+    """Imports TensorFlow (seconds) and finds the devices. Returns the trainer.
+
+    Args:
+        settings: of the run.
+        folder: whose log takes TensorFlow's notices.
+        cluster: the workers that train together; None for what a process does alone, also with a run of theirs.
+    """
     option = {key: value for key, value in settings.trainer.items() if key not in READ_BY_RUN["trainer"]}
+    if cluster is not None:
+        # Of a worker that goes, TensorFlow tells in a dozen lines; `telling_of_lost_workers` does in one.
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    elif option.get("strategy") == "multiworker":
+        option = option | {"strategy": "auto"}
     if settings.image_size is None:
         # XLA would compile for every size, and a batch of one image is not divided among devices.
         where_auto = {"jit": False, "strategy": "one"}

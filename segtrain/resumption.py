@@ -33,13 +33,14 @@ if TYPE_CHECKING:  # it takes OpenCV, which help and mistakes do not wait for
 # What changes no number, or is there to be changed. Where the data lies may be: whether it is the same is compared.
 CHANGEABLE = (
     "sweep",
-    *("epochs", "callbacks", "trainer.strategy", "trainer.logical_cpus", "trainer.jit"),
+    *("epochs", "callbacks", "trainer.strategy", "trainer.workers", "trainer.wait_for_workers"),
+    *("trainer.logical_cpus", "trainer.jit"),
     *("dataset.cache", "dataset.on_bad_sample", "dataset.max_bad_share"),
     *(f"dataset.{name}" for name in PATHS_OF_DATA),
 )
 WORDED = (
-    "epochs, callbacks.*, trainer.strategy, trainer.logical_cpus, trainer.jit, dataset.cache, dataset.on_bad_sample, "
-    "dataset.max_bad_share and where the data lies (dataset.root)"
+    "epochs, callbacks.*, trainer.strategy, trainer.workers, trainer.wait_for_workers, trainer.logical_cpus, "
+    "trainer.jit, dataset.cache, dataset.on_bad_sample, dataset.max_bad_share and where the data lies (dataset.root)"
 )
 
 

@@ -150,7 +150,7 @@ def compile_all_reduces(strategy: tf.distribute.Strategy, tensors: Sequence[tf.T
 def _compiled(run: Run) -> Callable[[Any, Any], Any]:
     """Returns the step that the loop takes, which counts scores too."""
     trainer, dataset = run.trainer, run.training.dataset
-    trainer.synchronise_batch_norm(run.model)
+    trainer.prepare_layers(run.model)
     with trainer.scope():
         run.optimizer.build(run.model.trainable_variables)
         tally = Tally(dataset.num_classes, dataset.ignore_label)
@@ -158,7 +158,7 @@ def _compiled(run: Run) -> Callable[[Any, Any], Any]:
 
 
 def _first_batch(run: Run) -> tuple[Any, Any]:
-    return next(run.trainer.batches(lambda: first_batches(run)))
+    return next(run.trainer.batches(lambda _: first_batches(run)))
 
 
 def _seconds_a_step(step: Callable[[], Any]) -> float:

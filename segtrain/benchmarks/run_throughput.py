@@ -74,7 +74,7 @@ def measure_run(run: Run, rounds: int) -> dict[str, Figure]:
         training_step(run.model, run.optimizer, run.loss, num_replicas=run.trainer.num_replicas),
         spec=batch_spec(run.training, run.batch_size),
     )
-    batches = list(itertools.islice(run.trainer.batches(lambda: first_batches(run)), _batches_of_all_sizes(run)))
+    batches = list(itertools.islice(run.trainer.batches(lambda _: first_batches(run)), _batches_of_all_sizes(run)))
     # While the pipeline takes its turn, the loop's own fills its buffers up: the step has the machine to itself.
     turns = _Turns({"pipeline": lambda: _pipeline_rate(run), "step": lambda: _step_rate(bare_step, batches, run)}, run)
     run.trainer.fit(
@@ -119,7 +119,7 @@ def measure_xla(run: Run, rounds: int) -> dict[str, Figure]:
     for name, jit in (("graph", False), ("xla", True)):
         trainer = Trainer(strategy="one", jit=jit, precision=run.trainer.precision)
         step = trainer.compile(training_step(run.model, run.optimizer, run.loss, num_replicas=1))
-        rates[name] = functools.partial(_step_rate, step, [next(trainer.batches(lambda: first_batches(run)))], run)
+        rates[name] = functools.partial(_step_rate, step, [next(trainer.batches(lambda _: first_batches(run)))], run)
         rates[name]()  # compiles
     return {"xla_over_graph": ratio(take_turns(rates, rounds), "graph", "xla")}  # of rates: the inverse of times'
 

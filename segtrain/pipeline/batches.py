@@ -1,7 +1,7 @@
 """The tf.data side of the pipeline: which batches in which order, ahead of the device."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +11,14 @@ from segtrain.pipeline.samples import Samples
 
 
 def training_batches(
-    samples: Samples, *, batch_size: int, num_parts: int, first_epoch: int, last_epoch: int, first_step: int = 0
+    samples: Samples,
+    *,
+    batch_size: int,
+    num_parts: int,
+    first_epoch: int,
+    last_epoch: int,
+    first_step: int = 0,
+    parts: Sequence[int] | None = None,
 ) -> tf.data.Dataset:
     """Returns the batches of epochs `first_epoch` to `last_epoch` (not included), one epoch after another.
 
@@ -21,45 +28,53 @@ def training_batches(
     Args:
         samples: the training samples.
         batch_size: samples of a whole batch, over all replicas.
-        num_parts: replicas; the dataset yields each batch in this many consecutive elements.
+        num_parts: replicas; the dataset yields each batch's parts in consecutive elements.
         first_epoch: 0 for a new run.
         last_epoch: where to end.
         first_step: where in the first epoch to begin, to go on with a run.
+        parts: those of each batch to read; None reads all.
 
     Returns:
         Elements of images, uint8 `(batch_size / num_parts, height, width, channels)`, and labels, uint8
         `(batch_size / num_parts, height, width)`; see `batch_spec`.
     """
     steps_per_epoch = samples.steps_per_epoch(batch_size)
-    part_size = batch_size // num_parts
+    part_size, parts = batch_size // num_parts, parts or range(num_parts)
 
     def read_part(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        step, part = divmod(int(number), num_parts)
+        step, place = divmod(int(number), len(parts))
         epoch, step_of_epoch = divmod(step, steps_per_epoch)
-        start = step_of_epoch * batch_size + part * part_size
+        start = step_of_epoch * batch_size + parts[place] * part_size
         return samples.batch(samples.order(epoch)[start : start + part_size], epoch=epoch)
 
     first, last = first_epoch * steps_per_epoch + first_step, last_epoch * steps_per_epoch
-    return _read_in_parallel(tf.data.Dataset.range(first * num_parts, last * num_parts), read_part, samples, part_size)
+    return _read_in_parallel(
+        tf.data.Dataset.range(first * len(parts), last * len(parts)), read_part, samples, part_size
+    )
 
 
-def evaluation_batches(samples: Samples, *, batch_size: int, num_parts: int) -> tf.data.Dataset:
+def evaluation_batches(
+    samples: Samples, *, batch_size: int, num_parts: int, parts: Sequence[int] | None = None
+) -> tf.data.Dataset:
     """Returns every sample once, in order; the last batch is filled up with void, which no score counts.
 
     Args:
         samples: the samples.
         batch_size: samples of a whole batch, over all replicas.
         num_parts: replicas; see `training_batches`.
+        parts: those of each batch to read; None reads all.
     """
-    part_size = batch_size // num_parts
+    part_size, parts = batch_size // num_parts, parts or range(num_parts)
     num_steps = -(-len(samples) // batch_size)
     indices = np.full(num_steps * batch_size, -1)
     indices[: len(samples)] = np.arange(len(samples))
 
     def read_part(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return samples.batch(indices[number * part_size : (number + 1) * part_size])
+        step, place = divmod(int(number), len(parts))
+        start = step * batch_size + parts[place] * part_size
+        return samples.batch(indices[start : start + part_size])
 
-    return _read_in_parallel(tf.data.Dataset.range(num_steps * num_parts), read_part, samples, part_size)
+    return _read_in_parallel(tf.data.Dataset.range(num_steps * len(parts)), read_part, samples, part_size)
 
 
 def batch_spec(samples: Samples, size: int) -> tuple[tf.TensorSpec, tf.TensorSpec]:

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from segtrain.training.replicas import sum_over_replicas, variable_of_sums
+
 
 class ConfusionMatrix:
     """Counts pixels by true and predicted class, over batches and replicas.
@@ -24,19 +26,14 @@ class ConfusionMatrix:
         # 11 classes on two cores.
         on_cpu = not tf.config.list_logical_devices("GPU")
         self._highest = tf.function(_highest, jit_compile=True) if on_cpu else _highest
-        self._counts = tf.Variable(
-            tf.zeros(num_classes * num_classes, tf.int64),
-            trainable=False,
-            synchronization=tf.VariableSynchronization.ON_READ,
-            aggregation=tf.VariableAggregation.SUM,
-        )
+        self._counts = variable_of_sums(tf.zeros(num_classes * num_classes, tf.int64))
 
     def update(self, labels: Any, logits: Any) -> None:
         """Counts a batch; see `update_by_image` for the arguments."""
         size = self._num_classes * self._num_classes
         # Void is counted in one place more, which is then dropped: cheaper than selecting the valid pixels first.
         counts = _count(self._places(labels, logits), size + 1)
-        self._counts.assign_add(tf.cast(counts[:size], tf.int64))
+        self._counts.assign_add(sum_over_replicas(tf.cast(counts[:size], tf.int64)))
 
     def update_by_image(self, labels: Any, logits: Any) -> Any:
         """Counts a batch, and returns the counts of each image, int32 `(batch, classes, classes)`.
@@ -49,7 +46,7 @@ class ConfusionMatrix:
         num_images = tf.shape(places, out_type=tf.int64)[0]
         first = tf.range(num_images)[:, None, None] * (size + 1)
         counts = tf.reshape(_count(places + first, num_images * (size + 1)), (num_images, size + 1))[:, :size]
-        self._counts.assign_add(tf.reduce_sum(tf.cast(counts, tf.int64), 0))
+        self._counts.assign_add(sum_over_replicas(tf.reduce_sum(tf.cast(counts, tf.int64), 0)))
         return tf.reshape(counts, (num_images, self._num_classes, self._num_classes))
 
     def _places(self, labels, logits):

@@ -106,4 +106,6 @@ def predict_sample(model: keras.Model, samples: Samples, index: int) -> tuple[np
 
 def evaluation_steps(trainer: Trainer, samples: Samples, batch_size: int) -> Iterator[tuple[Any, Any]]:
     """Returns an iterator over the global batches of a split, divided among the replicas."""
-    return trainer.batches(lambda: evaluation_batches(samples, batch_size=batch_size, num_parts=trainer.num_replicas))
+    return trainer.batches(
+        lambda parts: evaluation_batches(samples, batch_size=batch_size, num_parts=trainer.num_replicas, parts=parts)
+    )

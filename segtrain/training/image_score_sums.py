@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from segtrain.training.replicas import sum_over_replicas, variable_of_sums
 from segtrain.training.scores import NUM_MEANS
 
 
@@ -19,15 +20,7 @@ class ImageScoreSums:
     """
 
     def __init__(self, num_classes: int):
-        self._sum, self._count = (
-            tf.Variable(
-                tf.zeros(NUM_MEANS + num_classes, tf.float64),
-                trainable=False,
-                synchronization=tf.VariableSynchronization.ON_READ,
-                aggregation=tf.VariableAggregation.SUM,
-            )
-            for _ in range(2)
-        )
+        self._sum, self._count = (variable_of_sums(tf.zeros(NUM_MEANS + num_classes, tf.float64)) for _ in range(2))
 
     def update(self, confusion_matrices: Any) -> None:
         """Adds the images of a batch. One of nothing but void has no score, and counts nowhere.
@@ -46,8 +39,9 @@ class ImageScoreSums:
             _mean(_ratio(2 * right, truth + predicted)),
         ]
         values = tf.concat([tf.stack(values, axis=1), iou], axis=1)
-        self._sum.assign_add(tf.reduce_sum(_or_zero(values), 0))
-        self._count.assign_add(tf.reduce_sum(1 - tf.cast(tf.math.is_nan(values), tf.float64), 0))
+        self._sum.assign_add(sum_over_replicas(tf.reduce_sum(_or_zero(values), 0)))
+        have_one = tf.reduce_sum(1 - tf.cast(tf.math.is_nan(values), tf.float64), 0)
+        self._count.assign_add(sum_over_replicas(have_one))
 
     @property
     def variables(self) -> list[tf.Variable]:

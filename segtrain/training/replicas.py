@@ -1,19 +1,28 @@
-"""Which devices a run uses, and sums over them."""
+"""Which devices a run uses, what differs between them, and sums over them."""
 
 import functools
 from typing import Any, Literal
 
+import keras
 import tensorflow as tf
 
-StrategyChoice = Literal["auto", "one", "mirrored"]
+from segtrain.training.cluster import join_cluster
+
+StrategyChoice = Literal["auto", "one", "mirrored", "multiworker"]
 
 
-def choose_strategy(choice: StrategyChoice) -> tf.distribute.Strategy:
+def choose_strategy(choice: StrategyChoice, wait_for_workers: float = 300.0) -> tf.distribute.Strategy:
     """Returns the strategy that `choice` names; `auto` mirrors over the GPUs where there are several.
 
+    Args:
+        choice: see `Trainer`.
+        wait_for_workers: seconds to wait for the others, with `multiworker`.
+
     Raises:
-        ValueError: `mirrored` with fewer than two devices.
+        ValueError: `mirrored` with fewer than two devices, or `multiworker` whose workers do not come together.
     """
+    if choice == "multiworker":
+        return join_cluster(wait_for_workers)
     gpus = tf.config.list_logical_devices("GPU")
     if choice == "one" or (choice == "auto" and len(gpus) < 2):
         return tf.distribute.get_strategy()
@@ -66,3 +75,32 @@ def sum_over_replicas(value: Any) -> Any:
     if context is None or context.num_replicas_in_sync == 1:
         return value
     return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+def variable_of_sums(zeros: Any) -> tf.Variable:
+    """Returns a variable for what is summed over all replicas before it is added: each replica has all of it.
+
+    So each worker of several can read it, and write it to a file, without the others.
+    """
+    return tf.Variable(
+        zeros,
+        trainable=False,
+        synchronization=tf.VariableSynchronization.ON_READ,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+    )
+
+
+def draw_by_replica(generator: keras.random.SeedGenerator) -> None:
+    """Has a layer's random numbers differ between replicas, which have one random state: it stays the same for all."""
+    draw = generator.next
+
+    def next_of_replica(*args, **kwargs):
+        seed = draw(*args, **kwargs)
+        context = tf.distribute.get_replica_context()
+        if context is None or context.num_replicas_in_sync == 1:
+            return seed
+        # Of the state's two numbers the second one counts the draws: shifting it would give a later step's numbers.
+        replica = tf.cast(context.replica_id_in_sync_group, seed.dtype)
+        return seed + tf.stack([replica, tf.zeros_like(replica)])
+
+    generator.next = next_of_replica

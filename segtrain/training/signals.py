@@ -129,7 +129,7 @@ class StopSignals:
             while number := numbers.read(1):
                 if number[0] in STOPS:
                     if stopped:
-                        _leave(number[0])
+                        leave(128 + number[0])
                     stopped = True
                     threading.Thread(target=self._leave_in_time, args=(number[0],), daemon=True).start()
 
@@ -141,11 +141,12 @@ class StopSignals:
                 if self._is_waiting and not self._is_saved:
                     self._save()
             finally:
-                _leave(number, f"segtrain: error: {Interrupted(number, self._how_to_go_on)}\n")
+                leave(128 + number, f"segtrain: error: {Interrupted(number, self._how_to_go_on)}\n")
 
 
-def _leave(number, message=""):
+def leave(status: int, message: str = "") -> None:
+    """Ends the process at once, whatever its other threads are doing."""
     if sys.stderr.isatty():
         message = f"\x1b[?25h{message}"  # a progress bar hides the cursor
     os.write(2, message.encode())
-    os._exit(128 + number)
+    os._exit(status)

@@ -113,7 +113,7 @@ def save_state(path: Path, state: TrainingState) -> None:
         f"variable_{number}": state.set_aside[id(each)] if id(each) in state.set_aside else _to_numpy(each)
         for number, each in enumerate(_variables(state.model))
     }
-    arrays |= {f"tally_{number}": _of_replicas(each) for number, each in enumerate(state.tally)}
+    arrays |= {f"tally_{number}": _local(each).numpy()[None] for number, each in enumerate(state.tally)}
     facts = {
         "epoch": state.epoch,
         "step": state.step,
@@ -157,7 +157,8 @@ def load_state(path: Path, state: TrainingState) -> None:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
     for variable, value in zip(state.tally, tally, strict=False):
-        _assign_to_replicas(variable, value)
+        for part in _parts(variable):
+            part.assign(value.sum(axis=0))  # files of older versions hold a share of each replica
     state.epoch, state.step, state.history = facts["epoch"], facts["step"], facts["history"]
     state.timing, state.kept = EpochTiming(**facts["timing"]), facts["callbacks"]
     state.model.stop_training = facts["stopped"]
@@ -184,23 +185,15 @@ def _to_numpy(variable):
     return keras.ops.convert_to_numpy(variable)
 
 
-def _of_replicas(variable):
-    """Returns each replica's value, `(replicas, ...)`: going on from their sum would round otherwise."""
-    return np.stack([value.numpy() for value in _parts(variable)])
-
-
 def _plain(value):
     return value.item() if isinstance(value, np.generic) else float(value)
-
-
-def _assign_to_replicas(variable, values):
-    parts = _parts(variable)
-    if len(parts) != len(values):  # another number of devices than before: the first one has it all
-        values = [values.sum(axis=0), *np.zeros_like(values[:1]).repeat(len(parts) - 1, axis=0)]
-    for part, value in zip(parts, values, strict=True):
-        part.assign(value)
 
 
 def _parts(variable):
     """Returns the variables of the replicas that a distributed one is made of; it alone where it is not distributed."""
     return getattr(variable, "values", None) or [variable]
+
+
+def _local(variable):
+    """Returns one of them: each replica has the sum over all."""
+    return _parts(variable)[0]

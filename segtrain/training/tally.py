@@ -9,7 +9,7 @@ from segtrain.training.confusion import ConfusionMatrix
 from segtrain.training.convention import MetricConvention
 from segtrain.training.image_score_sums import ImageScoreSums
 from segtrain.training.labels_at_logits import labels_at_logits
-from segtrain.training.replicas import sum_over_replicas
+from segtrain.training.replicas import sum_over_replicas, variable_of_sums
 from segtrain.training.scores import Scores, mean_of_sums, scores_of
 
 
@@ -43,16 +43,7 @@ class Tally:
         self._convention = convention
         self._of_images = ImageScoreSums(num_classes) if convention == "per_image" else None
         self._confusion = ConfusionMatrix(num_classes, ignore_label)
-        self._loss_sum, self._weight = (
-            tf.Variable(
-                0.0,
-                dtype=tf.float64,
-                trainable=False,
-                synchronization=tf.VariableSynchronization.ON_READ,
-                aggregation=tf.VariableAggregation.SUM,
-            )
-            for _ in range(2)
-        )
+        self._loss_sum, self._weight = (variable_of_sums(tf.zeros((), tf.float64)) for _ in range(2))
 
     def update(self, labels, logits, loss_share):
         labels = labels_at_logits(labels, logits)
@@ -61,9 +52,9 @@ class Tally:
         else:
             self._of_images.update(self._confusion.update_by_image(labels, logits))
         valid = tf.not_equal(labels, tf.cast(self._ignore_label, labels.dtype))
-        own_weight = tf.reduce_sum(tf.cast(valid, tf.float64))
-        self._loss_sum.assign_add(tf.cast(loss_share, tf.float64) * sum_over_replicas(own_weight))
-        self._weight.assign_add(own_weight)
+        weight = sum_over_replicas(tf.reduce_sum(tf.cast(valid, tf.float64)))
+        self._loss_sum.assign_add(sum_over_replicas(tf.cast(loss_share, tf.float64)) * weight)
+        self._weight.assign_add(weight)
 
     @property
     def variables(self) -> list[tf.Variable]:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import keras
 import numpy as np
 import tensorflow as tf
-from annotated_types import Ge
+from annotated_types import Ge, Gt
 
 from segtrain.pipeline.batches import batch_spec, original_failure, training_batches
 from segtrain.pipeline.samples import Samples
 from segtrain.training.accumulation import Accumulation
 from segtrain.training.determinism import make_deterministic
 from segtrain.training.recomputation import recomputing
-from segtrain.training.replicas import StrategyChoice, choose_strategy, divide_cpu, pays_to_compile
+from segtrain.training.replicas import StrategyChoice, choose_strategy, divide_cpu, draw_by_replica, pays_to_compile
 from segtrain.training.rollback import RollbackError
 from segtrain.training.signals import StopSignals
 from segtrain.training.state import TrainingState, load_state
@@ -34,7 +34,8 @@ class Trainer:
     Model and optimizer have to be made under `scope()`.
 
     Args:
-        strategy: `one` device; `mirrored` over all of this machine; `auto` mirrors where there are several GPUs.
+        strategy: `one` device; `mirrored` over all of this machine; `multiworker` over those of several processes, see
+            `segtrain.training.cluster`; `auto` mirrors where there are several GPUs.
         logical_cpus: how many devices the processor shows itself as, to try `mirrored` without GPUs; one when None. It
             holds for the process from then on.
         jit: whether XLA compiles the steps; `auto` does on a single GPU.
@@ -44,9 +45,13 @@ class Trainer:
         accumulate: batches of a step, whose gradients are added up before the weights change: see `Accumulation`.
         recompute: whether the backward pass computes once more what the forward pass then need not keep: the same
             numbers with less memory, in more time. See `recomputing`.
+        workers: with `multiworker`, processes to start on this machine; None takes the cluster from TF_CONFIG. They
+            are started before, by `segtrain.training.local_workers`.
+        wait_for_workers: with `multiworker`, how many seconds to wait for the others to come.
 
     Raises:
-        ValueError: XLA on several devices; or `deterministic` or `logical_cpus` where TensorFlow runs already.
+        ValueError: the workers do not come together; XLA on several devices; or `deterministic` or `logical_cpus` where
+            TensorFlow runs already.
     """
 
     def __init__(
@@ -59,12 +64,15 @@ class Trainer:
         deterministic: bool = False,
         accumulate: Annotated[int, Ge(1)] = 1,
         recompute: bool = False,
+        workers: Annotated[int, Ge(2)] | None = None,
+        wait_for_workers: Annotated[float, Gt(0)] = 300.0,
     ):
         if deterministic:
             make_deterministic()
         if logical_cpus is not None:
             divide_cpu(logical_cpus)
-        self.strategy = choose_strategy(strategy)
+        self.strategy = choose_strategy(strategy, wait_for_workers)
+        self._has_others = strategy == "multiworker"
         if self.num_replicas > 1 and jit is True:
             raise ValueError("trainer.jit=true works on one device. Use trainer.jit=false or trainer.strategy=one.")
         self.jit = pays_to_compile(self.num_replicas) if jit == "auto" else jit
@@ -81,6 +89,12 @@ class Trainer:
     def scope(self) -> Any:
         """Returns the context under which variables have to be created."""
         return self.strategy.scope()
+
+    def alone(self) -> "Trainer":
+        """Returns a trainer that needs no other process, for what the chief of several does by itself."""
+        if not self._has_others:
+            return self
+        return Trainer(strategy="one", jit=self.jit, precision=self.precision)
 
     def require_divisible(self, batch_size: int) -> None:
         """Raises a ValueError where a batch cannot be divided among the replicas; says which can."""
@@ -135,7 +149,7 @@ class Trainer:
         """
         signals = signals or StopSignals()
         steps_per_epoch = training.steps_per_epoch(batch_size, self.accumulate)
-        self.synchronise_batch_norm(model)
+        self.prepare_layers(model)
         with self.scope():
             if self.precision == "mixed_float16":
                 # Small gradients are zero in float16 unless the loss is scaled up first.
@@ -162,10 +176,11 @@ class Trainer:
         def begin():
             """Returns batches and compiled step from where the state is; a callback may change the optimizer first."""
             batches = self.batches(
-                lambda: training_batches(
+                lambda parts: training_batches(
                     training,
                     batch_size=batch_size * self.accumulate,
                     num_parts=self.num_replicas * self.accumulate,
+                    parts=[batch * self.num_replicas + part for batch in range(self.accumulate) for part in parts],
                     first_epoch=state.epoch,
                     first_step=state.step,
                     last_epoch=epochs,
@@ -305,19 +320,33 @@ class Trainer:
             [part.numpy() for part in self.strategy.experimental_local_results(run(images))]
         )
 
-    def batches(self, make_dataset: Callable[[], tf.data.Dataset]) -> Iterator[tuple[Any, Any]]:
-        """Returns an iterator over global batches, divided among the replicas."""
-        # Each replica takes the next element, so a dataset yields a global batch in as many elements as replicas.
-        return iter(self.strategy.distribute_datasets_from_function(lambda _: make_dataset()))
+    def batches(self, make_dataset: Callable[[range], tf.data.Dataset]) -> Iterator[tuple[Any, Any]]:
+        """Returns an iterator over global batches, divided among the replicas.
 
-    def synchronise_batch_norm(self, model: keras.Model) -> None:
-        """Has BatchNorm compute its statistics over all replicas: else each keeps running averages of its own."""
+        Args:
+            make_dataset: given the parts that this process computes, returns a dataset of these of each batch.
+        """
+
+        # Each replica takes the next element, so a dataset yields its part of a batch in as many as replicas here.
+        def of_worker(context):
+            here = context.num_replicas_in_sync // context.num_input_pipelines
+            first = context.input_pipeline_id * here
+            return make_dataset(range(first, first + here))
+
+        return iter(self.strategy.distribute_datasets_from_function(of_worker))
+
+    def prepare_layers(self, model: keras.Model) -> None:
+        """Has BatchNorm compute its statistics over all replicas: else each keeps running averages of its own. Has
+        dropout draw for each replica.
+        """
         if self.num_replicas > 1:
             for layer in model.layers:
                 if isinstance(layer, keras.Model):
-                    self.synchronise_batch_norm(layer)
+                    self.prepare_layers(layer)
                 elif isinstance(layer, keras.layers.BatchNormalization):
                     layer.synchronized = True
+                elif isinstance(getattr(layer, "seed_generator", None), keras.random.SeedGenerator):
+                    draw_by_replica(layer.seed_generator)
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,15 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from segtrain.experiment import recorded, run_experiment
+from segtrain.following import follow_chief
 from segtrain.parts import open_splits
 from segtrain.reports.terminal import print_line
 from segtrain.resumption import describe_data, plan_resumption
 from segtrain.run_folder import write_text
 from segtrain.settings import ResumeSettings
+from segtrain.sweeps.going_on import resume_command
+from segtrain.training.cluster import cluster_of
+from segtrain.training.local_workers import started_workers
 from segtrain.training.state_files import go_back_to
 from segtrain.verbs.invocation import Invocation
 
@@ -17,7 +21,7 @@ def resume(settings: ResumeSettings, invocation: Invocation) -> float | None:
     """Goes on with a run from its last state, as if it had not been interrupted.
 
     Returns:
-        As `train` does; None where the run is complete.
+        As `train` does; None where the run is complete, too.
 
     Raises:
         ValueError: the data is not what the run has seen, or another process is training in the folder.
@@ -31,6 +35,9 @@ def resume(settings: ResumeSettings, invocation: Invocation) -> float | None:
         return None
     data = open_splits(resumption.settings)
     resumption.require_same_data(describe_data(*data))
+    cluster = cluster_of(resumption.settings.trainer)
+    if cluster and not cluster.is_chief:
+        return follow_chief(resumption.settings, data, cluster, resumption)
     with folder.held(), recorded(folder) as signals:
         for note in resumption.notes():
             print_line(console, note)
@@ -38,4 +45,6 @@ def resume(settings: ResumeSettings, invocation: Invocation) -> float | None:
         write_text(folder.config, OmegaConf.to_yaml(resumption.config))
         results = {name: value for name, value in folder.read_results().items() if name != "error"}
         folder.write_results(results | {"status": "interrupted"})
-        return run_experiment(resumption.settings, data, folder, signals, resumption)
+        go_on = f"Go on with: {resume_command(folder.path)}"
+        with started_workers(cluster, folder, invocation.command, go_on):
+            return run_experiment(resumption.settings, data, folder, signals, resumption, cluster)

@@ -6,21 +6,26 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from segtrain.experiment import recorded, run_experiment
+from segtrain.following import follow_chief
 from segtrain.largest_batch import find_batch_size
 from segtrain.parts import open_splits
 from segtrain.run_folder import write_text
 from segtrain.settings import TrainSettings, with_absolute_paths
 from segtrain.sweeps.going_on import resume_command
+from segtrain.training.cluster import cluster_of
+from segtrain.training.local_workers import started_workers
 from segtrain.verbs.invocation import Invocation
 
 
-def train(settings: TrainSettings, invocation: Invocation) -> float:
+def train(settings: TrainSettings, invocation: Invocation) -> float | None:
     """Trains, scores the best checkpoint and writes the report.
 
     Returns:
-        The best checkpoint's validation mean IoU: what a sweep compares.
+        The best checkpoint's validation mean IoU: what a sweep compares. None of a worker that is not the chief.
     """
-    folder = invocation.folder
+    folder, cluster = invocation.folder, cluster_of(settings.trainer)
+    if cluster and not cluster.is_chief:
+        return follow_chief(settings, open_splits(settings), cluster)
     if folder.results.exists():
         raise ValueError(
             f"There is a run in {folder.path} already, and two would mix. Type another hydra.run.dir=FOLDER, or go on "
@@ -39,4 +44,6 @@ def train(settings: TrainSettings, invocation: Invocation) -> float:
             OmegaConf.update(config, "batch_size", batch_size)
             OmegaConf.update(config, "trainer.find_batch_size", False)
             write_text(folder.config, OmegaConf.to_yaml(config))
-        return run_experiment(settings, data, folder, signals)
+        go_on = f"Go on with: {resume_command(folder.path)}"
+        with started_workers(cluster, folder, invocation.command, go_on):
+            return run_experiment(settings, data, folder, signals, cluster=cluster)

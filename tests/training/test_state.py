@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from segtrain.training.replicas import choose_strategy
+from segtrain.training.replicas import choose_strategy, variable_of_sums
 from segtrain.training.state import TrainingState, load_state, save_state
 
 
@@ -161,35 +161,23 @@ def test_what_was_known_of_another_log_is_forgotten(tmp_path):
     assert (other.best, other.wait) == (None, 0)
 
 
-def test_the_tally_of_each_replica_is_its_own(tmp_path):
-    """Counts of 2**53 + 1 and sums that rounding would change: a sum divided among the replicas is another."""
+def test_each_replica_has_the_whole_tally(tmp_path):
+    """Counts of 2**53 + 1 and a sum that another order would round: the bits come back, whatever the devices."""
 
     def tally():
-        with choose_strategy("mirrored").scope():
-            return [
-                tf.Variable(
-                    tf.zeros(2, dtype),
-                    trainable=False,
-                    synchronization=tf.VariableSynchronization.ON_READ,
-                    aggregation=tf.VariableAggregation.SUM,
-                )
-                for dtype in (tf.int64, tf.float64)
-            ]
+        return [variable_of_sums(tf.zeros(2, dtype)) for dtype in (tf.int64, tf.float64)]
 
-    saved, restored, alone = (
-        tally(),
-        tally(),
-        [tf.Variable([0, 0], dtype=tf.int64), tf.Variable([0.0, 0.0], dtype=tf.float64)],
-    )
-    values = [[[2**53 + 1, 3], [4, 0]], [[1e16, 0.1], [1.0, 0.2]]]
-    for variable, of_replicas in zip(saved, values, strict=True):
-        for part, value in zip(variable.values, of_replicas, strict=True):
+    with choose_strategy("mirrored").scope():
+        saved, restored = tally(), tally()
+    alone, values = tally(), [[2**53 + 1, 3], [1e16 + 2, 0.1 + 0.2]]
+    for variable, value in zip(saved, values, strict=True):
+        for part in variable.values:
             part.assign(value)
     save_state(tmp_path / "state.npz", TrainingState(build(1), tally=saved))
     load_state(tmp_path / "state.npz", TrainingState(build(2), tally=restored))
-    assert [[part.numpy().tolist() for part in variable.values] for variable in restored] == values
+    assert [[part.numpy().tolist() for part in variable.values] for variable in restored] == [[v, v] for v in values]
     load_state(tmp_path / "state.npz", TrainingState(build(2), tally=alone))
-    assert alone[0].numpy().tolist() == [2**53 + 5, 3]
+    assert [variable.numpy().tolist() for variable in alone] == values
 
 
 def test_the_log_of_the_epochs_comes_back_to_the_last_bit(tmp_path):

@@ -1,0 +1,36 @@
+"""The part of a worker that is not the chief: the same run, of which it keeps nothing."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from segtrain.experiment import run_experiment
+from segtrain.pipeline.samples import Samples
+from segtrain.resumption import Resumption
+from segtrain.run_folder import RunFolder
+from segtrain.settings import TrainSettings
+from segtrain.training.cluster import Cluster
+from segtrain.training.signals import StopSignals
+
+
+def follow_chief(
+    settings: TrainSettings, data: tuple[Samples, Samples], cluster: Cluster, resumption: Resumption | None = None
+) -> None:
+    """Trains along with the chief, and prints nothing but errors.
+
+    Every callback decides as the chief's does, which takes the states and networks that some of them go back to. So a
+    worker has a folder of its own, which goes when it ends.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix=f"segtrain-worker-{cluster.index}-") as scratch,
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        StopSignals("The chief says how to go on.") as signals,
+    ):
+        folder = RunFolder(scratch)
+        folder.write_results({"status": "interrupted", "seed": settings.seed})
+        if resumption is not None and resumption.state.path is not None:
+            shutil.copytree(resumption.folder.last, folder.last)
+        run_experiment(settings, data, folder, signals, resumption, cluster)

@@ -1,0 +1,82 @@
+"""Starts a run's other workers on this machine, and ends them with it. Imports no TensorFlow."""
+
+import contextlib
+import os
+import shlex
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+from segtrain.run_folder import RunFolder
+from segtrain.training.cluster import Cluster, describe
+from segtrain.training.signals import leave
+
+SECONDS_BETWEEN_LOOKS = 0.2
+# For a run whose workers all refuse to train to say why itself.
+SECONDS_TO_SAY_WHY = 10.0
+SECONDS_TO_END = 5.0
+
+
+@contextlib.contextmanager
+def started_workers(cluster: Cluster | None, folder: RunFolder, command: str, how_to_go_on: str) -> Iterator[None]:
+    """Runs the workers beside the chief, where the chief starts them; ends the chief if one of them dies.
+
+    What a worker prints goes to `segtrain.worker-1.log` in the run's folder.
+
+    Args:
+        cluster: the workers.
+        folder: the run's folder.
+        command: the chief's command line.
+        how_to_go_on: a sentence for the user.
+    """
+    if cluster is None or not cluster.starts_others:
+        yield
+        return
+    typed = [word for word in shlex.split(command)[1:] if not word.startswith("hydra.run.dir=")]
+    verb = typed[:1]
+    if verb != ["resume"]:
+        typed.append(f"hydra.run.dir={folder.path}")
+    os.environ["TF_CONFIG"] = cluster.tf_config(0)
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.environ.pop, "TF_CONFIG", None)
+        workers: dict[int, subprocess.Popen] = {}
+        stack.callback(_end, workers)
+        ended = threading.Event()
+        stack.callback(ended.set)
+        for index in range(1, len(cluster.addresses)):
+            log = stack.enter_context((folder.path / f"segtrain.worker-{index}.log").open("ab"))
+            workers[index] = subprocess.Popen(
+                [sys.executable, "-m", "segtrain", *typed],
+                env={**os.environ, "TF_CONFIG": cluster.tf_config(index)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C is for the chief, which ends the others
+            )
+
+        def watch():
+            while not ended.wait(SECONDS_BETWEEN_LOOKS):
+                dead = [index for index, worker in workers.items() if worker.poll()]
+                if not dead:
+                    continue
+                status = workers[dead[0]].returncode
+                if status > 0 and ended.wait(SECONDS_TO_SAY_WHY):
+                    return
+                how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+                log = folder.path / f"segtrain.worker-{dead[0]}.log"
+                who = describe(cluster, dead[0])
+                _end(workers)
+                leave(1, f"segtrain: error: {who} has died ({how}; see {log}). {how_to_go_on}\n")
+
+        threading.Thread(target=watch, daemon=True).start()
+        yield
+
+
+def _end(workers: dict[int, subprocess.Popen]) -> None:
+    for worker in workers.values():
+        worker.terminate()
+    for worker in workers.values():
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            worker.wait(SECONDS_TO_END)
+        worker.kill()

@@ -1,0 +1,139 @@
+"""Who the workers are, without TensorFlow."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from segtrain.training import cluster as cluster_module
+from segtrain.training.cluster import (
+    Cluster,
+    WorkerLostError,
+    cluster_of,
+    local_cluster,
+    read_cluster,
+    require_free_port,
+    silent_workers,
+    telling_of_lost_workers,
+)
+
+
+def tf_config(tasks, kind="worker", index=0):
+    return {"TF_CONFIG": json.dumps({"cluster": tasks, "task": {"type": kind, "index": index}})}
+
+
+WORKERS = {"worker": ["a:1", "b:2", "c:3"]}
+
+
+@pytest.mark.parametrize(
+    ("environment", "addresses", "index"),
+    [
+        (tf_config(WORKERS), ("a:1", "b:2", "c:3"), 0),
+        (tf_config(WORKERS, index=2), ("a:1", "b:2", "c:3"), 2),
+        (tf_config({"worker": ["a:1"], "chief": ["z:9"]}), ("z:9", "a:1"), 1),
+        (tf_config({"worker": ["a:1"], "chief": ["z:9"]}, "chief"), ("z:9", "a:1"), 0),
+        (tf_config({"worker": ["a:1", "[::1]:2"]}, index="1"), ("a:1", "[::1]:2"), 1),
+    ],
+)
+def test_workers_are_numbered_from_the_chief(environment, addresses, index):
+    assert read_cluster(environment) == Cluster(addresses, index)
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({}, "TF_CONFIG is not set. Type trainer.workers=2"),
+        ({"TF_CONFIG": "{worker"}, "TF_CONFIG is not JSON"),
+        ({"TF_CONFIG": "[]"}, "has to name a cluster and this process' task"),
+        ({"TF_CONFIG": '{"cluster": {"worker": ["a:1", "b:2"]}}'}, "has to name a cluster and this process' task"),
+        ({"TF_CONFIG": '{"task": {"type": "worker", "index": 0}}'}, "has to name a cluster and this process' task"),
+        (tf_config({"worker": ["a", "b:2"]}), "has to name a cluster"),
+        (tf_config({"worker": ["a:1", "b:70000"]}), "has to name a cluster"),
+        (tf_config(WORKERS, index=3), "the task is worker 3, but the cluster has 3 of type worker"),
+        (tf_config(WORKERS, index=-1), "the task is worker -1"),
+        (tf_config(WORKERS, "chief"), "the task is chief 0, but the cluster has 3 of type worker"),
+        (tf_config(WORKERS | {"ps": ["d:4"]}), "the tasks of a cluster are chief and worker. Received: ps"),
+        (tf_config({"worker": ["a:1"], "chief": ["b:2", "c:3"]}), "a cluster has one chief. Received: 2"),
+        (tf_config({"worker": ["a:1"]}), "names one worker: a:1"),
+    ],
+)
+def test_a_wrong_tf_config_is_told_in_a_line(environment, message):
+    with pytest.raises(ValueError, match=re.escape(message)) as error:
+        read_cluster(environment)
+    assert "\n" not in str(error.value)
+
+
+def test_other_strategies_have_no_cluster(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", "{broken")
+    assert cluster_of({"strategy": "mirrored", "workers": 2}) is None
+    assert cluster_of({}) is None
+
+
+def test_what_started_a_worker_decides_before_the_config(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", tf_config(WORKERS, index=1)["TF_CONFIG"])
+    assert cluster_of({"strategy": "multiworker", "workers": 2}) == Cluster(("a:1", "b:2", "c:3"), 1)
+
+
+def test_local_workers_have_ports_of_their_own_and_read_them_back(monkeypatch):
+    monkeypatch.setattr(cluster_module, "usable_cores", lambda: 3)
+    monkeypatch.setattr(cluster_module, "free_memory", lambda: 10**10)
+    cluster = local_cluster(3)
+    assert cluster.starts_others
+    assert len(set(cluster.addresses)) == 3
+    assert read_cluster({"TF_CONFIG": cluster.tf_config(2)}) == Cluster(cluster.addresses, 2)
+
+
+@pytest.mark.parametrize(
+    ("cores", "memory", "count", "advice"),
+    [
+        (4, 10**11, 5, "4 cores and 100.0 GB free. Type trainer.workers=4."),
+        (8, 3 * 10**9, 4, "Type trainer.workers=3."),
+        (8, 10**9, 2, "Type trainer.strategy=one."),
+    ],
+)
+def test_more_workers_than_the_machine_has_room_for(monkeypatch, cores, memory, count, advice):
+    monkeypatch.setattr(cluster_module, "usable_cores", lambda: cores)
+    monkeypatch.setattr(cluster_module, "free_memory", lambda: memory)
+    with pytest.raises(ValueError, match=f"trainer.workers={count}: .*{advice}"):
+        local_cluster(count)
+
+
+def test_a_port_that_is_taken_and_a_worker_that_is_not_there():
+    with socket.socket() as taken, socket.socket() as closed:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        closed.bind(("127.0.0.1", 0))  # bound, and nobody listens
+        here, there = (f"127.0.0.1:{each.getsockname()[1]}" for each in (taken, closed))
+        with pytest.raises(ValueError, match=rf"Port \d+ of worker 0 \({here}\) cannot be used"):
+            require_free_port(Cluster((here, there), 0))
+        assert silent_workers(Cluster(("127.0.0.1:1", here, there), 0)) == [f"worker 2 ({there})"]
+    require_free_port(Cluster((here, there), 0))
+
+
+def test_the_error_of_a_lost_worker_is_told_in_words():
+    class UnavailableError(Exception):
+        """As TensorFlow names it."""
+
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        there = f"127.0.0.1:{closed.getsockname()[1]}"
+        cluster = Cluster(("127.0.0.1:1", there), 0)
+        with (
+            pytest.raises(WorkerLostError, match=rf"worker 1 \({there}\) does not answer any more. Type that."),
+            telling_of_lost_workers(cluster, "Type that."),
+        ):
+            raise UnavailableError("Collective ops is aborted")
+    with pytest.raises(UnavailableError), telling_of_lost_workers(None, ""):
+        raise UnavailableError
+    with pytest.raises(KeyError), telling_of_lost_workers(cluster, ""):
+        raise KeyError
+
+
+def test_it_takes_no_tensorflow():
+    asked = (
+        "import sys, segtrain.training.cluster, segtrain.training.local_workers; sys.exit('tensorflow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0
