@@ -101,7 +101,9 @@ def run_experiment(
         convention=settings.metric_convention,
     )
     forget_peak_memory()
-    with telling_of_lost_workers(cluster, f"Start all workers again with: {resume_command(folder)}"):
+    is_chief = cluster is None or cluster.is_chief
+    command = resume_command(folder) if is_chief else "segtrain resume RUN, the folder of the chief"
+    with telling_of_lost_workers(cluster, f"Start all workers again with: {command}"):
         trainer.fit(
             run.model,
             optimizer=run.optimizer,
@@ -115,7 +117,7 @@ def run_experiment(
             stays_stopped=stays_stopped,
             signals=signals,
         )
-    if cluster and not cluster.is_chief:
+    if not is_chief:
         return None
     return _score_and_report(run, watched, validation, settings, facts, folder, console)
 

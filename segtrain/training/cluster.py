@@ -9,7 +9,7 @@ import functools
 import json
 import os
 import socket
-import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,7 @@ EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type"
 KINDS = ("chief", "worker")
 # What a process with TensorFlow and a small network holds.
 BYTES_OF_WORKER = 1_000_000_000
+SECONDS_BETWEEN_CALLS = 0.2
 # TensorFlow's errors where one of the others does not answer any more.
 _LOST = ("UnavailableError", "AbortedError", "CancelledError", "DeadlineExceededError", "InternalError")
 
@@ -136,33 +137,54 @@ def describe(cluster: Cluster, index: int) -> str:
     return f"worker {index} ({cluster.addresses[index]})"
 
 
-def require_free_port(cluster: Cluster) -> None:
-    """Raises a ValueError where another process listens on this worker's port."""
-    port = int(cluster.addresses[cluster.index].rpartition(":")[2])
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-        except OSError as error:
-            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                raise
-            raise ValueError(
-                f"Port {port} of {describe(cluster, cluster.index)} cannot be used: {error.strerror.lower()}. "
-                "End what uses it, or name another port in every worker's TF_CONFIG."
-            ) from error
+def wait_for_others(cluster: Cluster, seconds: float) -> None:
+    """Waits until every other worker listens at its address, as this one does meanwhile.
+
+    TensorFlow itself waits for an hour, does not say for whom, and lets Python do nothing in that time, not even end.
+
+    Raises:
+        ValueError: another process listens on this worker's port, or a worker has not come; says which.
+    """
+    deadline = time.monotonic() + seconds
+    with _listening(cluster):
+        silent = [index for index in range(len(cluster.addresses)) if index != cluster.index]
+        while silent := [index for index in silent if not _answers(cluster.addresses[index])]:
+            if time.monotonic() > deadline:
+                raise ValueError(
+                    f"Waited {seconds:g} seconds for {', '.join(describe(cluster, index) for index in silent)} in "
+                    "vain. Start every worker of TF_CONFIG, or wait longer: trainer.wait_for_workers=SECONDS."
+                )
+            time.sleep(SECONDS_BETWEEN_CALLS)
+
+
+def _listening(cluster):
+    host, _, port = cluster.addresses[cluster.index].rpartition(":")
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    try:
+        # Who calls is answered by the kernel. Each of the others does so until it has been once.
+        return socket.create_server(("", int(port)), family=family, backlog=len(cluster.addresses))
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+        raise ValueError(
+            f"Port {port} of {describe(cluster, cluster.index)} cannot be used: {os.strerror(error.errno).lower()}. "
+            "End what uses it, or name another port in every worker's TF_CONFIG."
+        ) from error
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=2.0).close()
+    except OSError:
+        return False
+    return True
 
 
 def silent_workers(cluster: Cluster) -> list[str]:
     """Returns the workers that nobody answers for."""
-    silent = []
-    for index, address in enumerate(cluster.addresses):
-        host, _, port = address.rpartition(":")
-        try:
-            if index != cluster.index:
-                socket.create_connection((host.strip("[]"), int(port)), timeout=2.0).close()
-        except OSError:
-            silent.append(describe(cluster, index))
-    return silent
+    others = (index for index in range(len(cluster.addresses)) if index != cluster.index)
+    return [describe(cluster, index) for index in others if not _answers(cluster.addresses[index])]
 
 
 @contextlib.contextmanager
@@ -195,34 +217,13 @@ def join_cluster(seconds: float) -> Any:
     import tensorflow as tf
 
     cluster = read_cluster()
-    require_free_port(cluster)
+    wait_for_others(cluster, seconds)
     communication = tf.distribute.experimental.CommunicationImplementation
     # NCCL where there are GPUs.
     options = tf.distribute.experimental.CommunicationOptions(
         implementation=communication.AUTO if tf.config.list_physical_devices("GPU") else communication.RING
     )
-    joined: list[Any] = []
-
-    def join():
-        try:
-            joined.append(tf.distribute.MultiWorkerMirroredStrategy(communication_options=options))
-        except Exception as error:
-            joined.append(error)
-
-    # TensorFlow itself waits for an hour, and does not say for whom.
-    waiting = threading.Thread(target=join, daemon=True)
-    waiting.start()
-    waiting.join(seconds)
-    strategy = joined[0] if joined else None
-    if strategy is None or isinstance(strategy, tf.errors.OpError):
-        absent = ", ".join(silent_workers(cluster)) or "one that listens already"
-        raise ValueError(
-            f"Waited {seconds:g} seconds for {absent} in vain. Start every worker of TF_CONFIG, or wait longer: "
-            "trainer.wait_for_workers=SECONDS."
-        ) from strategy
-    if isinstance(strategy, Exception):
-        raise strategy
-    return strategy
+    return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
 
 
 def require_same_run(strategy: Any, cluster: Cluster, digest: bytes, flag: bool) -> bool:

@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -12,12 +13,13 @@ from segtrain.training import cluster as cluster_module
 from segtrain.training.cluster import (
     Cluster,
     WorkerLostError,
+    _listening,
     cluster_of,
     local_cluster,
     read_cluster,
-    require_free_port,
     silent_workers,
     telling_of_lost_workers,
+    wait_for_others,
 )
 
 
@@ -108,9 +110,20 @@ def test_a_port_that_is_taken_and_a_worker_that_is_not_there():
         closed.bind(("127.0.0.1", 0))  # bound, and nobody listens
         here, there = (f"127.0.0.1:{each.getsockname()[1]}" for each in (taken, closed))
         with pytest.raises(ValueError, match=rf"Port \d+ of worker 0 \({here}\) cannot be used"):
-            require_free_port(Cluster((here, there), 0))
+            wait_for_others(Cluster((here, there), 0), 0.1)
         assert silent_workers(Cluster(("127.0.0.1:1", here, there), 0)) == [f"worker 2 ({there})"]
-    require_free_port(Cluster((here, there), 0))
+
+
+def test_workers_wait_for_each_other_and_tell_who_does_not_come():
+    addresses = (*local_cluster(2).addresses, "127.0.0.1:1")
+    both = [Cluster(addresses[:2], index) for index in range(2)]
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(wait_for_others, both[0], 20.0)
+        assert not first.done()
+        with _listening(both[1]):
+            first.result()
+    with pytest.raises(ValueError, match=r"Waited 0.1 seconds for worker 1 \(.*\), worker 2 \(127.0.0.1:1\) in vain"):
+        wait_for_others(Cluster(addresses, 0), 0.1)
 
 
 def test_the_error_of_a_lost_worker_is_told_in_words():
