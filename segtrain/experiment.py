@@ -102,7 +102,7 @@ def run_experiment(
     )
     forget_peak_memory()
     is_chief = cluster is None or cluster.is_chief
-    command = resume_command(folder) if is_chief else "segtrain resume RUN, the folder of the chief"
+    command = resume_command(folder.path) if is_chief else "segtrain resume RUN, the folder of the chief"
     with telling_of_lost_workers(cluster, f"Start all workers again with: {command}"):
         trainer.fit(
             run.model,
