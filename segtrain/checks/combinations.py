@@ -57,7 +57,8 @@ def check_together(values: Mapping[str, Any]) -> None:
             "trainer.find_batch_size=true: a benchmark measures the batch_size that it is given. "
             "Type trainer.find_batch_size=false."
         )
-    if values["trainer"].get("find_batch_size") and values["trainer"].get("strategy") == "multiworker":
+    trainer = values.get("trainer", {})
+    if trainer.get("find_batch_size") and trainer.get("strategy") == "multiworker":
         raise ConfigError(
             "trainer.find_batch_size=true: tries are made on one machine, and trainer.strategy=multiworker trains on "
             "several. Find it with trainer.strategy=auto, and type batch_size=N times the workers."
