@@ -157,7 +157,7 @@ def test_what_is_right_is_accepted(read, key, value):
         ("model.upsampling", None, "model.upsampling=null: has to be nearest or bilinear."),
         ("dataset.resize", "crop", "dataset.resize=crop: has to be stretch, crop_square or letterbox."),
         ("dataset.cache", "memry", "has to be auto, memory, disk or none. Did you mean 'memory'?"),
-        ("trainer.strategy", "two", "trainer.strategy=two: has to be auto, one or mirrored."),
+        ("trainer.strategy", "two", "trainer.strategy=two: has to be auto, one, mirrored or multiworker."),
         ("callbacks.checkpoint.mode", "maximum", "has to be max or min. Did you mean 'max'?"),
         ("augmentation.reads", "nativ", "has to be resized or native. Did you mean 'native'?"),
         # Lists.
