@@ -8,7 +8,9 @@ import errno
 import functools
 import json
 import os
+import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -223,7 +225,11 @@ def join_cluster(seconds: float) -> Any:
     options = tf.distribute.experimental.CommunicationOptions(
         implementation=communication.AUTO if tf.config.list_physical_devices("GPU") else communication.RING
     )
-    return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    if threading.current_thread() is threading.main_thread():
+        # TensorFlow has put a handler of its own over Python's, which it would not come back to.
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+    return strategy
 
 
 def require_same_run(strategy: Any, cluster: Cluster, digest: bytes, flag: bool) -> bool:

@@ -110,3 +110,18 @@ def test_a_run_whose_worker_was_killed_goes_on_as_if_it_had_not_been(tmp_path):
     assert one.files == other.files
     for name in set(one.files) - {"facts"}:
         np.testing.assert_array_equal(one[name], other[name])
+
+
+@pytest.mark.long
+def test_sigterm_has_the_chief_save_and_stop(tmp_path):
+    process = segtrain("train", *SETTINGS, "epochs=1000", f"hydra.run.dir={tmp_path / 'run'}")
+    deadline = time.monotonic() + 200
+    while not list(tmp_path.glob("run/checkpoints/last/epoch-0001-*.npz")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert errors.splitlines()[-1].startswith("segtrain: error: interrupted by SIGTERM")
+    assert results(tmp_path / "run")["status"] == "interrupted"

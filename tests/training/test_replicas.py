@@ -3,10 +3,18 @@
 import subprocess
 import sys
 
+import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
-from segtrain.training.replicas import choose_strategy, divide_cpu, pays_to_compile, sum_over_replicas
+from segtrain.training.replicas import (
+    choose_strategy,
+    divide_cpu,
+    draw_by_replica,
+    pays_to_compile,
+    sum_over_replicas,
+)
 
 
 @pytest.mark.parametrize(("choice", "num_replicas"), [("one", 1), ("auto", 1), ("mirrored", 2)])
@@ -65,3 +73,30 @@ def test_two_mirrored_runs_in_one_process():
     """As a sweep does. In a process of its own: a sum that fails takes all later ones with it."""
     finished = subprocess.run([sys.executable, "-c", TWO_TRAINERS], capture_output=True, text=True, timeout=120)
     assert finished.returncode == 0, finished.stderr[-1500:]
+
+
+def masks_of_two_replicas(steps, generator):
+    """Returns of each step what dropout leaves of ones, `(steps, replicas, 1000)`."""
+    strategy = choose_strategy("mirrored")
+    with strategy.scope():
+        layer = keras.layers.Dropout(0.5, seed=3)
+        generator(layer.seed_generator)
+
+    @tf.function
+    def step():
+        return strategy.run(lambda: layer(tf.ones(1000), training=True))
+
+    return np.stack([[part.numpy() for part in strategy.experimental_local_results(step())] for _ in range(steps)])
+
+
+def test_each_replica_drops_out_something_else_at_each_step():
+    drawn = (masks_of_two_replicas(3, draw_by_replica) > 0).reshape(6, -1)
+    agreement = (drawn[:, None] == drawn[None]).mean(axis=-1)
+    assert np.abs(agreement[~np.eye(6, dtype=bool)] - 0.5).max() < 0.1  # six masks, none of them like another
+    np.testing.assert_allclose(drawn.mean(axis=1), 0.5, atol=0.1)
+
+
+def test_the_first_replica_draws_what_one_device_does():
+    plain = masks_of_two_replicas(2, lambda generator: None)
+    np.testing.assert_array_equal(plain[:, 0], plain[:, 1])  # what Keras does by itself
+    np.testing.assert_array_equal(masks_of_two_replicas(2, draw_by_replica)[:, 0], plain[:, 0])
