@@ -90,9 +90,6 @@ def run_task(
         if not folder.results.is_file():  # a job that has not come as far as to say so itself
             folder.write_results({"status": "failed", "error": f"{type(error).__name__}: {error}"})
         return None
-    finally:
-        if hydra_config.mode == RunMode.MULTIRUN:
-            gc.collect()  # networks refer to themselves, and the next job needs their memory
 
 
 def _unexpected(error: Exception, log: Path) -> str:

@@ -11,6 +11,7 @@ from rich.console import Console
 from segtrain.reports.terminal import print_line
 from segtrain.settings import ResumeSettings, TrainSettings
 from segtrain.sweeps.fail_fast import stopped_after
+from segtrain.sweeps.job_memory import memory_returned
 from segtrain.sweeps.job_process import JobProcessError, run_in_own_process
 from segtrain.sweeps.workers import end_with_sweep
 from segtrain.task import run_task
@@ -40,7 +41,8 @@ def run_job(task: dict[str, Any], config: DictConfig, sweep_process: int) -> flo
     if hydra_config.launcher._target_.endswith(".JoblibLauncher"):  # others' jobs need no process that began them
         end_with_sweep(sweep_process, has_own_process=bool(own_process))
     if not own_process:
-        return run_task(**task, config=config)
+        with memory_returned():
+            return run_task(**task, config=config)
     try:
         return run_in_own_process(task, config, has_own_gpu=config.sweep.one_gpu_each)
     except JobProcessError:
