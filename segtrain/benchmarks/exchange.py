@@ -115,7 +115,10 @@ def gradient_packs(tensors: Sequence[tf.TensorSpec], model: Any) -> list[tf.Tens
 
 
 def count_bytes(tensors: Sequence[tf.TensorSpec], packs: Sequence[tf.TensorSpec]) -> dict[str, int]:
-    """Returns how many bytes of the tensors are gradients, single numbers, and BatchNorm's statistics: the others."""
+    """Returns how many bytes of the tensors are gradients, single numbers, and statistics: all others.
+
+    Statistics are BatchNorm's and the scores' counts of pixels.
+    """
     total, gradients = (sum(map(_num_bytes, each)) for each in (tensors, packs))
     scalars = sum(_num_bytes(tensor) for tensor in tensors if tensor.shape.num_elements() == 1)
     return {"gradients": gradients, "statistics": total - scalars - gradients, "scalars": scalars}

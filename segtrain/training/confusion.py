@@ -32,7 +32,7 @@ class ConfusionMatrix:
         """Counts a batch; see `update_by_image` for the arguments."""
         size = self._num_classes * self._num_classes
         # Void is counted in one place more, which is then dropped: cheaper than selecting the valid pixels first.
-        counts = _count(self._places(labels, logits), size + 1)
+        counts = tf.ensure_shape(_count(self._places(labels, logits), size + 1), (size + 1,))
         self._counts.assign_add(sum_over_replicas(tf.cast(counts[:size], tf.int64)))
 
     def update_by_image(self, labels: Any, logits: Any) -> Any:

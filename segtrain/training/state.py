@@ -109,11 +109,13 @@ def save_state(path: Path, state: TrainingState) -> None:
         state: what to write. Of callbacks it is what decides, by class name; a second one of a class is
             "EarlyStopping 2".
     """
-    arrays = {
-        f"variable_{number}": state.set_aside[id(each)] if id(each) in state.set_aside else _to_numpy(each)
-        for number, each in enumerate(_variables(state.model))
-    }
-    arrays |= {f"tally_{number}": _local(each).numpy()[None] for number, each in enumerate(state.tally)}
+    # A signal may come while a graph is built, in which no variable has a value.
+    with tf.init_scope():
+        arrays = {
+            f"variable_{number}": state.set_aside[id(each)] if id(each) in state.set_aside else _to_numpy(each)
+            for number, each in enumerate(_variables(state.model))
+        }
+        arrays |= {f"tally_{number}": _local(each).numpy()[None] for number, each in enumerate(state.tally)}
     facts = {
         "epoch": state.epoch,
         "step": state.step,

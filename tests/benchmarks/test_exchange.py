@@ -43,14 +43,15 @@ def test_all_that_is_exchanged_is_counted(figures):
     found = {name.partition(".")[2]: figure.median for name, figure in figures.items()}
     # Weights; scale and offset of BatchNorm; weights and biases.
     assert found["gradient_bytes"] == 4 * (3 * 3 * 3 * 4 + 2 * 4 + 4 * classes + classes)
-    # Forward the sums of 4 channels, of their squares and the count of pixels of each; backward two of these.
-    assert found["statistics_bytes"] == 4 * 4 * 5
-    # The number of valid pixels: of the loss in float32, of the scores in float64.
-    assert found["scalar_bytes"] == 4 + 8
+    # Forward the sums of 4 channels, of their squares and the count of pixels of each; backward two of these. Then the
+    # counts of pixels by true and predicted class, in 64 bits.
+    assert found["statistics_bytes"] == 4 * 4 * 5 + 8 * classes**2
+    # The number of valid pixels: of the loss in float32, of the scores in float64; and the loss of these.
+    assert found["scalar_bytes"] == 4 + 8 + 8
     assert found["bytes_per_step"] == sum(found[f"{kind}_bytes"] for kind in ("gradient", "statistics", "scalar"))
     # Of two devices, each sends 2 (2 - 1) / 2 of them: all.
     assert found["sent_bytes_per_device"] == found["bytes_per_step"]
-    assert found["all_reduces"] == 1 + 5 + 2
+    assert found["all_reduces"] == 1 + 5 + 1 + 3
     assert found["gradient_all_reduces"] == 1
 
 
@@ -70,7 +71,8 @@ def test_rates_and_shares_belong_together(figures):
 def test_terms_for_the_prediction(figures):
     rate = figures["exchange.single_images_per_second"].median
     gradients = figures["exchange.gradient_bytes"].median
-    assert terms_of(figures, 2) == StepTerms(2, 2 / rate, gradients, 1, 4 * 4 * 5 + 4 + 8, 7)
+    waited = sum(figures[f"exchange.{kind}_bytes"].median for kind in ("statistics", "scalar"))
+    assert terms_of(figures, 2) == StepTerms(2, 2 / rate, gradients, 1, waited, 5 + 1 + 3)
 
 
 def test_one_device_exchanges_nothing():

@@ -266,3 +266,22 @@ def test_a_full_disk_is_told_with_the_bytes_of_the_first_state(tmp_path, monkeyp
         save_state(tmp_path / "state.npz", TrainingState(model))
     needed = int(re.search(r"It needs ([\d,]+) bytes", str(error.value))[1].replace(",", ""))
     assert needed == sum(value.nbytes for value in values(model)) > 500
+
+
+def test_a_state_is_saved_while_a_graph_is_built(tmp_path):
+    """A signal may come then."""
+    model = build(seed=1)
+    train(model, range(2))
+    state = TrainingState(model, tally=[variable_of_sums(tf.constant([2.0, 3.0]))], epoch=2)
+
+    @tf.function
+    def run(x):
+        save_state(tmp_path / "within.npz", state)
+        return x
+
+    run(tf.constant(1.0))
+    save_state(tmp_path / "outside.npz", state)
+    within, outside = (np.load(tmp_path / f"{name}.npz") for name in ("within", "outside"))
+    assert within.files == outside.files
+    for name in within.files:
+        np.testing.assert_array_equal(within[name], outside[name])
