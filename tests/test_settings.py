@@ -301,6 +301,20 @@ def test_an_average_is_swapped_by_nobody_else(refusal):
     assert told.startswith("callbacks.swap: with optimizer.use_ema=true the average is scored and saved already.")
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"trainer.workers": 2}, "trainer.workers=2: are those of trainer.strategy=multiworker"),
+        (
+            {"trainer.strategy": "multiworker", "trainer.find_batch_size": True},
+            "trainer.find_batch_size=true: tries are made on one machine",
+        ),
+    ],
+)
+def test_what_is_of_no_use_to_the_workers_is_refused(refusal, changes, told):
+    assert refusal(changes).startswith(told)
+
+
 OWN_SIZES = {
     "image_size": None,
     "batch_size": 1,

@@ -58,6 +58,11 @@ def check_together(values: Mapping[str, Any]) -> None:
             "Type trainer.find_batch_size=false."
         )
     trainer = values.get("trainer", {})
+    if trainer.get("workers") is not None and trainer.get("strategy") != "multiworker":
+        raise ConfigError(
+            f"trainer.workers={trainer['workers']}: are those of trainer.strategy=multiworker. "
+            "Type that with it, or trainer.workers=null."
+        )
     if trainer.get("find_batch_size") and trainer.get("strategy") == "multiworker":
         raise ConfigError(
             "trainer.find_batch_size=true: tries are made on one machine, and trainer.strategy=multiworker trains on "

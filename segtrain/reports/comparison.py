@@ -9,6 +9,7 @@ from typing import Any
 import rich.box
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from segtrain.comparison.configurations import MEASURES, UNDONE, Configuration, rank, summarise
@@ -20,6 +21,7 @@ from segtrain.sweeps.search_report import read_search
 
 # Of the differences between many configurations that many are printed; comparison.json has all.
 MOST_PRINTED = 10
+PRINTED = ("runs", "mean IoU", "boundary F1", "parameters", "images/s")
 PAGE = "comparison.html"
 
 
@@ -94,28 +96,26 @@ def _write_csv(path: Path, comparison: dict[str, Any]) -> None:
 
 
 def _print(console: Console, comparison: dict[str, Any]) -> None:
-    # Narrow enough for 80 columns: what does not fit would be cut.
     title = "mean ± standard deviation over seeds and folds, validation"
     if comparison["convention"]:
         title += f"; convention: {comparison['convention']}"
     table = Table(title=escape(title), box=rich.box.SIMPLE_HEAD, padding=0, pad_edge=False)
     for name in comparison["varying"] or ["configuration"]:
         table.add_column(escape(name), overflow="fold")
-    for name in ("runs", "mean IoU", "boundary F1", "parameters", "images/s"):
+    for name in PRINTED:
         table.add_column(name, justify="right", no_wrap=True)
     for configuration in comparison["configurations"]:
-        done = configuration["mean_iou"]["count"]
-        undone = [f"{configuration[name]} {name}" for name in ("pruned", *UNDONE) if configuration[name]]
-        parameters, speed = configuration["parameters"]["mean"], configuration["images_per_second"]["mean"]
-        table.add_row(
-            *(escape(value) for value in configuration["settings"].values() or ["all"]),
-            f"{done} ({', '.join(undone)})" if undone else str(done),
-            show_spread(configuration["mean_iou"]),
-            show_spread(configuration["boundary_f1"]),
-            f"{parameters:,.0f}" if parameters else "–",
-            f"{speed:.0f}" if speed else "–",
-        )
-    console.print(table)
+        settings = configuration["settings"].values() or ["all"]
+        table.add_row(*map(escape, settings), *_cells(configuration))
+    if Measurement.get(console, console.options, table).maximum <= console.width or len(comparison["varying"]) < 2:
+        console.print(table)
+    else:  # settings folded into a letter or two a line could not be read
+        console.print(escape(title), style="italic", highlight=False)
+        for configuration in comparison["configurations"]:
+            settings = ", ".join(f"{name}={value}" for name, value in configuration["settings"].items())
+            cells = dict(zip(PRINTED, _cells(configuration), strict=True))
+            console.print(escape(settings), style="bold", highlight=False)
+            console.print("  " + ", ".join(f"{name} {cell}" for name, cell in cells.items()), highlight=False)
     differences = comparison["differences"]
     for difference in differences[:MOST_PRINTED]:
         print_line(console, difference["words"])
@@ -127,6 +127,20 @@ def _print(console: Console, comparison: dict[str, Any]) -> None:
         if job["status"] != "completed":
             told = [job["name"], job["status"], job["error"]]
             print_line(console, ": ".join(str(word) for word in told if word))
+
+
+def _cells(configuration: dict[str, Any]) -> list[str]:
+    """Returns what is `PRINTED` of a configuration."""
+    done = configuration["mean_iou"]["count"]
+    undone = [f"{configuration[name]} {name}" for name in ("pruned", *UNDONE) if configuration[name]]
+    parameters, speed = configuration["parameters"]["mean"], configuration["images_per_second"]["mean"]
+    return [
+        f"{done} ({', '.join(undone)})" if undone else str(done),
+        show_spread(configuration["mean_iou"]),
+        show_spread(configuration["boundary_f1"]),
+        f"{parameters:,.0f}" if parameters else "–",
+        f"{speed:.0f}" if speed else "–",
+    ]
 
 
 def show_spread(score: dict[str, Any]) -> str:

@@ -230,3 +230,19 @@ def test_several_folders_are_compared_in_a_folder_of_its_own(write_run, write_jo
     assert sorted(page.links) == ["../alone/b/report.html", "../first/a/report.html"]
     assert all((out / link).is_file() for link in page.links)
     assert {row[0] for row in page.tables[-1][1:]} == {"first/a", "alone/b"}
+
+
+@pytest.mark.parametrize("importances", [{"optimizer.learning_rate": 0.75, "loss": 0.25}, None])
+def test_a_search_names_its_best_trial_and_what_mattered(write_run, page_of, tmp_path, importances):
+    run = write_run("trial-1", ["model=a"])
+    (run / "report.html").write_text("a report")
+    best = {"number": 1, "value": 0.5127, "overrides": ["model=a", "loss=focal"], "job": "trial-1"}
+    why = None if importances else "2 trials have a score, and 5 are needed"
+    found = {"best": best, "n_trials": 20, "missing": 12, "importances": importances, "no_importances_because": why}
+    (tmp_path / "sweep" / "search.json").write_text(json.dumps(found), encoding="utf-8")
+    page = page_of()
+    words = words_of(page)
+    assert "8 of 20 trials have begun. The best is trial 1, mean IoU 0.513: model=a loss=focal" in words
+    told = "optimizer.learning_rate 0.75, loss 0.25." if importances else f"It is not told what mattered: {why}."
+    assert told in words
+    assert re.search(r'<a href="trial-1/report.html">trial 1</a>', page.source)
