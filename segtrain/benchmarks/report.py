@@ -28,7 +28,7 @@ ROWS: dict[str, tuple[str, str, str]] = {
     "exchange.replica_over_single": ("a replica / one device", ".2f", ""),
     "exchange.bytes_per_step": ("exchanged a step, bytes", ",.0f", ""),
     "exchange.gradient_bytes": ("of these: gradients", ",.0f", ""),
-    "exchange.statistics_bytes": ("of these: BatchNorm's statistics and counts of pixels", ",.0f", ""),
+    "exchange.statistics_bytes": ("of these: statistics and counts", ",.0f", ""),
     "exchange.scalar_bytes": ("of these: single numbers", ",.0f", ""),
     "exchange.sent_bytes_per_device": ("sent by each device of a ring", ",.0f", ""),
     "exchange.all_reduces": ("all-reduces a step", ".0f", ""),
