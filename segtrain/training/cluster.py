@@ -1,6 +1,7 @@
 """Who the workers of a run are, and how they come together. Imports no TensorFlow.
 
-Whatever starts the workers tells each by the variable TF_CONFIG where all of them listen, and which one it is.
+Whatever starts the workers tells each by the variable TF_CONFIG where all of them listen, and which one it is; or it is
+Slurm, whose own variables tell.
 """
 
 import contextlib
@@ -8,8 +9,10 @@ import errno
 import functools
 import json
 import os
+import re
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -23,6 +26,8 @@ KINDS = ("chief", "worker")
 # What a process with TensorFlow and a small network holds.
 BYTES_OF_WORKER = 1_000_000_000
 SECONDS_BETWEEN_CALLS = 0.2
+# Below those that Linux gives to calls.
+FIRST_PORT_OF_SLURM, PORTS_OF_SLURM = 12_000, 20_000
 # TensorFlow's errors where one of the others does not answer any more.
 _LOST = ("UnavailableError", "AbortedError", "CancelledError", "DeadlineExceededError", "InternalError")
 
@@ -59,13 +64,16 @@ def cluster_of(option: Mapping[str, Any]) -> Cluster | None:
     """Returns the cluster that the settings of a trainer ask for; None where one process trains alone.
 
     Raises:
-        ValueError: TF_CONFIG is wrong, or this machine has no room for so many workers.
+        ValueError: TF_CONFIG or what Slurm tells is wrong, or this machine has no room for so many workers.
     """
     if option.get("strategy") != "multiworker":
         return None
-    if "TF_CONFIG" in os.environ or option.get("workers") is None:
-        return read_cluster()
-    return local_cluster(option["workers"])
+    if "TF_CONFIG" not in os.environ:
+        if option.get("workers") is not None:
+            return local_cluster(option["workers"])
+        if int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
+            return slurm_cluster()
+    return read_cluster()
 
 
 def local_cluster(count: int) -> Cluster:
@@ -126,6 +134,40 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
     if len(together) < 2:
         raise ValueError(f"TF_CONFIG names one worker: {together[0]}. Name two or more, or use trainer.strategy=one.")
     return Cluster(together, index + (len(addresses["chief"]) if kind == "worker" else 0))
+
+
+def slurm_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
+    """Returns the cluster of the tasks that an `srun` has started.
+
+    Ports are counted from the job's number, so that two jobs on a node do not meet.
+
+    Raises:
+        ValueError: Slurm does not say on which nodes they run, or has not laid them out node by node.
+    """
+    try:
+        nodes = subprocess.run(
+            ["scontrol", "show", "hostnames", environment["SLURM_STEP_NODELIST"]],
+            capture_output=True, text=True, check=True, timeout=60,
+        ).stdout.split()  # fmt: skip
+        counts = [
+            int(count)
+            for count, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", environment["SLURM_STEP_TASKS_PER_NODE"])
+            for _ in range(int(times or 1))
+        ]
+        index, node = int(environment["SLURM_PROCID"]), int(environment["SLURM_NODEID"])
+        first_port = FIRST_PORT_OF_SLURM + int(environment["SLURM_JOB_ID"]) % PORTS_OF_SLURM
+    except (KeyError, ValueError, OSError, subprocess.SubprocessError) as error:
+        raise ValueError(
+            f"Slurm does not say where its tasks run ({type(error).__name__}: {error}). Start them with srun, or set "
+            f"TF_CONFIG for each: {EXAMPLE}"
+        ) from error
+    places = [(at, task) for at, count in enumerate(counts) for task in range(count)]
+    if len(nodes) != len(counts) or index >= len(places) or places[index][0] != node:
+        raise ValueError(
+            f"Slurm's task {index} of {len(places)} is not where one node's tasks after the other's would have it "
+            f"(node {node} of {', '.join(nodes)}). Start them with srun --distribution=block."
+        )
+    return Cluster(tuple(f"{nodes[at]}:{first_port + task}" for at, task in places), index)
 
 
 def _checked(address: str) -> str:
@@ -214,11 +256,14 @@ def join_cluster(seconds: float) -> Any:
         seconds: how long to wait.
 
     Raises:
-        ValueError: TF_CONFIG is wrong, the port is taken, or a worker has not come; says which.
+        ValueError: the cluster is not known, the port is taken, or a worker has not come; says which.
     """
     import tensorflow as tf
 
-    cluster = read_cluster()
+    cluster = cluster_of({"strategy": "multiworker"})
+    os.environ.setdefault(
+        "TF_CONFIG", cluster.tf_config(cluster.index)
+    )  # which TensorFlow reads, and Slurm does not set
     wait_for_others(cluster, seconds)
     communication = tf.distribute.experimental.CommunicationImplementation
     # NCCL where there are GPUs.

@@ -18,6 +18,7 @@ from segtrain.training.cluster import (
     local_cluster,
     read_cluster,
     silent_workers,
+    slurm_cluster,
     telling_of_lost_workers,
     wait_for_others,
 )
@@ -77,6 +78,59 @@ def test_other_strategies_have_no_cluster(monkeypatch):
 def test_what_started_a_worker_decides_before_the_config(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", tf_config(WORKERS, index=1)["TF_CONFIG"])
     assert cluster_of({"strategy": "multiworker", "workers": 2}) == Cluster(("a:1", "b:2", "c:3"), 1)
+
+
+@pytest.fixture
+def of_slurm(tmp_path, monkeypatch):
+    """What Slurm tells the tasks of an `srun` over two nodes, by its own expansion of their names."""
+    program = tmp_path / "scontrol"
+    program.write_text('#!/bin/sh\n[ "$*" = "show hostnames n[1-2]" ] && printf "n1\\nn2\\n"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    return {
+        "SLURM_STEP_NODELIST": "n[1-2]", "SLURM_STEP_NUM_TASKS": "3", "SLURM_STEP_TASKS_PER_NODE": "2,1",
+        "SLURM_JOB_ID": "40007", "SLURM_PROCID": "2", "SLURM_NODEID": "1",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "addresses"),
+    [
+        ({}, ("n1:12007", "n1:12008", "n2:12007")),
+        ({"SLURM_STEP_TASKS_PER_NODE": "2(x2)"}, ("n1:12007", "n1:12008", "n2:12007", "n2:12008")),
+        ({"SLURM_JOB_ID": "39999"}, ("n1:31999", "n1:32000", "n2:31999")),
+    ],
+)
+def test_the_tasks_of_slurm_are_a_cluster(of_slurm, monkeypatch, changes, addresses):
+    for name, value in (of_slurm | changes).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert cluster_of({"strategy": "multiworker", "workers": None}) == Cluster(addresses, 2)
+    assert cluster_of({"strategy": "multiworker", "workers": 2}).starts_others
+    monkeypatch.setenv("TF_CONFIG", tf_config(WORKERS, index=1)["TF_CONFIG"])
+    assert cluster_of({"strategy": "multiworker", "workers": None}).index == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"SLURM_STEP_NODELIST": "elsewhere"}, "Slurm does not say where its tasks run"),
+        ({"SLURM_PROCID": "first"}, "Slurm does not say where its tasks run"),
+        ({"SLURM_NODEID": "0"}, r"Slurm's task 2 of 3 .*node 0 of n1, n2.*srun --distribution=block"),
+        ({"SLURM_PROCID": "3"}, "Slurm's task 3 of 3"),
+        ({"SLURM_STEP_TASKS_PER_NODE": "3"}, "srun --distribution=block"),
+    ],
+)
+def test_what_slurm_does_not_tell_is_told_in_a_line(of_slurm, changes, message):
+    with pytest.raises(ValueError, match=message) as error:
+        slurm_cluster(of_slurm | changes)
+    assert "\n" not in str(error.value)
+
+
+def test_without_slurm_it_does_not_say(of_slurm, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    with pytest.raises(ValueError, match="Slurm does not say where its tasks run"):
+        slurm_cluster(of_slurm)
 
 
 def test_local_workers_have_ports_of_their_own_and_read_them_back(monkeypatch):
