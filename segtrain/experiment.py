@@ -66,44 +66,45 @@ def run_experiment(
     # From here on a run that is interrupted has all that is needed to use its best checkpoint.
     folder.write_results(folder.read_results() | facts)
     trainer = start_tensorflow(settings, folder, cluster)
-    stays_stopped = resumption is None or not resumption.changes
-    if cluster:
-        digest = digest_of_run(settings, facts["data"], resumption and resumption.state)
-        stays_stopped = require_same_run(trainer.strategy, cluster, digest, stays_stopped)
 
     from segtrain.models.encoders.freezing import count_frozen
     from segtrain.models.logits_of_image import logits_stride
     from segtrain.training.run_costs import forget_peak_memory
 
-    # The network and what trains it. A state has every weight, so the files and the network it began with may be gone.
-    has_no_state = resumption is None or resumption.state.path is None
-    with reading_weights(has_no_state, tell=functools.partial(print_line, console)):
-        run = build_run(settings, folder, trainer, training, validation)
-    facts["metric_contract"] = metric_contract(
-        dataset, settings.image_size, settings.metric_convention, logits_stride=logits_stride(run.model)
-    )
-    folder.write_results(folder.read_results() | facts)
-    watched = _watched(run, settings, folder, console)
-    if watched.checkpoint:
-        signals.save = watched.checkpoint.save
-
-    # The training.
-    announce_run(
-        console,
-        model_name=run.model.name,
-        num_parameters=run.model.count_params(),
-        num_frozen=count_frozen(run.model),
-        training=training,
-        validation=validation,
-        epochs=settings.epochs,
-        steps_per_epoch=training.steps_per_epoch(settings.batch_size, settings.accumulate),
-        folder=folder.path,
-        convention=settings.metric_convention,
-    )
-    forget_peak_memory()
     is_chief = cluster is None or cluster.is_chief
     command = resume_command(folder.path) if is_chief else "segtrain resume RUN, the folder of the chief"
     with telling_of_lost_workers(cluster, f"Start all workers again with: {command}"):
+        stays_stopped = resumption is None or not resumption.changes
+        if cluster:
+            digest = digest_of_run(settings, facts["data"], resumption and resumption.state)
+            stays_stopped = require_same_run(trainer.strategy, cluster, digest, stays_stopped)
+
+        # The network and what trains it. A state has every weight, so files and network that it began with may be gone.
+        has_no_state = resumption is None or resumption.state.path is None
+        with reading_weights(has_no_state, tell=functools.partial(print_line, console)):
+            run = build_run(settings, folder, trainer, training, validation)
+        facts["metric_contract"] = metric_contract(
+            dataset, settings.image_size, settings.metric_convention, logits_stride=logits_stride(run.model)
+        )
+        folder.write_results(folder.read_results() | facts)
+        watched = _watched(run, settings, folder, console)
+        if watched.checkpoint:
+            signals.save = watched.checkpoint.save
+
+        # The training.
+        announce_run(
+            console,
+            model_name=run.model.name,
+            num_parameters=run.model.count_params(),
+            num_frozen=count_frozen(run.model),
+            training=training,
+            validation=validation,
+            epochs=settings.epochs,
+            steps_per_epoch=training.steps_per_epoch(settings.batch_size, settings.accumulate),
+            folder=folder.path,
+            convention=settings.metric_convention,
+        )
+        forget_peak_memory()
         trainer.fit(
             run.model,
             optimizer=run.optimizer,

@@ -10,16 +10,41 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from segtrain.batch_trial import DOES_NOT_FIT
 from segtrain.machine import free_memory
 from segtrain.pipeline.samples import Samples
 from segtrain.reports.terminal import print_line
+from segtrain.run_folder import RunFolder, write_text
 from segtrain.settings import TrainSettings
 
 # Of what is free, what a trial may take: two steps do not show all that a run will ever hold.
 SHARE_OF_FREE_MEMORY = 0.9
+
+
+def with_largest_batch(
+    settings: TrainSettings, config: DictConfig, training: Samples, folder: RunFolder
+) -> TrainSettings:
+    """Returns the settings with the largest batch size that fits, where they ask for it, and as they are elsewhere.
+
+    What is found stands in the run's config.yaml from then on: enough to run again, with the same numbers on another
+    machine. A run that is killed while it searches does so again when it goes on.
+
+    Args:
+        settings: of the run.
+        config: the same as composed; changed alike.
+        training: its training samples.
+        folder: its folder.
+    """
+    if not settings.trainer.get("find_batch_size"):
+        return settings
+    batch_size = find_batch_size(settings, training, Console())
+    OmegaConf.update(config, "batch_size", batch_size)
+    OmegaConf.update(config, "trainer.find_batch_size", False)
+    write_text(folder.config, OmegaConf.to_yaml(config))
+    return dataclasses.replace(settings, batch_size=batch_size)
 
 
 def find_batch_size(settings: TrainSettings, training: Samples, console: Console) -> int:

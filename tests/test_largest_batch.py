@@ -1,5 +1,6 @@
 """The search for the largest batch, with memory that ends where the test says, pretended and real."""
 
+import dataclasses
 import io
 import resource
 import subprocess
@@ -8,10 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 from rich.console import Console
 
 from segtrain import largest_batch
-from segtrain.largest_batch import Trial, find_batch_size, largest_that_fits
+from segtrain.largest_batch import Trial, find_batch_size, largest_that_fits, with_largest_batch
+from segtrain.run_folder import RunFolder
 from segtrain.settings import TrainSettings
 
 
@@ -66,6 +69,18 @@ def find(monkeypatch):
         return SimpleNamespace(size=found, told=screen.getvalue().splitlines(), limit=limit)
 
     return find
+
+
+def test_what_is_found_stands_in_the_runs_config(tmp_path, monkeypatch):
+    monkeypatch.setattr("segtrain.largest_batch.find_batch_size", lambda *_: 24)
+    settings = TrainSettings(**SETTINGS | {"trainer": {"find_batch_size": True}})
+    config = OmegaConf.create({"batch_size": 8, "trainer": {"find_batch_size": True}})
+    found = with_largest_batch(settings, config, None, RunFolder(tmp_path))
+    assert found == dataclasses.replace(settings, batch_size=24)
+    kept = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert kept == {"batch_size": 24, "trainer": {"find_batch_size": False}}
+    alone = TrainSettings(**SETTINGS | {"trainer": {}})
+    assert with_largest_batch(alone, config, None, RunFolder(tmp_path)) is alone
 
 
 def test_tells_what_was_tried_and_that_the_rate_is_left_alone(find):

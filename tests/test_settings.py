@@ -295,12 +295,6 @@ def test_the_best_weights_are_kept_by_one_thing_alone(read, refusal):
     assert re.fullmatch(r"callbacks\.early_stopping\.restore_best_weights: .*best\.keras.* Leave it out\.", told)
 
 
-def test_an_average_is_swapped_by_nobody_else(refusal):
-    """Keras' callback would swap the weights of training in where the loop has the average."""
-    told = refusal({"callbacks": {"swap": {"_target_": "keras.callbacks.SwapEMAWeights"}}})
-    assert told.startswith("callbacks.swap: with optimizer.use_ema=true the average is scored and saved already.")
-
-
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -313,6 +307,10 @@ def test_an_average_is_swapped_by_nobody_else(refusal):
 )
 def test_what_is_of_no_use_to_the_workers_is_refused(refusal, changes, told):
     assert refusal(changes).startswith(told)
+
+
+def test_a_benchmark_measures_one_process(refusal):
+    assert refusal({"trainer.strategy": "multiworker"}, "benchmark").startswith("trainer.strategy=multiworker: a bench")
 
 
 OWN_SIZES = {

@@ -37,12 +37,6 @@ def check_together(values: Mapping[str, Any]) -> None:
             f"callbacks.{restoring[0]}.restore_best_weights: checkpoints/best.keras holds the best weights already; a "
             "run that goes on does not. Leave it out."
         )
-    swapping = [name for name, target in targets.items() if target == "keras.callbacks.SwapEMAWeights"]
-    if swapping:
-        raise ConfigError(
-            f"callbacks.{swapping[0]}: with optimizer.use_ema=true the average is scored and saved already. "
-            "Leave it out."
-        )
     if "learning_rate" not in values["optimizer"]:
         raise ConfigError("optimizer.learning_rate is required: the schedule starts from it. Leave ~optimizer... out.")
     is_constant = values["schedule"]["_target_"].endswith("build_constant")
@@ -52,12 +46,17 @@ def check_together(values: Mapping[str, Any]) -> None:
         )
     if values["image_size"] is None:
         _check_own_sizes(values)
-    if "measure" in values and values["trainer"].get("find_batch_size"):
+    trainer = values.get("trainer", {})
+    if "measure" in values and trainer.get("find_batch_size"):
         raise ConfigError(
             "trainer.find_batch_size=true: a benchmark measures the batch_size that it is given. "
             "Type trainer.find_batch_size=false."
         )
-    trainer = values.get("trainer", {})
+    if "measure" in values and trainer.get("strategy") == "multiworker":
+        raise ConfigError(
+            "trainer.strategy=multiworker: a benchmark measures the devices of one process. "
+            "Type trainer.strategy=mirrored; metrics.csv of a run has the images a second of all workers."
+        )
     if trainer.get("workers") is not None and trainer.get("strategy") != "multiworker":
         raise ConfigError(
             f"trainer.workers={trainer['workers']}: are those of trainer.strategy=multiworker. "
@@ -68,6 +67,15 @@ def check_together(values: Mapping[str, Any]) -> None:
             "trainer.find_batch_size=true: tries are made on one machine, and trainer.strategy=multiworker trains on "
             "several. Find it with trainer.strategy=auto, and type batch_size=N times the workers."
         )
+
+
+def refuse_swapping(callbacks: Mapping[str, Any]) -> None:
+    """Refuses Keras' way to score an average of the weights, for what is to be trained: runs of before have it."""
+    for name, option in callbacks.items():
+        if option["_target_"] == "keras.callbacks.SwapEMAWeights":
+            raise ConfigError(
+                f"callbacks.{name}: with optimizer.use_ema=true the average is scored and saved already. Leave it out."
+            )
 
 
 def _check_own_sizes(values: Mapping[str, Any]) -> None:

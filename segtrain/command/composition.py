@@ -16,6 +16,7 @@ from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from segtrain.checks.combinations import refuse_swapping
 from segtrain.checks.targets import require_allowed_hydra
 from segtrain.command.command_line import CommandLine
 from segtrain.command.hydra_errors import one_line, unreadable, worded
@@ -93,6 +94,11 @@ def check_command_line(line: CommandLine, config_name: str, allow_targets: Seque
             if not line.is_question:
                 if line.verb == "train":
                     require_its_sweep(config, overrides, line.overrides, sweeping=sweeping)
+                    if sweeping and OmegaConf.select(config, "trainer.strategy") == "multiworker":
+                        raise ConfigError(
+                            "trainer.strategy=multiworker: all workers train one run together, and a sweep has many. "
+                            "Type each run by itself, or another trainer.strategy."
+                        )
                 try:
                     resumption = _check_settings(config, line.verb, allow_targets)
                 except ConfigError as error:
@@ -123,6 +129,7 @@ def _check_settings(config: DictConfig, verb: str, allow_targets: Sequence[str])
     settings = read_settings(own, SCHEMAS[verb], allow_targets)
     if isinstance(settings, TrainSettings):
         require_files_of_weights(settings.model)
+        refuse_swapping(settings.callbacks)
     if isinstance(settings, CompareSettings):
         try:
             runs = [settings.run] if isinstance(settings.run, str) else settings.run

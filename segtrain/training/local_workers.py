@@ -3,8 +3,10 @@
 import contextlib
 import os
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 
@@ -40,6 +42,8 @@ def started_workers(cluster: Cluster | None, folder: RunFolder, command: str, ho
     os.environ["TF_CONFIG"] = cluster.tf_config(0)
     with contextlib.ExitStack() as stack:
         stack.callback(os.environ.pop, "TF_CONFIG", None)
+        # What they keep goes with this folder, however they end.
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="segtrain-workers-"))
         workers: dict[int, subprocess.Popen] = {}
         stack.callback(_end, workers)
         ended = threading.Event()
@@ -48,7 +52,7 @@ def started_workers(cluster: Cluster | None, folder: RunFolder, command: str, ho
             log = stack.enter_context((folder.path / f"segtrain.worker-{index}.log").open("ab"))
             workers[index] = subprocess.Popen(
                 [sys.executable, "-m", "segtrain", *typed],
-                env={**os.environ, "TF_CONFIG": cluster.tf_config(index)},
+                env={**os.environ, "TF_CONFIG": cluster.tf_config(index), "TMPDIR": scratch},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -67,6 +71,7 @@ def started_workers(cluster: Cluster | None, folder: RunFolder, command: str, ho
                 log = folder.path / f"segtrain.worker-{dead[0]}.log"
                 who = describe(cluster, dead[0])
                 _end(workers)
+                shutil.rmtree(scratch, ignore_errors=True)
                 leave(1, f"segtrain: error: {who} has died ({how}; see {log}). {how_to_go_on}\n")
 
         threading.Thread(target=watch, daemon=True).start()

@@ -19,7 +19,7 @@ def digest_of_run(settings: TrainSettings, data: dict[str, Any], state: FoundSta
         data: see `describe_data`.
         state: the state that it goes on from, if it does.
     """
-    position = [state.epoch, state.step] if state else None
+    position = [state.epoch, state.step] if state else [0, 0]  # a run may begin anew under either verb
     facts = [dataclasses.asdict(settings), segtrain.__version__, data, position]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode(errors="surrogateescape"))
     package = Path(segtrain.__file__).parent

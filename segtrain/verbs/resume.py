@@ -5,6 +5,7 @@ from rich.console import Console
 
 from segtrain.experiment import recorded, run_experiment
 from segtrain.following import follow_chief
+from segtrain.largest_batch import with_largest_batch
 from segtrain.parts import open_splits
 from segtrain.reports.terminal import print_line
 from segtrain.resumption import describe_data, plan_resumption
@@ -46,5 +47,6 @@ def resume(settings: ResumeSettings, invocation: Invocation) -> float | None:
         results = {name: value for name, value in folder.read_results().items() if name != "error"}
         folder.write_results(results | {"status": "interrupted"})
         go_on = f"Go on with: {resume_command(folder.path)}"
+        run_settings = with_largest_batch(resumption.settings, resumption.config, data[0], folder)
         with started_workers(cluster, folder, invocation.command, go_on):
-            return run_experiment(resumption.settings, data, folder, signals, resumption, cluster)
+            return run_experiment(run_settings, data, folder, signals, resumption, cluster)

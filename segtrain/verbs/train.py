@@ -1,13 +1,10 @@
 """Trains a network from a config."""
 
-import dataclasses
-
 from omegaconf import OmegaConf
-from rich.console import Console
 
 from segtrain.experiment import recorded, run_experiment
 from segtrain.following import follow_chief
-from segtrain.largest_batch import find_batch_size
+from segtrain.largest_batch import with_largest_batch
 from segtrain.parts import open_splits
 from segtrain.run_folder import write_text
 from segtrain.settings import TrainSettings, with_absolute_paths
@@ -37,13 +34,7 @@ def train(settings: TrainSettings, invocation: Invocation) -> float | None:
         # A run that is killed has no time to say so: it counts as interrupted until it is done.
         folder.write_results({"status": "interrupted", "seed": settings.seed, "command": invocation.command})
         data = open_splits(settings)
-        if settings.trainer.get("find_batch_size"):
-            batch_size = find_batch_size(settings, data[0], Console())
-            settings = dataclasses.replace(settings, batch_size=batch_size)
-            # Enough to run again, with the same numbers on another machine.
-            OmegaConf.update(config, "batch_size", batch_size)
-            OmegaConf.update(config, "trainer.find_batch_size", False)
-            write_text(folder.config, OmegaConf.to_yaml(config))
+        settings = with_largest_batch(settings, config, data[0], folder)
         go_on = f"Go on with: {resume_command(folder.path)}"
         with started_workers(cluster, folder, invocation.command, go_on):
             return run_experiment(settings, data, folder, signals, cluster=cluster)

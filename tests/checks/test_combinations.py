@@ -1,6 +1,6 @@
 import pytest
 
-from segtrain.checks.combinations import check_batches, check_together, check_windows
+from segtrain.checks.combinations import check_batches, check_together, check_windows, refuse_swapping
 from segtrain.config_error import ConfigError
 
 VALUES = {
@@ -33,3 +33,9 @@ def test_a_batch_size_needs_batches():
     check_batches(4, sees_images_one_by_one=False)
     with pytest.raises(ConfigError, match=r"batch_size=4: .* Leave batch_size out"):
         check_batches(4, sees_images_one_by_one=True)
+
+
+def test_an_average_is_swapped_by_nobody_else():
+    """Keras' callback would swap the weights of training in where the loop has the average."""
+    with pytest.raises(ConfigError, match=r"callbacks.swap: with optimizer.use_ema=true .* Leave it out."):
+        refuse_swapping({"swap": {"_target_": "keras.callbacks.SwapEMAWeights"}})

@@ -93,3 +93,13 @@ def test_without_slurm_it_is_told_what_cannot_be_found(segtrain, tmp_path, monke
     assert ended.status == 2
     assert "hydra/launcher=submitit_slurm needs Slurm, and sbatch cannot be found." in ended.errors
     assert ended.errors.count("\n") == 1
+
+
+def test_a_sweep_of_runs_over_several_workers_is_refused(segtrain, jobs, tmp_path):
+    """Each worker would begin the whole sweep."""
+    for strategies in ("multiworker", "one,multiworker"):
+        ended = segtrain("-m", "seed=1,2", f"trainer.strategy={strategies}", "trainer.workers=2")
+        assert (ended.status, jobs.done, list(tmp_path.iterdir())) == (2, [], [])
+    ended = segtrain("-m", "seed=1,2", "trainer.strategy=multiworker")
+    assert ended.errors.startswith("segtrain: error: trainer.strategy=multiworker: all workers train one run together")
+    assert ended.errors.count("\n") == 1
