@@ -2,10 +2,8 @@
 
 import dataclasses
 import json
-import os
 import resource
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from rich.console import Console
 
 from segtrain.batch_trial import DOES_NOT_FIT
 from segtrain.machine import free_memory
+from segtrain.own_process import python_for
 from segtrain.pipeline.samples import Samples
 from segtrain.reports.terminal import print_line
 from segtrain.run_folder import RunFolder, write_text
@@ -25,7 +24,7 @@ SHARE_OF_FREE_MEMORY = 0.9
 
 
 def with_largest_batch(
-    settings: TrainSettings, config: DictConfig, training: Samples, folder: RunFolder
+    settings: TrainSettings, config: DictConfig, data: tuple[Samples, Samples], folder: RunFolder
 ) -> TrainSettings:
     """Returns the settings with the largest batch size that fits, where they ask for it, and as they are elsewhere.
 
@@ -35,19 +34,19 @@ def with_largest_batch(
     Args:
         settings: of the run.
         config: the same as composed; changed alike.
-        training: its training samples.
+        data: its training and validation samples.
         folder: its folder.
     """
     if not settings.trainer.get("find_batch_size"):
         return settings
-    batch_size = find_batch_size(settings, training, Console())
+    batch_size = find_batch_size(settings, *data, Console())
     OmegaConf.update(config, "batch_size", batch_size)
     OmegaConf.update(config, "trainer.find_batch_size", False)
     write_text(folder.config, OmegaConf.to_yaml(config))
     return dataclasses.replace(settings, batch_size=batch_size)
 
 
-def find_batch_size(settings: TrainSettings, training: Samples, console: Console) -> int:
+def find_batch_size(settings: TrainSettings, training: Samples, validation: Samples, console: Console) -> int:
     """Returns the largest batch size that fits, and tells what was tried.
 
     Each is tried in a process of its own, which trains two steps and validates. It may take what is free in memory less
@@ -56,12 +55,18 @@ def find_batch_size(settings: TrainSettings, training: Samples, console: Console
     Args:
         settings: of the run; its batch size is tried first.
         training: its training samples; no batch is larger than they are.
+        validation: its validation samples.
         console: where to tell.
 
     Raises:
         ValueError: not even the smallest batch fits, or a trial failed for another reason.
     """
-    limit = int(SHARE_OF_FREE_MEMORY * _room_of_a_process()) - training.bytes_in_memory
+    limit = int(SHARE_OF_FREE_MEMORY * _room_of_a_process()) - training.bytes_in_memory - validation.bytes_in_memory
+    if limit <= 0:
+        raise ValueError(
+            "trainer.find_batch_size=true: decoded images would take all the memory there is. "
+            "Type dataset.cache=disk, or none."
+        )
     trials: dict[int, Trial] = {}
 
     def fits(batch_size: int) -> bool:
@@ -110,14 +115,9 @@ def run_trial(settings: TrainSettings, limit: int) -> Trial:
     Raises:
         ValueError: it failed, and not for want of memory.
     """
+    command, environment = python_for("segtrain.batch_trial")
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "segtrain.batch_trial"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # It finds the modules that this process finds, and none beside them in the folder it is begun in.
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
     with tempfile.TemporaryDirectory() as folder:
         told = {"settings": dataclasses.asdict(settings), "folder": folder, "bytes": limit}

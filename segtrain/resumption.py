@@ -14,6 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from segtrain.checks.combinations import refuse_swapping
 from segtrain.checks.nested import leaves
 from segtrain.checks.signatures import read_signature
 from segtrain.config_error import ConfigError
@@ -136,6 +137,7 @@ def plan_resumption(run: str, overrides: Sequence[str], allow_targets: Sequence[
         raise ConfigError(str(error)) from error
     changed = _with_overrides(config, overrides)
     settings = read_settings(changed, TrainSettings, allow_targets or ())
+    refuse_swapping(settings.callbacks)
     changed = with_absolute_paths(changed)
     before, now = (dict(leaves(OmegaConf.to_container(each, resolve=True))) for each in (config, changed))
     changes = [key for key in (before | now) if before.get(key, _ABSENT) != now.get(key, _ABSENT)]

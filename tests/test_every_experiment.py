@@ -210,6 +210,9 @@ def test_r1_and_r2_are_their_authors_recipes(compose):
             "beta_1": 0.9,
             "beta_2": 0.999,
             "epsilon": 1e-7,
+            "global_clipnorm": None,
+            "use_ema": False,
+            "ema_momentum": 0.99,
         }
     assert (segnet.model.width, segnet.model.dropout) == (32, 0.5)
     assert (plain.model.width, plain.model.dropout, plain.model.wide_third_decoder) == (32, 0.0, True)

@@ -916,7 +916,7 @@ def test_images_of_many_sizes_are_not_compiled_for_each(tmp_path, monkeypatch, o
 
     choose_strategy, chosen = trainer.choose_strategy, []
     monkeypatch.setattr(trainer, "pays_to_compile", lambda num_replicas: True)
-    monkeypatch.setattr(trainer, "choose_strategy", lambda choice: chosen.append(choice) or choose_strategy("one"))
+    monkeypatch.setattr(trainer, "choose_strategy", lambda choice, _: chosen.append(choice) or choose_strategy("one"))
     with hydra.initialize_config_dir(str(cli.config_folder()), version_base="1.3"):
         settings = read_settings(hydra.compose("config", overrides), TrainSettings)
     assert start_tensorflow(settings, RunFolder(tmp_path)).jit is jit

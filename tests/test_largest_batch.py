@@ -50,7 +50,7 @@ SETTINGS = dict.fromkeys(TrainSettings.__dataclass_fields__) | {
 def find(monkeypatch):
     """Returns a function that searches where as many images fit, and returns what is found and told."""
 
-    def find(memory, num_train=200, num_replicas=2, bytes_in_memory=0):
+    def find(memory, num_train=200, num_replicas=2, bytes_in_memory=(0, 0)):
         limits, screen = set(), io.StringIO()
 
         def run_trial(settings, limit):
@@ -61,10 +61,13 @@ def find(monkeypatch):
             def __len__(self):
                 return num_train
 
-        Training.bytes_in_memory = bytes_in_memory
+        class Validation:
+            pass
+
+        Training.bytes_in_memory, Validation.bytes_in_memory = bytes_in_memory
         monkeypatch.setattr(largest_batch, "run_trial", run_trial)
         monkeypatch.setattr(largest_batch, "free_memory", lambda: 10_000)
-        found = find_batch_size(TrainSettings(**SETTINGS), Training(), Console(file=screen, width=300))
+        found = find_batch_size(TrainSettings(**SETTINGS), Training(), Validation(), Console(file=screen, width=300))
         (limit,) = limits
         return SimpleNamespace(size=found, told=screen.getvalue().splitlines(), limit=limit)
 
@@ -101,7 +104,9 @@ def test_no_batch_is_larger_than_the_training_split_has_for_a_step(find):
 
 def test_decoded_images_keep_their_room(find):
     assert find(memory=21).limit == 9000
-    assert find(memory=21, bytes_in_memory=2500).limit == 6500
+    assert find(memory=21, bytes_in_memory=(2000, 500)).limit == 6500
+    with pytest.raises(ValueError, match="Type dataset.cache=disk, or none"):
+        find(memory=21, bytes_in_memory=(8500, 500))
 
 
 def test_says_that_nothing_fits(find):

@@ -107,7 +107,8 @@ def _print(console: Console, comparison: dict[str, Any]) -> None:
     for configuration in comparison["configurations"]:
         settings = configuration["settings"].values() or ["all"]
         table.add_row(*map(escape, settings), *_cells(configuration))
-    if Measurement.get(console, console.options, table).maximum <= console.width or len(comparison["varying"]) < 2:
+    room = console.options.update_width(10_000)  # a measure ends at the width that it is told
+    if Measurement.get(console, room, table).maximum <= console.width or len(comparison["varying"]) < 2:
         console.print(table)
     else:  # settings folded into a letter or two a line could not be read
         console.print(escape(title), style="italic", highlight=False)

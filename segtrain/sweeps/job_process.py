@@ -17,6 +17,7 @@ from hydra.core.utils import configure_log, setup_globals
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from segtrain.own_process import python_for
 from segtrain.reports.terminal import print_line
 from segtrain.run_folder import RunFolder
 from segtrain.sweeps.one_gpu import one_gpu
@@ -50,11 +51,11 @@ def run_in_own_process(task: dict[str, Any], config: DictConfig, *, has_own_gpu:
             print_line(
                 Console(), f"{folder.path.name} has no GPU to itself: there is none. It trains on what there is."
             )
+        command, own = python_for("segtrain.sweeps.job_process")
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "segtrain.sweeps.job_process"],
+            command,
             stdin=subprocess.PIPE,
-            # It finds the modules that this process finds, and none beside them in the folder it is begun in.
-            env=os.environ | environment | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=own | environment,
             start_new_session=True,  # a terminal's Ctrl-C comes by here, and so once
         )
         with _signals_to(process) as forwarded, contextlib.suppress(BrokenPipeError):  # it may have died already

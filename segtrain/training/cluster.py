@@ -29,7 +29,9 @@ SECONDS_BETWEEN_CALLS = 0.2
 # Below those that Linux gives to calls.
 FIRST_PORT_OF_SLURM, PORTS_OF_SLURM = 12_000, 20_000
 # TensorFlow's errors where one of the others does not answer any more.
-_LOST = ("UnavailableError", "AbortedError", "CancelledError", "DeadlineExceededError", "InternalError")
+_LOST = ("UnavailableError", "AbortedError", "DeadlineExceededError")
+# Which are also those of faults of this process.
+_PERHAPS_LOST = ("CancelledError", "InternalError")
 
 
 class WorkerLostError(ConnectionError):
@@ -242,9 +244,12 @@ def telling_of_lost_workers(cluster: Cluster | None, how_to_go_on: str) -> Itera
         yield
     except Exception as error:
         # By its name, since this imports no TensorFlow.
-        if cluster is None or type(error).__name__ not in _LOST:
+        if cluster is None or type(error).__name__ not in (*_LOST, *_PERHAPS_LOST):
             raise
-        lost = ", ".join(silent_workers(cluster)) or "another worker"
+        silent = silent_workers(cluster)
+        if not silent and type(error).__name__ in _PERHAPS_LOST:
+            raise
+        lost = ", ".join(silent) or "another worker"
         raise WorkerLostError(f"{lost} does not answer any more. {how_to_go_on}") from error
 
 

@@ -5,11 +5,11 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 
+from segtrain.own_process import python_for
 from segtrain.run_folder import RunFolder
 from segtrain.training.cluster import Cluster, describe
 from segtrain.training.signals import leave
@@ -17,7 +17,8 @@ from segtrain.training.signals import leave
 SECONDS_BETWEEN_LOOKS = 0.2
 # For a run whose workers all refuse to train to say why itself.
 SECONDS_TO_SAY_WHY = 10.0
-SECONDS_TO_END = 5.0
+# The variable that tells a worker where to keep what it has to itself.
+FOLDER_OF_SCRATCH = "SEGTRAIN_FOLDER_OF_WORKERS"
 
 
 @contextlib.contextmanager
@@ -36,9 +37,7 @@ def started_workers(cluster: Cluster | None, folder: RunFolder, command: str, ho
         yield
         return
     typed = [word for word in shlex.split(command)[1:] if not word.startswith("hydra.run.dir=")]
-    verb = typed[:1]
-    if verb != ["resume"]:
-        typed.append(f"hydra.run.dir={folder.path}")
+    is_new = typed[:1] != ["resume"]
     os.environ["TF_CONFIG"] = cluster.tf_config(0)
     with contextlib.ExitStack() as stack:
         stack.callback(os.environ.pop, "TF_CONFIG", None)
@@ -50,9 +49,11 @@ def started_workers(cluster: Cluster | None, folder: RunFolder, command: str, ho
         stack.callback(ended.set)
         for index in range(1, len(cluster.addresses)):
             log = stack.enter_context((folder.path / f"segtrain.worker-{index}.log").open("ab"))
+            python, environment = python_for("segtrain")
             workers[index] = subprocess.Popen(
-                [sys.executable, "-m", "segtrain", *typed],
-                env={**os.environ, "TF_CONFIG": cluster.tf_config(index), "TMPDIR": scratch},
+                # Its part of Hydra's files is no part of the run's folder.
+                [*python, *typed, *([f"hydra.run.dir={scratch}/run-{index}"] if is_new else [])],
+                env=environment | {"TF_CONFIG": cluster.tf_config(index), FOLDER_OF_SCRATCH: scratch},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -79,9 +80,8 @@ def started_workers(cluster: Cluster | None, folder: RunFolder, command: str, ho
 
 
 def _end(workers: dict[int, subprocess.Popen]) -> None:
+    # At once: they keep nothing, and one that waits for the others' sums heeds no other signal.
     for worker in workers.values():
-        worker.terminate()
-    for worker in workers.values():
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            worker.wait(SECONDS_TO_END)
         worker.kill()
+    for worker in workers.values():
+        worker.wait()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import segtrain
-from segtrain.settings import TrainSettings
+from segtrain.settings import PATHS_OF_DATA, TrainSettings
 from segtrain.training.state_files import FoundState
 
 
@@ -20,7 +20,10 @@ def digest_of_run(settings: TrainSettings, data: dict[str, Any], state: FoundSta
         state: the state that it goes on from, if it does.
     """
     position = [state.epoch, state.step] if state else [0, 0]  # a run may begin anew under either verb
-    facts = [dataclasses.asdict(settings), segtrain.__version__, data, position]
+    told = dataclasses.asdict(settings)
+    # Where the data lies may differ between machines, and is written in full in the config that a run goes on with.
+    told["dataset"] = {key: value for key, value in told["dataset"].items() if key not in PATHS_OF_DATA}
+    facts = [told, segtrain.__version__, data, position]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode(errors="surrogateescape"))
     package = Path(segtrain.__file__).parent
     for path in sorted(package.rglob("*.py")):

@@ -47,6 +47,6 @@ def resume(settings: ResumeSettings, invocation: Invocation) -> float | None:
         results = {name: value for name, value in folder.read_results().items() if name != "error"}
         folder.write_results(results | {"status": "interrupted"})
         go_on = f"Go on with: {resume_command(folder.path)}"
-        run_settings = with_largest_batch(resumption.settings, resumption.config, data[0], folder)
+        run_settings = with_largest_batch(resumption.settings, resumption.config, data, folder)
         with started_workers(cluster, folder, invocation.command, go_on):
             return run_experiment(run_settings, data, folder, signals, resumption, cluster)

@@ -34,7 +34,7 @@ def train(settings: TrainSettings, invocation: Invocation) -> float | None:
         # A run that is killed has no time to say so: it counts as interrupted until it is done.
         folder.write_results({"status": "interrupted", "seed": settings.seed, "command": invocation.command})
         data = open_splits(settings)
-        settings = with_largest_batch(settings, config, data[0], folder)
+        settings = with_largest_batch(settings, config, data, folder)
         go_on = f"Go on with: {resume_command(folder.path)}"
         with started_workers(cluster, folder, invocation.command, go_on):
             return run_experiment(settings, data, folder, signals, cluster=cluster)

@@ -129,7 +129,14 @@ def test_the_page_and_the_terminal_show_scores_and_failures(sweep, read_page):
 @pytest.mark.parametrize("width", [80, 200])
 def test_many_settings_are_legible_at_any_width(tmp_path, write_job, width):
     for number, batch_size in enumerate((16, 32)):
-        overrides = [f"model=m{number}", f"loss=focal_{number}", f"batch_size={batch_size}", f"epochs={40 + number}"]
+        rate = f"optimizer.learning_rate=0.0008390{number + 1}7"
+        overrides = [
+            f"model=m{number}",
+            f"loss=focal_{number}",
+            f"batch_size={batch_size}",
+            f"epochs={40 + number}",
+            rate,
+        ]
         write_job(f"job-{number}", overrides, make_results(number, val=make_results(1)["val"] | {"boundary_f1": 0.25}))
     output = io.StringIO()
     compare_folders([tmp_path / "sweep"], tmp_path / "sweep", Console(file=output, width=width))
@@ -138,6 +145,7 @@ def test_many_settings_are_legible_at_any_width(tmp_path, write_job, width):
         at = next(at for at, line in enumerate(lines) if f"focal_{number}" in line)
         row = " ".join(lines[at : at + 2])
         expected = [f"m{number}", str(batch_size), str(40 + number), "0.250", f"{1_234_567 + number:,}"]
+        expected.append(f"0.0008390{number + 1}7")
         assert [value for value in expected if value not in row] == []
 
 

@@ -193,6 +193,16 @@ def test_the_error_of_a_lost_worker_is_told_in_words():
             telling_of_lost_workers(cluster, "Type that."),
         ):
             raise UnavailableError("Collective ops is aborted")
+
+    class InternalError(Exception):
+        """As TensorFlow names a fault of the others, and of this process."""
+
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        all_there = Cluster(("127.0.0.1:1", f"127.0.0.1:{there.getsockname()[1]}"), 0)
+        with pytest.raises(InternalError), telling_of_lost_workers(all_there, ""):
+            raise InternalError
+    with pytest.raises(WorkerLostError), telling_of_lost_workers(cluster, ""):
+        raise InternalError
     with pytest.raises(UnavailableError), telling_of_lost_workers(None, ""):
         raise UnavailableError
     with pytest.raises(KeyError), telling_of_lost_workers(cluster, ""):
