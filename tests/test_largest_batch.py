@@ -78,12 +78,12 @@ def test_what_is_found_stands_in_the_runs_config(tmp_path, monkeypatch):
     monkeypatch.setattr("segtrain.largest_batch.find_batch_size", lambda *_: 24)
     settings = TrainSettings(**SETTINGS | {"trainer": {"find_batch_size": True}})
     config = OmegaConf.create({"batch_size": 8, "trainer": {"find_batch_size": True}})
-    found = with_largest_batch(settings, config, None, RunFolder(tmp_path))
+    found = with_largest_batch(settings, config, (None, None), RunFolder(tmp_path))
     assert found == dataclasses.replace(settings, batch_size=24)
     kept = yaml.safe_load((tmp_path / "config.yaml").read_text())
     assert kept == {"batch_size": 24, "trainer": {"find_batch_size": False}}
     alone = TrainSettings(**SETTINGS | {"trainer": {}})
-    assert with_largest_batch(alone, config, None, RunFolder(tmp_path)) is alone
+    assert with_largest_batch(alone, config, (None, None), RunFolder(tmp_path)) is alone
 
 
 def test_tells_what_was_tried_and_that_the_rate_is_left_alone(find):
