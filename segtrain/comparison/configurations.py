@@ -9,7 +9,7 @@ from typing import Any
 
 from segtrain.comparison.jobs import SEED_KEYS, Job, read_jobs
 from segtrain.comparison.pairs import LEVEL, Pair, compare_with_best
-from segtrain.comparison.words import POPULATION, describe, describe_level, describe_rare_classes
+from segtrain.comparison.words import describe, describe_level, describe_population, describe_rare_classes
 
 MEASURES = (
     "mean_iou",
@@ -196,8 +196,8 @@ def _describe_intervals(pairs: Sequence[Pair]) -> list[str]:
     levels = {difference.level for pair in pairs for difference in pair.measures.values()}
     if not levels:
         return []
-    rare = describe_rare_classes(pairs)
-    return [POPULATION, *(describe_level(level) for level in levels if level > LEVEL), *([rare] if rare else [])]
+    of_level = [describe_level(level) for level in levels if level > LEVEL]
+    return [note for note in (describe_population(pairs), *of_level, describe_rare_classes(pairs)) if note]
 
 
 def _told_by(jobs: Sequence[Job], key: str, otherwise: str | None) -> dict[str, str]:

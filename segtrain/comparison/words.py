@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from segtrain.comparison.difference import MOST_SEEDS, Difference
 from segtrain.comparison.pairs import LEVEL, Pair
 
-POPULATION = "Intervals are about other seeds and other images from the same source; what was trained on stays as it is"
 CHANCE = "4 of 5 sweeps"  # as `segtrain.comparison.difference.CHANCE_TO_TELL` has it
 MOST_NAMED = 5
 FEW_IMAGES = 10
@@ -32,6 +31,15 @@ def describe(pair: Pair) -> str:
     aside = ", ".join(part for part in (points, interval, left_out) if part)
     told = f"no difference between {first} and {second} can be told with {_count(pair)} ({aside})"
     return f"{told}{_what_would_tell(pair)}{one_sided}"
+
+
+def describe_population(pairs: Sequence[Pair]) -> str:
+    """Returns what the intervals are about, over all pairs: a sentence of one says what its own leaves out."""
+    of_iou = [pair.measures["mean_iou"] for pair in pairs if pair.measures]
+    seeds = ["other seeds"] if any(each.seeds is not None for each in of_iou) else []
+    images = ["other images from the same source"] if any(each.images is not None for each in of_iou) else []
+    about = " and ".join(seeds + images)
+    return f"Intervals are about {about}; what was trained on stays as it is" if about else ""
 
 
 def describe_level(level: float) -> str:

@@ -8,7 +8,7 @@ import scipy.stats
 
 from segtrain.comparison.difference import Difference, Part
 from segtrain.comparison.pairs import Pair
-from segtrain.comparison.words import describe, describe_level, describe_rare_classes
+from segtrain.comparison.words import describe, describe_level, describe_population, describe_rare_classes
 
 # Of three seeds: half a width of 4.303 standard errors.
 T_OF_THREE = scipy.stats.t.ppf(0.975, 2)
@@ -144,3 +144,15 @@ def test_classes_that_few_images_have_are_named_rarest_first():
     assert many.startswith("a (2 images), b (3 images), c (4 images), d (5 images) and 3 more stand in ")
     assert many.endswith(" of simulated sweeps")
     assert describe_rare_classes([rare(road=10), Pair("a", "b", "no")]) == describe_rare_classes([]) == ""
+
+
+def test_the_intervals_are_about_what_is_counted():
+    seeds = of_seeds(0.1, 0.2)
+    images = replace(with_images(seeds), of_seeds=())
+    pairs = {each: Pair("a", "b", measures={"mean_iou": each}) for each in (seeds, images)}
+    rest = "; what was trained on stays as it is"
+    assert describe_population([pairs[seeds]]) == f"Intervals are about other seeds{rest}"
+    assert describe_population([pairs[images]]) == f"Intervals are about other images from the same source{rest}"
+    both = f"Intervals are about other seeds and other images from the same source{rest}"
+    assert describe_population(list(pairs.values())) == both
+    assert describe_population([Pair("a", "b", why_not="scored elsewhere")]) == ""
