@@ -137,7 +137,9 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
         raise ValueError(f"TF_CONFIG names one worker: {together[0]}. Name two or more, or use trainer.strategy=one.")
     twice = sorted({address for address in together if together.count(address) > 1})
     if twice:
-        raise ValueError(f"TF_CONFIG: each worker listens at an address of its own. Received twice: {', '.join(twice)}.")
+        raise ValueError(
+            f"TF_CONFIG: each worker listens at an address of its own. Received twice: {', '.join(twice)}."
+        )
     return Cluster(together, index + (len(addresses["chief"]) if kind == "worker" else 0))
 
 

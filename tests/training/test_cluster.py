@@ -61,7 +61,7 @@ def test_workers_are_numbered_from_the_chief(environment, addresses, index):
         (tf_config(WORKERS | {"ps": ["d:4"]}), "the tasks of a cluster are chief and worker. Received: ps"),
         (tf_config({"worker": ["a:1"], "chief": ["b:2", "c:3"]}), "a cluster has one chief. Received: 2"),
         (tf_config({"worker": ["a:1"]}), "names one worker: a:1"),
-        (tf_config({"chief": ["a:1"], "worker": ["b:2", "a:1"]}), "an address of its own. Received twice: a:1"),
+        (tf_config({"chief": ["a:1"], "worker": ["b:2", "a:1"]}), "has an address of its own. Received twice: a:1"),
     ],
 )
 def test_a_wrong_tf_config_is_told_in_a_line(environment, message):
