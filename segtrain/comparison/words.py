@@ -116,7 +116,7 @@ def _what_would_tell(pair: Pair) -> str:
     if seeds := difference.seeds_needed():
         return f"; about {seeds} seeds would be needed {aim}"
     if images and images > pair.num_images:
-        return f"; more seeds will not help: more images would be needed {aim}, about {_rounded(images)}"
+        return f"; more seeds will not help: about {_rounded(images)} images would be needed {aim}"
     return f"; more than {MOST_SEEDS:,} seeds would be needed {aim}"
 
 

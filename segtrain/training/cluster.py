@@ -19,13 +19,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Console
+
 from segtrain.machine import free_memory, usable_cores
+from segtrain.reports.terminal import print_line
 
 EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
 KINDS = ("chief", "worker")
 # What a process with TensorFlow and a small network holds.
 BYTES_OF_WORKER = 1_000_000_000
 SECONDS_BETWEEN_CALLS = 0.2
+SECONDS_OF_SILENCE = 2.0
 # Below those that Linux gives to calls.
 FIRST_PORT_OF_SLURM, PORTS_OF_SLURM = 12_000, 20_000
 # TensorFlow's errors where one of the others does not answer any more.
@@ -70,7 +74,7 @@ def cluster_of(option: Mapping[str, Any]) -> Cluster | None:
     """
     if option.get("strategy") != "multiworker":
         return None
-    if "TF_CONFIG" not in os.environ:
+    if not os.environ.get("TF_CONFIG"):
         if option.get("workers") is not None:
             return local_cluster(option["workers"])
         if int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
@@ -196,15 +200,19 @@ def wait_for_others(cluster: Cluster, seconds: float) -> None:
     Raises:
         ValueError: another process listens on this worker's port, or a worker has not come; says which.
     """
-    deadline = time.monotonic() + seconds
+    began, is_told = time.monotonic(), False
     with _listening(cluster):
         silent = [index for index in range(len(cluster.addresses)) if index != cluster.index]
         while silent := [index for index in silent if not _answers(cluster.addresses[index])]:
-            if time.monotonic() > deadline:
+            named, waited = ", ".join(describe(cluster, index) for index in silent), time.monotonic() - began
+            if waited > seconds:
                 raise ValueError(
-                    f"Waited {seconds:g} seconds for {', '.join(describe(cluster, index) for index in silent)} in "
-                    "vain. Start every worker of TF_CONFIG, or wait longer: trainer.wait_for_workers=SECONDS."
+                    f"Waited {seconds:g} seconds for {named} in vain. Start every worker, or wait longer: "
+                    "trainer.wait_for_workers=SECONDS."
                 )
+            if waited > SECONDS_OF_SILENCE and not is_told:
+                print_line(Console(), f"waiting for {named}")
+                is_told = True
             time.sleep(SECONDS_BETWEEN_CALLS)
 
 
@@ -271,9 +279,7 @@ def join_cluster(seconds: float) -> Any:
     import tensorflow as tf
 
     cluster = cluster_of({"strategy": "multiworker"})
-    os.environ.setdefault(
-        "TF_CONFIG", cluster.tf_config(cluster.index)
-    )  # which TensorFlow reads, and Slurm does not set
+    os.environ["TF_CONFIG"] = cluster.tf_config(cluster.index)  # which TensorFlow reads, and Slurm does not set
     wait_for_others(cluster, seconds)
     communication = tf.distribute.experimental.CommunicationImplementation
     # NCCL where there are GPUs.

@@ -68,7 +68,7 @@ def test_images_that_are_too_few_are_told(tmp_path, write_run):
     (difference,) = compare_runs([tmp_path / "sweep"])["differences"]
     assert difference["seeds_needed"] is None
     needed = re.search(
-        r"3 seeds .*; more seeds will not help: more images would be needed .*, about ([\d,]+)$", difference["words"]
+        r"3 seeds .*; more seeds will not help: about ([\d,]+) images would be needed .*$", difference["words"]
     )
     assert int(needed[1].replace(",", "")) > 40
 

@@ -78,7 +78,7 @@ def test_images_instead_of_seeds():
     difference = with_images(of_seeds(0.01, 0.001), error=0.01)
     count = float(f"{difference.images_needed(100):.2g}")
     assert words(difference, num_images=100).endswith(
-        f"; more seeds will not help: more images would be needed {AIM}, about {count:,.0f}"
+        f"; more seeds will not help: about {count:,.0f} images would be needed {AIM}"
     )
     of_one = Difference(0.01, (), Part(0.03**2, 99), 1, 0.95)
     count = float(f"{of_one.images_needed(100):.2g}")

@@ -61,7 +61,10 @@ def test_workers_are_numbered_from_the_chief(environment, addresses, index):
         (tf_config(WORKERS | {"ps": ["d:4"]}), "the tasks of a cluster are chief and worker. Received: ps"),
         (tf_config({"worker": ["a:1"], "chief": ["b:2", "c:3"]}), "a cluster has one chief. Received: 2"),
         (tf_config({"worker": ["a:1"]}), "names one worker: a:1"),
-        (tf_config({"chief": ["a:1"], "worker": ["b:2", "a:1"]}), "has an address of its own. Received twice: a:1"),
+        (
+            tf_config({"chief": ["a:1"], "worker": ["b:2", "a:1"]}),
+            "listens at an address of its own. Received twice: a:1",
+        ),
     ],
 )
 def test_a_wrong_tf_config_is_told_in_a_line(environment, message):
@@ -107,7 +110,10 @@ def test_the_tasks_of_slurm_are_a_cluster(of_slurm, monkeypatch, changes, addres
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("TF_CONFIG", raising=False)
     assert cluster_of({"strategy": "multiworker", "workers": None}) == Cluster(addresses, 2)
-    assert cluster_of({"strategy": "multiworker", "workers": 2}).starts_others
+    for nothing in (None, ""):  # as scripts export it
+        if nothing is not None:
+            monkeypatch.setenv("TF_CONFIG", nothing)
+        assert cluster_of({"strategy": "multiworker", "workers": 2}).starts_others
     monkeypatch.setenv("TF_CONFIG", tf_config(WORKERS, index=1)["TF_CONFIG"])
     assert cluster_of({"strategy": "multiworker", "workers": None}).index == 1
 
@@ -169,7 +175,7 @@ def test_a_port_that_is_taken_and_a_worker_that_is_not_there():
         assert silent_workers(Cluster(("127.0.0.1:1", here, there), 0)) == [f"worker 2 ({there})"]
 
 
-def test_workers_wait_for_each_other_and_tell_who_does_not_come():
+def test_workers_wait_for_each_other_and_tell_who_does_not_come(monkeypatch, capsys):
     addresses = (*local_cluster(2).addresses, "127.0.0.1:1")
     both = [Cluster(addresses[:2], index) for index in range(2)]
     with ThreadPoolExecutor() as threads:
@@ -177,8 +183,11 @@ def test_workers_wait_for_each_other_and_tell_who_does_not_come():
         assert not first.done()
         with _listening(both[1]):
             first.result()
+    capsys.readouterr()
+    monkeypatch.setattr(cluster_module, "SECONDS_OF_SILENCE", 0)
     with pytest.raises(ValueError, match=r"Waited 0.1 seconds for worker 1 \(.*\), worker 2 \(127.0.0.1:1\) in vain"):
         wait_for_others(Cluster(addresses, 0), 0.1)
+    assert capsys.readouterr().out == f"waiting for worker 1 ({addresses[1]}), worker 2 (127.0.0.1:1)\n"
 
 
 def test_the_error_of_a_lost_worker_is_told_in_words():
