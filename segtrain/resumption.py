@@ -82,7 +82,8 @@ class Resumption:
             steps = f", step {self.state.step}" if self.state.step else ""
             lines.append(f"goes on after epoch {self.state.epoch}{steps}, from {self.state.path.name}")
         signature = read_signature(self.settings.schedule["_target_"])
-        if "epochs" in self.changes and signature is not None and "epochs" in signature.parameters:
+        follows_epochs = signature is not None and "epochs" in signature.parameters
+        if "epochs" in self.changes and follows_epochs and self.state.path is not None:
             lines.append(
                 f"note: the schedule goes over all epochs. From here on the learning rate is that of a run of "
                 f"{self.settings.epochs}, which the epochs before had not."

@@ -202,6 +202,7 @@ def test_it_is_said_where_it_goes_on(begin):
     assert notes[1].endswith("from epoch-0001-step-00002.npz")
     state_path(folder, 1, 2).unlink()
     assert plan_resumption(str(folder.path), []).notes()[1].endswith("begins again from the start")
+    assert "learning rate" not in " ".join(plan_resumption(str(folder.path), ["epochs=7"]).notes())
 
 
 def test_states_are_read_through_when_it_goes_on_and_not_before(begin, monkeypatch):
