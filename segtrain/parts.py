@@ -35,9 +35,8 @@ def open_splits(settings: TrainSettings) -> tuple[Samples, Samples]:
     augmentation = build(settings.augmentation, ignore_label=dataset.ignore_label, channels=dataset.channels)
     of_run = {"image_size": settings.image_size, "seed": settings.seed, "max_samples": settings.max_samples}
     training = Samples(dataset, "train", augmentation=augmentation, **of_run)
-    training.steps_per_epoch(
-        settings.batch_size, settings.accumulate
-    )  # there is a batch, or it is said before TensorFlow loads
+    # There is a step, or it is said before TensorFlow loads.
+    training.steps_per_epoch(settings.batch_size, settings.accumulate)
     return training, Samples(dataset, "val", **of_run)
 
 

@@ -97,6 +97,12 @@ class SweepSettings:
 HOW_JOBS_ARE_RUN = (*(f"sweep.{field.name}" for field in fields(SweepSettings)), "allow_targets")
 
 
+def says_how_jobs_are_run(override: str) -> bool:
+    """Returns whether an override, or a setting's key, says how jobs are run, and not what they are."""
+    key = override.partition("=")[0].lstrip("+~")
+    return any(f"{key}.".startswith(f"{each}.") for each in HOW_JOBS_ARE_RUN)
+
+
 @dataclass(frozen=True)
 class EvaluateSettings:
     """A finished run to score again. See conf/evaluate.yaml."""

@@ -16,7 +16,7 @@ import yaml
 from segtrain.checks.nested import leaves
 from segtrain.command.output_folder import job_folder_name
 from segtrain.run_folder import RunFolder
-from segtrain.settings import HOW_JOBS_ARE_RUN, SCHEMAS
+from segtrain.settings import SCHEMAS, says_how_jobs_are_run
 from segtrain.sweeps.fail_fast import stopped_after
 from segtrain.sweeps.plan import read_plan
 from segtrain.training.convention import MetricConvention
@@ -82,7 +82,9 @@ class Job:
         if self.like or not self._config:
             return None
         settings = {key: _as_typed(value) for key, value in leaves(self._config)}
-        return {key: value for key, value in settings.items() if key not in SEED_KEYS and _is_setting(key)}
+        return {
+            key: value for key, value in settings.items() if key not in SEED_KEYS and not says_how_jobs_are_run(key)
+        }
 
     def by_epoch(self, column: str) -> dict[int, float]:
         """Returns a column of metrics.csv by epoch; nothing where the file does not tell."""
@@ -160,23 +162,18 @@ def _missing_jobs(sweep: Path, begun: Sequence[Job], above: str) -> list[Job]:
     known, like = [job.overrides for job in begun], begun[0].folder if begun else None
     missing = [job for job in read_plan(sweep) or () if _typed(job) not in known]
     # Unless hydra.sweep.subdir names them otherwise.
-    folders = [sweep / job_folder_name(",".join(sorted(filter(_is_setting, job)))) for job in missing]
+    settings = [sorted(override for override in job if not says_how_jobs_are_run(override)) for job in missing]
+    folders = [sweep / job_folder_name(",".join(each)) for each in settings]
     return [
         Job(RunFolder(folder), os.path.relpath(folder.resolve(), above), _typed(job), _MISSING, like)
         for folder, job in zip(folders, missing, strict=True)
     ]
 
 
-def _is_setting(override: str) -> bool:
-    """Returns whether an override says what a job is, and not how it is run: those stand in no folder's name."""
-    key = override.partition("=")[0].lstrip("+~")
-    return not any(f"{key}.".startswith(f"{each}.") for each in HOW_JOBS_ARE_RUN)
-
-
 def _typed(overrides: Sequence[str]) -> dict[str, str]:
     """Returns overrides by key, but for those that say how a sweep runs its jobs."""
-    settings = dict(override.split("=", 1) for override in overrides if "=" in override and _is_setting(override))
-    return {key: _alike(value) for key, value in settings.items()}
+    settings = (override.split("=", 1) for override in overrides if "=" in override)
+    return {key: _alike(value) for key, value in settings if not says_how_jobs_are_run(key)}
 
 
 def _alike(value: str) -> str:

@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from segtrain.settings import HOW_JOBS_ARE_RUN
+from segtrain.settings import says_how_jobs_are_run
 from segtrain.sweeps.search_space import SWEEPER, SearchSpace
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def require_same_search(study: "optuna.Study", space: SearchSpace, sweep: Path) 
     Raises:
         StudyError: they differ.
     """
-    fixed = sorted(each for each in space.fixed if each.partition("=")[0].lstrip("+~") not in HOW_JOBS_ARE_RUN)
+    fixed = sorted(each for each in space.fixed if not says_how_jobs_are_run(each))
     if study.user_attrs.get("fixed", fixed) != fixed or any(
         trial.distributions != space.distributions for trial in drawn_trials(study)
     ):
