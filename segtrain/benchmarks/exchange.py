@@ -8,6 +8,7 @@ import tensorflow as tf
 from segtrain.benchmarks.alternation import Figure, ratio, seconds_of, take_turns
 from segtrain.benchmarks.run_throughput import first_batches
 from segtrain.benchmarks.scaling import StepTerms, ring_bytes
+from segtrain.training.replicas import variable_of_shares
 from segtrain.training.run import Run
 from segtrain.training.step import training_step
 from segtrain.training.tally import Tally
@@ -128,15 +129,7 @@ def compile_all_reduces(strategy: tf.distribute.Strategy, tensors: Sequence[tf.T
     """Returns a function that sums tensors of these shapes and types over the replicas, and returns a number."""
     with strategy.scope():
         # On each device its own, there before the clock starts.
-        values = [
-            tf.Variable(
-                tf.zeros(tensor.shape, tensor.dtype),
-                trainable=False,
-                synchronization=tf.VariableSynchronization.ON_READ,
-                aggregation=tf.VariableAggregation.SUM,
-            )
-            for tensor in tensors
-        ]
+        values = [variable_of_shares(tf.zeros(tensor.shape, tensor.dtype)) for tensor in tensors]
 
     def replica():
         context = tf.distribute.get_replica_context()

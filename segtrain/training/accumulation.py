@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from segtrain.training.gradients import apply_gradients
 from segtrain.training.labels_at_logits import labels_at_logits
-from segtrain.training.replicas import sum_over_replicas
+from segtrain.training.replicas import sum_over_replicas, variable_of_shares
 from segtrain.training.step import batch_gradients
 
 # Of a batch that is void all over: next to nothing beside others, and still a mean where all of the step's are.
@@ -50,8 +50,8 @@ class Accumulation:
         self._forward = forward
         self._ignore_label = ignore_label
         # Each replica adds up its own: they are summed over the replicas once a step, and not once a batch.
-        self._gradients = [_of_each_replica(variable.shape) for variable in model.trainable_variables]
-        self._loss_share, self._weight = _of_each_replica(()), _of_each_replica(())
+        self._gradients = [variable_of_shares(tf.zeros(variable.shape)) for variable in model.trainable_variables]
+        self._loss_share, self._weight = (variable_of_shares(tf.zeros(())) for _ in range(2))
         self._has_gradient: list[bool] = []
 
     def add(self, images: Any, labels: Any) -> tuple[Any, Any]:
@@ -86,12 +86,3 @@ class Accumulation:
         if weigh is not None:
             return weigh(labels)
         return tf.math.count_nonzero(labels != tf.cast(self._ignore_label, labels.dtype), dtype=tf.float32)
-
-
-def _of_each_replica(shape):
-    return tf.Variable(
-        tf.zeros(shape),
-        trainable=False,
-        synchronization=tf.VariableSynchronization.ON_READ,
-        aggregation=tf.VariableAggregation.SUM,
-    )

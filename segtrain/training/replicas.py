@@ -90,6 +90,16 @@ def variable_of_sums(zeros: Any) -> tf.Variable:
     )
 
 
+def variable_of_shares(zeros: Any) -> tf.Variable:
+    """Returns a variable of which each replica has its own, to be summed over all when it is read outside of them."""
+    return tf.Variable(
+        zeros,
+        trainable=False,
+        synchronization=tf.VariableSynchronization.ON_READ,
+        aggregation=tf.VariableAggregation.SUM,
+    )
+
+
 def draw_by_replica(generator: keras.random.SeedGenerator) -> None:
     """Has a layer's random numbers differ between replicas, which have one random state: it stays the same for all."""
     draw = generator.next
