@@ -20,7 +20,7 @@ from segtrain.command.command_line import read_command_line
 from segtrain.command.completion import verb_to_complete
 from segtrain.command.composition import Checked, check_command_line, config_folder, typed_allowance
 from segtrain.command.help import describe_options
-from segtrain.command.output_folder import claimed
+from segtrain.command.output_folder import claimed, leaving_no_files
 from segtrain.config_error import ConfigError
 from segtrain.settings import SCHEMAS
 from segtrain.sweeps.going_on import is_sweep, resume_command
@@ -61,7 +61,10 @@ def main(arguments: list[str] | None = None) -> None:
             if line.begun_in is not None:
                 os.chdir(line.begun_in)
             checked = check_command_line(line, config_name, allow_targets)
-            overrides += claimed(*checked.output) if checked.output else []
+            if checked.cluster and not checked.cluster.is_chief:
+                overrides += leaving_no_files()
+            elif checked.output:
+                overrides += claimed(*checked.output)
     except ConfigError as error:
         # In one line, whatever was typed and is repeated in it.
         complain(" ".join(str(error).splitlines()))
@@ -69,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
     sys.argv = [sys.argv[0], *line.options, *overrides]
     logging.raiseExceptions = False  # on a full disk each line of the log would come with a traceback
     task = {"verb": verb, "command": shlex.join(["segtrain", *typed]), "allow_targets": allow_targets}
-    task |= {"goes_on": line.goes_on, "resumption": checked.resumption}
+    task |= {"goes_on": line.goes_on, "resumption": checked.resumption, "cluster": checked.cluster}
     task = functools.partial(_do, task, os.getpid())
     task.__module__, task.__name__ = __name__, "segtrain"  # Hydra names the application by them
     register_sweeper()

@@ -65,15 +65,17 @@ def run_experiment(
     }
     # From here on a run that is interrupted has all that is needed to use its best checkpoint.
     folder.write_results(folder.read_results() | facts)
-    trainer = start_tensorflow(settings, folder, cluster)
+    is_chief = cluster is None or cluster.is_chief
+    command = resume_command(folder.path) if is_chief else "segtrain resume RUN, the folder of the chief"
+    how_to_go_on = f"Start all workers again with: {command}"
+    with telling_of_lost_workers(cluster, how_to_go_on):
+        trainer = start_tensorflow(settings, folder, cluster)
 
     from segtrain.models.encoders.freezing import count_frozen
     from segtrain.models.logits_of_image import logits_stride
     from segtrain.training.run_costs import forget_peak_memory
 
-    is_chief = cluster is None or cluster.is_chief
-    command = resume_command(folder.path) if is_chief else "segtrain resume RUN, the folder of the chief"
-    with telling_of_lost_workers(cluster, f"Start all workers again with: {command}"):
+    with telling_of_lost_workers(cluster, how_to_go_on):
         stays_stopped = resumption is None or not resumption.changes
         if cluster:
             digest = digest_of_run(settings, facts["data"], resumption and resumption.state)

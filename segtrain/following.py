@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from segtrain.experiment import run_experiment
@@ -12,7 +11,7 @@ from segtrain.resumption import Resumption
 from segtrain.run_folder import RunFolder
 from segtrain.settings import TrainSettings
 from segtrain.training.cluster import Cluster
-from segtrain.training.local_workers import FOLDER_OF_SCRATCH
+from segtrain.training.scratch_folder import scratch_folder
 from segtrain.training.signals import StopSignals
 
 
@@ -22,13 +21,10 @@ def follow_chief(
     """Trains along with the chief, and prints nothing but errors.
 
     Every callback decides as the chief's does, which takes the states and networks that some of them go back to. So a
-    worker has a folder of its own, which goes when it ends. Where it is killed, the chief that has started it clears it
-    away; of one that something else has started it stays.
+    worker has a folder of its own, which goes when it ends.
     """
     with (
-        tempfile.TemporaryDirectory(
-            prefix=f"segtrain-worker-{cluster.index}-", dir=os.environ.get(FOLDER_OF_SCRATCH)
-        ) as scratch,
+        scratch_folder() as scratch,
         Path(os.devnull).open("w", encoding="utf-8") as nowhere,
         contextlib.redirect_stdout(nowhere),
         StopSignals("The chief says how to go on.") as signals,

@@ -20,6 +20,7 @@ from segtrain.prediction.unreadable import UnreadableFilesError
 from segtrain.resumption import Resumption
 from segtrain.run_folder import RunFolder
 from segtrain.settings import SCHEMAS, read_settings
+from segtrain.training.cluster import Cluster
 from segtrain.training.signals import Interrupted
 from segtrain.verbs.invocation import Invocation
 
@@ -37,6 +38,7 @@ def run_task(
     goes_on: bool,
     config: DictConfig,
     resumption: Resumption | None = None,
+    cluster: Cluster | None = None,
 ) -> Any:
     """Does what the verb says, in the folder Hydra made.
 
@@ -47,6 +49,7 @@ def run_task(
         goes_on: a job of a sweep that was begun before.
         config: as composed.
         resumption: how a run goes on, where the verb is resume.
+        cluster: the workers that train the run together, if several do.
 
     Returns:
         What a sweep compares.
@@ -57,7 +60,7 @@ def run_task(
     gc.set_threshold(100_000, 20, 100)
     try:
         settings = read_settings(config, SCHEMAS[verb], allow_targets)
-        invocation = Invocation(RunFolder(hydra_config.runtime.output_dir), config, command, resumption)
+        invocation = Invocation(RunFolder(hydra_config.runtime.output_dir), config, command, resumption, cluster)
         if goes_on:
             from segtrain.sweeps.job import go_on_with_job
 
@@ -71,7 +74,9 @@ def run_task(
         # At once: Python takes seconds to clear a network away, and waits for what is still being read.
         os._exit(error.status)
     except KeyboardInterrupt:
-        complain("interrupted; what the run has written so far is in " + hydra_config.runtime.output_dir)
+        has_folder = cluster is None or cluster.is_chief
+        where = f"; what the run has written so far is in {hydra_config.runtime.output_dir}" if has_folder else ""
+        complain(f"interrupted{where}")
         sys.exit(STATUS_OF_INTERRUPT)
     except UnreadableFilesError as error:
         with contextlib.suppress(OSError):
@@ -79,6 +84,12 @@ def run_task(
         complain(error)
         sys.exit(STATUS_OF_UNREADABLE_FILES)
     except Exception as error:
+        if cluster and not cluster.is_chief:  # which has no log
+            if not isinstance(error, MISTAKES):
+                traceback.print_exc()
+                error = f"{type(error).__name__}: {one_line(error)} (unexpected; see above)"
+            complain(error)
+            sys.exit(1)
         # The log has the way there. The other jobs of a sweep go on; the comparison counts this one as failed.
         folder = RunFolder(hydra_config.runtime.output_dir)
         log = folder.log

@@ -37,6 +37,7 @@ from segtrain.settings import (
 from segtrain.starting_weights import require_files_of_weights
 from segtrain.sweeps.launchers import check_launcher
 from segtrain.sweeps.search_space import check_sweep, worded_for_interval
+from segtrain.training.cluster import Cluster, cluster_of
 
 
 def config_folder() -> Path:
@@ -52,10 +53,12 @@ class Checked:
     Attributes:
         output: where the setting of the output folder holds the time: its name, and the folder of now.
         resumption: how a run goes on, which is read from its folder once.
+        cluster: the workers that train the run together, if several do.
     """
 
     output: tuple[str, Path] | None = None
     resumption: Resumption | None = None
+    cluster: Cluster | None = None
 
 
 def check_command_line(line: CommandLine, config_name: str, allow_targets: Sequence[str]) -> Checked:
@@ -100,13 +103,14 @@ def check_command_line(line: CommandLine, config_name: str, allow_targets: Seque
                             "Type each run by itself, or another trainer.strategy."
                         )
                 try:
-                    resumption = _check_settings(config, line.verb, allow_targets)
+                    resumption, cluster = _check_settings(config, line.verb, allow_targets)
                 except ConfigError as error:
                     if sweeping and line.verb == "train":  # which may lie in how it varies
                         check_sweep(config.hydra.sweeper, line.overrides, GlobalHydra.instance().config_loader())
                         error = worded_for_interval(error, _parsed(line.overrides))
                     raise worded_for_experiment(error, config, config_name, [*overrides, *search]) from error
-                require_writable(output_folder(config, sweeping))
+                if cluster is None or cluster.is_chief:
+                    require_writable(output_folder(config, sweeping))
         if sweeping and line.verb == "train":
             check_sweep(config.hydra.sweeper, line.overrides, GlobalHydra.instance().config_loader())
             check_launcher(config)
@@ -115,10 +119,12 @@ def check_command_line(line: CommandLine, config_name: str, allow_targets: Seque
         output = output_folder(config, sweeping)
     kind = "sweep" if sweeping else "run"
     is_of_now = "${now:" in str(OmegaConf.to_container(config.hydra)[kind]["dir"])
-    return Checked((f"hydra.{kind}.dir", output) if is_of_now else None, resumption)
+    return Checked((f"hydra.{kind}.dir", output) if is_of_now else None, resumption, cluster)
 
 
-def _check_settings(config: DictConfig, verb: str, allow_targets: Sequence[str]) -> Resumption | None:
+def _check_settings(
+    config: DictConfig, verb: str, allow_targets: Sequence[str]
+) -> tuple[Resumption | None, Cluster | None]:
     own = config.copy()
     OmegaConf.set_struct(own, False)
     del own["hydra"]
@@ -137,10 +143,17 @@ def _check_settings(config: DictConfig, verb: str, allow_targets: Sequence[str])
                 folders_of_runs(Path(os.path.expanduser(run)))
         except ValueError as error:
             raise ConfigError(str(error)) from error
+    resumption = None
     if isinstance(settings, ResumeSettings):
         # Before Hydra makes the folder, where there is none.
-        return plan_resumption(settings.run, settings.overrides, settings.allow_targets)
-    return None
+        resumption = plan_resumption(settings.run, settings.overrides, settings.allow_targets)
+    trained = resumption.settings if resumption else settings
+    if not isinstance(trained, TrainSettings) or (resumption and resumption.has_nothing_to_do):
+        return resumption, None
+    try:
+        return resumption, cluster_of(trained.trainer)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def typed_allowance(overrides: Sequence[str]) -> list[str]:

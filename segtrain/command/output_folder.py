@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import tempfile
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -56,6 +57,11 @@ def require_writable(folder: Path) -> None:
     except OSError as error:
         reason = error.strerror or error
         raise ConfigError(f"The run's folder {folder} cannot be made: {reason}. Type hydra.run.dir=FOLDER.") from error
+
+
+def leaving_no_files() -> list[str]:
+    """Returns what to type for a process whose files are another's: Hydra makes a folder that is there, and no file."""
+    return [f"hydra.run.dir={quoted(tempfile.gettempdir())}", "hydra.output_subdir=null", "hydra/job_logging=disabled"]
 
 
 def claimed(setting: str, folder: Path) -> list[str]:

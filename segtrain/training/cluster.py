@@ -19,21 +19,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
-
 from segtrain.machine import free_memory, usable_cores
-from segtrain.reports.terminal import print_line
 
 EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
 KINDS = ("chief", "worker")
+# IPv6 has brackets around it.
+ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+(%\w+)?\]|[^\s:/\[\]]+):(\d{1,5})")
 # What a process with TensorFlow and a small network holds.
 BYTES_OF_WORKER = 1_000_000_000
 SECONDS_BETWEEN_CALLS = 0.2
 SECONDS_OF_SILENCE = 2.0
+# For who has answered and does no more: one that begins to connect is away for a moment.
+SECONDS_AWAY = 15.0
+# For TensorFlow to connect those that all have answered. It adds 5, and would wait for an hour.
+SECONDS_TO_CONNECT = 30
 # Below those that Linux gives to calls.
 FIRST_PORT_OF_SLURM, PORTS_OF_SLURM = 12_000, 20_000
-# TensorFlow's errors where one of the others does not answer any more.
-_LOST = ("UnavailableError", "AbortedError", "DeadlineExceededError")
+# TensorFlow's errors where one of the others does not answer any more, and that of `wait_for_others`.
+_LOST = ("UnavailableError", "AbortedError", "DeadlineExceededError", "ConnectionAbortedError")
 # Which are also those of faults of this process.
 _PERHAPS_LOST = ("CancelledError", "InternalError")
 
@@ -74,12 +77,21 @@ def cluster_of(option: Mapping[str, Any]) -> Cluster | None:
     """
     if option.get("strategy") != "multiworker":
         return None
-    if not os.environ.get("TF_CONFIG"):
-        if option.get("workers") is not None:
-            return local_cluster(option["workers"])
-        if int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
-            return slurm_cluster()
-    return read_cluster()
+    workers = option.get("workers")
+    has_config, tasks = bool(os.environ.get("TF_CONFIG")), int(os.environ.get("SLURM_STEP_NUM_TASKS") or 1)
+    if workers is None:
+        return slurm_cluster() if tasks > 1 and not has_config else read_cluster()
+    if has_config:
+        raise ValueError(
+            f"trainer.workers={workers}: starts workers on this machine, and TF_CONFIG names workers already. "
+            "Type trainer.workers=null to train with those, or unset TF_CONFIG."
+        )
+    if tasks > 1:
+        raise ValueError(
+            f"trainer.workers={workers}: starts workers on this machine, and each of srun's {tasks} tasks would. "
+            "Type trainer.workers=null to train with the tasks, or srun --ntasks=1."
+        )
+    return local_cluster(workers)
 
 
 def local_cluster(count: int) -> Cluster:
@@ -121,19 +133,28 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
     except ValueError as error:
         raise ValueError(f"TF_CONFIG is not JSON ({error}). Received: {text}. Set it like {EXAMPLE}") from error
     try:
-        tasks, task = config["cluster"], config["task"]
-        kind, index = task["type"], int(task["index"])
-        unknown = sorted(set(tasks) - set(KINDS))
-        addresses = {each: [_checked(address) for address in tasks.get(each, [])] for each in KINDS}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        tasks, task = dict(config["cluster"]), dict(config["task"])
+        kind, index = task["type"], task["index"]
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"TF_CONFIG has to name a cluster and this process' task in it. Received: {text}. Set it like {EXAMPLE}"
         ) from error
+    unknown = sorted({*tasks, str(kind)} - set(KINDS))
     if unknown:
-        raise ValueError(f"TF_CONFIG: the tasks of a cluster are chief and worker. Received: {', '.join(unknown)}.")
-    if kind not in KINDS or not 0 <= index < len(addresses[kind]):
+        raise ValueError(
+            f"TF_CONFIG: the tasks of a cluster are chief and worker. Received: {', '.join(unknown)}. Leave those out: "
+            "the workers score, and keep all weights."
+        )
+    addresses = {each: _checked(each, tasks.get(each, [])) for each in KINDS}
+    try:
+        index = int(index)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"TF_CONFIG: the index of a task is a whole number. Received: {json.dumps(index)}.") from error
+    if not 0 <= index < len(addresses[kind]):
         counts = " and ".join(f"{len(addresses[each])} of type {each}" for each in KINDS if addresses[each])
-        raise ValueError(f"TF_CONFIG: the task is {kind} {index}, but the cluster has {counts or 'no tasks'}.")
+        raise ValueError(
+            f"TF_CONFIG: the task is {kind} {index}, but the cluster has {counts or 'no tasks'}, counted from 0."
+        )
     if len(addresses["chief"]) > 1:
         raise ValueError(f"TF_CONFIG: a cluster has one chief. Received: {len(addresses['chief'])}.")
     together = tuple(addresses["chief"] + addresses["worker"])
@@ -181,11 +202,25 @@ def slurm_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
     return Cluster(tuple(f"{nodes[at]}:{first_port + task}" for at, task in places), index)
 
 
-def _checked(address: str) -> str:
-    host, _, port = address.rpartition(":")
-    if not host or not 0 < int(port) < 65536:
-        raise ValueError(address)
-    return address
+def _checked(kind: str, addresses: Any) -> list[str]:
+    """Returns the addresses of a kind of task.
+
+    Raises:
+        ValueError: which is none.
+    """
+    if not isinstance(addresses, list):
+        raise ValueError(
+            f"TF_CONFIG: the addresses of type {kind} have to be a list. Received: {json.dumps(addresses)}. "
+            f"Set it like {EXAMPLE}"
+        )
+    for index, address in enumerate(addresses):
+        match = ADDRESS.fullmatch(address) if isinstance(address, str) else None
+        if match is None or not 0 < int(match[3]) < 65536:
+            raise ValueError(
+                f"TF_CONFIG: the address of {kind} {index} has to be host:port, with a port of 1 to 65535 and brackets "
+                f"around IPv6: host1:2222, [::1]:2222. Received: {json.dumps(address)}."
+            )
+    return addresses
 
 
 def describe(cluster: Cluster, index: int) -> str:
@@ -199,29 +234,69 @@ def wait_for_others(cluster: Cluster, seconds: float) -> None:
 
     Raises:
         ValueError: another process listens on this worker's port, or a worker has not come; says which.
+        ConnectionAbortedError: one has come, and gone before all were there.
     """
+    others = [index for index in range(len(cluster.addresses)) if index != cluster.index]
     began, is_told = time.monotonic(), False
-    with _listening(cluster):
-        silent = [index for index in range(len(cluster.addresses)) if index != cluster.index]
-        while silent := [index for index in silent if not _answers(cluster.addresses[index])]:
-            named, waited = ", ".join(describe(cluster, index) for index in silent), time.monotonic() - began
-            if waited > seconds:
+    away_since: dict[int, float | None] = {}  # of those that have come
+    with _listening(cluster) as listener:
+        while True:
+            _take_calls(listener)
+            for index in others:
+                if _answers(cluster.addresses[index]):
+                    away_since[index] = None
+                elif index in away_since:
+                    away_since[index] = away_since[index] or time.monotonic()
+            silent = [index for index in others if index not in away_since]
+            if not silent:
+                # For the others to have seen this one, too: they would wait for it, should it go, as for a late one.
+                time.sleep(2 * SECONDS_BETWEEN_CALLS)
+                return
+            now, named = time.monotonic(), ", ".join(describe(cluster, index) for index in silent)
+            gone = [index for index, since in away_since.items() if since and now - since > SECONDS_AWAY]
+            if gone:
+                raise ConnectionAbortedError(", ".join(describe(cluster, index) for index in gone))
+            if now - began > seconds:
                 raise ValueError(
-                    f"Waited {seconds:g} seconds for {named} in vain. Start every worker, or wait longer: "
-                    "trainer.wait_for_workers=SECONDS."
+                    f"Waited {seconds:g} seconds for {named} in vain{_unknown_hosts(cluster, silent)}. Start every "
+                    "worker, or wait longer: trainer.wait_for_workers=SECONDS."
                 )
-            if waited > SECONDS_OF_SILENCE and not is_told:
-                print_line(Console(), f"waiting for {named}")
+            if now - began > SECONDS_OF_SILENCE and not is_told:
+                from rich.console import Console  # which help need not wait for
+
+                from segtrain.reports.terminal import print_line
+
+                print_line(Console(), f"waiting for {named}{_unknown_hosts(cluster, silent)}")
                 is_told = True
             time.sleep(SECONDS_BETWEEN_CALLS)
 
 
-def _listening(cluster):
-    host, _, port = cluster.addresses[cluster.index].rpartition(":")
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+def _unknown_hosts(cluster, indices):
+    """Returns which names have no address here, so far: that of a pod comes with it."""
+    hosts = sorted({_host_and_port(cluster.addresses[index])[0] for index in indices})
+    unknown = [host for host in hosts if not _is_known(host)]
+    return f"; no address is known here of {', '.join(unknown)}" if unknown else ""
+
+
+def _is_known(host):
     try:
-        # Who calls is answered by the kernel. Each of the others does so until it has been once.
-        return socket.create_server(("", int(port)), family=family, backlog=len(cluster.addresses))
+        socket.getaddrinfo(host, None)
+    except OSError:
+        return False
+    return True
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _listening(cluster):
+    host, port = _host_and_port(cluster.addresses[cluster.index])
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        # Who calls is answered by the kernel.
+        listener = socket.create_server(("", port), family=family, backlog=socket.SOMAXCONN)
     except OSError as error:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
@@ -229,12 +304,20 @@ def _listening(cluster):
             f"Port {port} of {describe(cluster, cluster.index)} cannot be used: {os.strerror(error.errno).lower()}. "
             "End what uses it, or name another port in every worker's TF_CONFIG."
         ) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _take_calls(listener):
+    """Ends the calls that have come: where too many are left waiting, no other is answered."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            listener.accept()[0].close()
 
 
 def _answers(address: str) -> bool:
-    host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=2.0).close()
+        socket.create_connection(_host_and_port(address), timeout=2.0).close()
     except OSError:
         return False
     return True
@@ -279,18 +362,40 @@ def join_cluster(seconds: float) -> Any:
     import tensorflow as tf
 
     cluster = cluster_of({"strategy": "multiworker"})
-    os.environ["TF_CONFIG"] = cluster.tf_config(cluster.index)  # which TensorFlow reads, and Slurm does not set
     wait_for_others(cluster, seconds)
+    _bound_connecting(cluster)
     communication = tf.distribute.experimental.CommunicationImplementation
-    # NCCL where there are GPUs.
-    options = tf.distribute.experimental.CommunicationOptions(
-        implementation=communication.AUTO if tf.config.list_physical_devices("GPU") else communication.RING
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(
+        cluster_resolver=tf.distribute.cluster_resolver.SimpleClusterResolver(
+            tf.train.ClusterSpec({"worker": list(cluster.addresses)}), task_type="worker", task_id=cluster.index
+        ),
+        # NCCL where there are GPUs.
+        communication_options=tf.distribute.experimental.CommunicationOptions(
+            implementation=communication.AUTO if tf.config.list_physical_devices("GPU") else communication.RING
+        ),
     )
-    strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
     if threading.current_thread() is threading.main_thread():
         # TensorFlow has put a handler of its own over Python's, which it would not come back to.
         signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
     return strategy
+
+
+def _bound_connecting(cluster: Cluster) -> None:
+    """Has TensorFlow give up where a worker that has answered goes while they connect.
+
+    The strategy configures the same where nothing is configured, but with an hour to connect; nothing public sets it.
+    All have to come as they register: what comes after it waits for an hour too, but sees whose heart stops.
+    """
+    from tensorflow.python.eager import context
+
+    context.context().configure_coordination_service(
+        service_type="standalone",
+        service_leader="/job:worker/replica:0/task:0",
+        cluster_register_timeout_in_ms=SECONDS_TO_CONNECT * 1000,
+    )
+    service = context.context().coordination_service
+    service.coordinated_job_list.add(name="worker", num_tasks=len(cluster.addresses))
+    service.cluster_register_with_barrier = True
 
 
 def require_same_run(strategy: Any, cluster: Cluster, digest: bytes, flag: bool) -> bool:

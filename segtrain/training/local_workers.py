@@ -3,22 +3,19 @@
 import contextlib
 import os
 import shlex
-import shutil
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 
 from segtrain.own_process import python_for
 from segtrain.run_folder import RunFolder
 from segtrain.training.cluster import Cluster, describe
+from segtrain.training.scratch_folder import clear_left_behind
 from segtrain.training.signals import leave
 
 SECONDS_BETWEEN_LOOKS = 0.2
 # For a run whose workers all refuse to train to say why itself.
 SECONDS_TO_SAY_WHY = 10.0
-# The variable that tells a worker where to keep what it has to itself.
-FOLDER_OF_SCRATCH = "SEGTRAIN_FOLDER_OF_WORKERS"
 
 
 @contextlib.contextmanager
@@ -36,13 +33,9 @@ def started_workers(cluster: Cluster | None, folder: RunFolder, command: str, ho
     if cluster is None or not cluster.starts_others:
         yield
         return
-    typed = [word for word in shlex.split(command)[1:] if not word.startswith("hydra.run.dir=")]
-    is_new = typed[:1] != ["resume"]
     os.environ["TF_CONFIG"] = cluster.tf_config(0)
     with contextlib.ExitStack() as stack:
         stack.callback(os.environ.pop, "TF_CONFIG", None)
-        # What they keep goes with this folder, however they end.
-        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="segtrain-workers-"))
         workers: dict[int, subprocess.Popen] = {}
         stack.callback(_end, workers)
         ended = threading.Event()
@@ -51,9 +44,8 @@ def started_workers(cluster: Cluster | None, folder: RunFolder, command: str, ho
             log = stack.enter_context((folder.path / f"segtrain.worker-{index}.log").open("ab"))
             python, environment = python_for("segtrain")
             workers[index] = subprocess.Popen(
-                # Its part of Hydra's files is no part of the run's folder.
-                [*python, *typed, *([f"hydra.run.dir={scratch}/run-{index}"] if is_new else [])],
-                env=environment | {"TF_CONFIG": cluster.tf_config(index), FOLDER_OF_SCRATCH: scratch},
+                [*python, *shlex.split(command)[1:], "trainer.workers=null"],  # TF_CONFIG names them
+                env=environment | {"TF_CONFIG": cluster.tf_config(index)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -72,7 +64,6 @@ def started_workers(cluster: Cluster | None, folder: RunFolder, command: str, ho
                 log = folder.path / f"segtrain.worker-{dead[0]}.log"
                 who = describe(cluster, dead[0])
                 _end(workers)
-                shutil.rmtree(scratch, ignore_errors=True)
                 leave(1, f"segtrain: error: {who} has died ({how}; see {log}). {how_to_go_on}\n")
 
         threading.Thread(target=watch, daemon=True).start()
@@ -85,3 +76,4 @@ def _end(workers: dict[int, subprocess.Popen]) -> None:
         worker.kill()
     for worker in workers.values():
         worker.wait()
+    clear_left_behind()

@@ -23,6 +23,7 @@ def digest_of_run(settings: TrainSettings, data: dict[str, Any], state: FoundSta
     told = dataclasses.asdict(settings)
     # Where the data lies may differ between machines, and is written in full in the config that a run goes on with.
     told["dataset"] = {key: value for key, value in told["dataset"].items() if key not in PATHS_OF_DATA}
+    told["trainer"].pop("workers", None)  # a worker that the chief has started is told to start none
     facts = [told, segtrain.__version__, data, position]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode(errors="surrogateescape"))
     package = Path(segtrain.__file__).parent

@@ -12,7 +12,6 @@ from segtrain.resumption import describe_data, plan_resumption
 from segtrain.run_folder import write_text
 from segtrain.settings import ResumeSettings
 from segtrain.sweeps.going_on import resume_command
-from segtrain.training.cluster import cluster_of
 from segtrain.training.local_workers import started_workers
 from segtrain.training.state_files import go_back_to
 from segtrain.verbs.invocation import Invocation
@@ -36,7 +35,7 @@ def resume(settings: ResumeSettings, invocation: Invocation) -> float | None:
         return None
     data = open_splits(resumption.settings)
     resumption.require_same_data(describe_data(*data))
-    cluster = cluster_of(resumption.settings.trainer)
+    cluster = invocation.cluster
     if cluster and not cluster.is_chief:
         return follow_chief(resumption.settings, data, cluster, resumption)
     with folder.held(), recorded(folder) as signals:

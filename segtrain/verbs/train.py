@@ -9,7 +9,6 @@ from segtrain.parts import open_splits
 from segtrain.run_folder import write_text
 from segtrain.settings import TrainSettings, with_absolute_paths
 from segtrain.sweeps.going_on import resume_command
-from segtrain.training.cluster import cluster_of
 from segtrain.training.local_workers import started_workers
 from segtrain.verbs.invocation import Invocation
 
@@ -20,7 +19,7 @@ def train(settings: TrainSettings, invocation: Invocation) -> float | None:
     Returns:
         The best checkpoint's validation mean IoU: what a sweep compares. None of a worker that is not the chief.
     """
-    folder, cluster = invocation.folder, cluster_of(settings.trainer)
+    folder, cluster = invocation.folder, invocation.cluster
     if cluster and not cluster.is_chief:
         return follow_chief(settings, open_splits(settings), cluster)
     if folder.results.exists():

@@ -5,12 +5,14 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from segtrain.training import cluster as cluster_module
 from segtrain.training.cluster import (
+    SECONDS_BETWEEN_CALLS,
     Cluster,
     WorkerLostError,
     _listening,
@@ -53,12 +55,21 @@ def test_workers_are_numbered_from_the_chief(environment, addresses, index):
         ({"TF_CONFIG": "[]"}, "has to name a cluster and this process' task"),
         ({"TF_CONFIG": '{"cluster": {"worker": ["a:1", "b:2"]}}'}, "has to name a cluster and this process' task"),
         ({"TF_CONFIG": '{"task": {"type": "worker", "index": 0}}'}, "has to name a cluster and this process' task"),
-        (tf_config({"worker": ["a", "b:2"]}), "has to name a cluster"),
-        (tf_config({"worker": ["a:1", "b:70000"]}), "has to name a cluster"),
+        (tf_config({"worker": ["a", "b:2"]}), "the address of worker 0 has to be host:port"),
+        (tf_config({"worker": ["a:1", "b:70000"]}), "port of 1 to 65535 and brackets around IPv6: host1:2222, [::1]"),
+        (tf_config({"worker": ["a:1", "b:70000"]}), "the address of worker 1"),
+        (tf_config({"worker": ["a:1", "b:0"]}), 'Received: "b:0".'),
+        (tf_config({"worker": ["a:1", "::1:2"]}), 'Received: "::1:2".'),
+        (tf_config({"worker": ["a:1", "grpc://b:2"]}), 'Received: "grpc://b:2".'),
+        (tf_config({"worker": ["a:1"], "chief": [7]}), "the address of chief 0"),
+        (tf_config({"worker": "a:1,b:2"}), 'the addresses of type worker have to be a list. Received: "a:1,b:2".'),
+        (tf_config(WORKERS, index="one"), 'the index of a task is a whole number. Received: "one".'),
+        (tf_config(WORKERS, index=None), "the index of a task is a whole number. Received: null."),
         (tf_config(WORKERS, index=3), "the task is worker 3, but the cluster has 3 of type worker"),
         (tf_config(WORKERS, index=-1), "the task is worker -1"),
         (tf_config(WORKERS, "chief"), "the task is chief 0, but the cluster has 3 of type worker"),
-        (tf_config(WORKERS | {"ps": ["d:4"]}), "the tasks of a cluster are chief and worker. Received: ps"),
+        (tf_config(WORKERS | {"ps": ["d:4"]}), "the tasks of a cluster are chief and worker. Received: ps."),
+        (tf_config(WORKERS, "evaluator"), "the tasks of a cluster are chief and worker. Received: evaluator. Leave"),
         (tf_config({"worker": ["a:1"], "chief": ["b:2", "c:3"]}), "a cluster has one chief. Received: 2"),
         (tf_config({"worker": ["a:1"]}), "names one worker: a:1"),
         (
@@ -79,9 +90,16 @@ def test_other_strategies_have_no_cluster(monkeypatch):
     assert cluster_of({}) is None
 
 
-def test_what_started_a_worker_decides_before_the_config(monkeypatch):
+def test_workers_that_are_there_start_no_others(of_slurm, monkeypatch):
+    both = {"strategy": "multiworker", "workers": 2}
+    for name, value in of_slurm.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=r"trainer.workers=2: .* each of srun's 3 tasks would. Type .*workers=null"):
+        cluster_of(both)
     monkeypatch.setenv("TF_CONFIG", tf_config(WORKERS, index=1)["TF_CONFIG"])
-    assert cluster_of({"strategy": "multiworker", "workers": 2}) == Cluster(("a:1", "b:2", "c:3"), 1)
+    with pytest.raises(ValueError, match=r"trainer.workers=2: .* TF_CONFIG names .*Type trainer.workers=null .*unset"):
+        cluster_of(both)
+    assert cluster_of(both | {"workers": None}) == Cluster(("a:1", "b:2", "c:3"), 1)
 
 
 @pytest.fixture
@@ -110,10 +128,10 @@ def test_the_tasks_of_slurm_are_a_cluster(of_slurm, monkeypatch, changes, addres
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("TF_CONFIG", raising=False)
     assert cluster_of({"strategy": "multiworker", "workers": None}) == Cluster(addresses, 2)
-    for nothing in (None, ""):  # as scripts export it
-        if nothing is not None:
-            monkeypatch.setenv("TF_CONFIG", nothing)
-        assert cluster_of({"strategy": "multiworker", "workers": 2}).starts_others
+    monkeypatch.setenv("TF_CONFIG", "")  # as scripts export it
+    assert cluster_of({"strategy": "multiworker", "workers": None}) == Cluster(addresses, 2)
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")  # one task of srun, which starts the others
+    assert cluster_of({"strategy": "multiworker", "workers": 2}).starts_others
     monkeypatch.setenv("TF_CONFIG", tf_config(WORKERS, index=1)["TF_CONFIG"])
     assert cluster_of({"strategy": "multiworker", "workers": None}).index == 1
 
@@ -183,11 +201,35 @@ def test_workers_wait_for_each_other_and_tell_who_does_not_come(monkeypatch, cap
         assert not first.done()
         with _listening(both[1]):
             first.result()
-    capsys.readouterr()
+    assert capsys.readouterr().out == ""
     monkeypatch.setattr(cluster_module, "SECONDS_OF_SILENCE", 0)
     with pytest.raises(ValueError, match=r"Waited 0.1 seconds for worker 1 \(.*\), worker 2 \(127.0.0.1:1\) in vain"):
         wait_for_others(Cluster(addresses, 0), 0.1)
     assert capsys.readouterr().out == f"waiting for worker 1 ({addresses[1]}), worker 2 (127.0.0.1:1)\n"
+
+
+def test_a_name_without_an_address_is_told(capsys, monkeypatch):
+    monkeypatch.setattr(cluster_module, "SECONDS_OF_SILENCE", 0)
+    (here,) = local_cluster(2).addresses[:1]
+    cluster = Cluster((here, "127.0.0.1:1", "nowhere.invalid:2"), 0)
+    told = "worker 1 (127.0.0.1:1), worker 2 (nowhere.invalid:2){}; no address is known here of nowhere.invalid"
+    with pytest.raises(ValueError, match=re.escape(told.format(" in vain"))):
+        wait_for_others(cluster, 0.1)
+    assert capsys.readouterr().out == f"waiting for {told.format('')}\n"
+
+
+def test_one_that_comes_and_goes_ends_the_waiting_for_another(monkeypatch):
+    monkeypatch.setattr(cluster_module, "SECONDS_AWAY", 0.5)
+    cluster = Cluster((*local_cluster(2).addresses, "127.0.0.1:1"), 0)
+    with ThreadPoolExecutor() as threads:
+        with _listening(Cluster(cluster.addresses, 1)) as other:
+            waiting = threads.submit(wait_for_others, cluster, 60.0)
+            other.settimeout(20)
+            other.accept()
+            time.sleep(2 * SECONDS_BETWEEN_CALLS)
+            assert not waiting.done()
+        with pytest.raises(ConnectionAbortedError, match=re.escape(f"worker 1 ({cluster.addresses[1]})")):
+            waiting.result(timeout=20)
 
 
 def test_the_error_of_a_lost_worker_is_told_in_words():
