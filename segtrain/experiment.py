@@ -20,7 +20,7 @@ from segtrain.settings import TrainSettings
 from segtrain.starting_weights import reading_weights
 from segtrain.sweeps.going_on import resume_command
 from segtrain.sweeps.study import trial_of_this_job
-from segtrain.training.cluster import Cluster, WorkerLostError, require_same_run, telling_of_lost_workers
+from segtrain.training.cluster import Cluster, WorkerLostError, telling_of_lost_workers
 from segtrain.training.same_run import digest_of_run
 from segtrain.training.scores import metric_contract
 from segtrain.training.signals import StopSignals
@@ -73,6 +73,7 @@ def run_experiment(
 
     from segtrain.models.encoders.freezing import count_frozen
     from segtrain.models.logits_of_image import logits_stride
+    from segtrain.training.between_workers import require_same_run
     from segtrain.training.run_costs import forget_peak_memory
 
     with telling_of_lost_workers(cluster, how_to_go_on):

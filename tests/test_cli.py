@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 
 from segtrain import cli
 from segtrain.run_folder import RunFolder
+from segtrain.training.cluster import Cluster
 
 pytestmark = pytest.mark.usefixtures("kept_logging")
 
@@ -652,6 +654,31 @@ def test_runs_that_are_named_by_the_time_get_folders_of_their_own(segtrain, aske
     assert sorted(os.listdir(tmp_path / "out")) == [year, f"{year}-2", f"{year}-3"]
     assert all((tmp_path / "out" / name / ".hydra").is_dir() for name in os.listdir(tmp_path / "out"))
     assert len(asked) == 3
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["train", "trainer.strategy=multiworker", "hydra.run.dir=run", "seed=7"],
+        ["train", "trainer.strategy=multiworker"],
+        ["resume", "run"],
+    ],
+)
+def test_a_worker_that_is_not_the_chief_leaves_no_file(segtrain, asked, tmp_path, monkeypatch, typed):
+    cluster, run = Cluster(("127.0.0.1:1", "127.0.0.1:2"), 0), tmp_path / "run"
+    monkeypatch.setenv("TF_CONFIG", cluster.tf_config(0))
+    assert segtrain("train", "trainer.strategy=multiworker", "hydra.run.dir=run").status == 0
+    shutil.copy(run / ".hydra" / "config.yaml", run)
+    (run / "results.json").write_text("{}", encoding="utf-8")
+    (run / "segtrain.log").unlink()
+    monkeypatch.setenv("TF_CONFIG", cluster.tf_config(1))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert run / ".hydra" / "overrides.yaml" in before
+    assert segtrain(*typed).status == 0
+    assert [verb for verb, _ in asked] == ["train", typed[0]]
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
 def test_a_folder_that_is_typed_is_taken_as_it_is(segtrain, asked, tmp_path):

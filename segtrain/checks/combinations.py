@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from segtrain.checks.nested import leaves
 from segtrain.config_error import ConfigError, shown, suggest
-from segtrain.training.epoch_log import EPOCH_COLUMNS
+from segtrain.training.epoch_log import EPOCH_COLUMNS, TIMING_COLUMNS
 
 
 def check_together(values: Mapping[str, Any]) -> None:
@@ -61,6 +61,12 @@ def check_together(values: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"trainer.workers={trainer['workers']}: are those of trainer.strategy=multiworker. "
             "Type that with it, or trainer.workers=null."
+        )
+    timed = [name for name, option in values["callbacks"].items() if option.get("monitor") in TIMING_COLUMNS]
+    if timed and trainer.get("strategy") == "multiworker":
+        raise ConfigError(
+            f"callbacks.{timed[0]}.monitor={values['callbacks'][timed[0]]['monitor']}: each worker measures times of "
+            "its own, and they would decide apart. Type another monitor, or another trainer.strategy."
         )
     if trainer.get("find_batch_size") and trainer.get("strategy") == "multiworker":
         raise ConfigError(

@@ -396,33 +396,3 @@ def _bound_connecting(cluster: Cluster) -> None:
     service = context.context().coordination_service
     service.coordinated_job_list.add(name="worker", num_tasks=len(cluster.addresses))
     service.cluster_register_with_barrier = True
-
-
-def require_same_run(strategy: Any, cluster: Cluster, digest: bytes, flag: bool) -> bool:
-    """Compares what the workers are about to do. All have to call it, as the first thing they do together.
-
-    Args:
-        strategy: of `join_cluster`.
-        cluster: the workers.
-        digest: hash of whatever has to be the same.
-        flag: what the chief decides.
-
-    Returns:
-        The chief's flag.
-
-    Raises:
-        ValueError: which worker differs from the chief.
-    """
-    import numpy as np
-    import tensorflow as tf
-
-    own = tf.constant(np.append(np.frombuffer(digest, np.int32), np.int32(flag))[None])
-    every = strategy.gather(strategy.experimental_distribute_values_from_function(lambda _: own), axis=0).numpy()
-    of_workers = every.reshape(len(cluster.addresses), -1, every.shape[1])[:, 0]
-    other = [describe(cluster, index) for index, row in enumerate(of_workers) if (row != of_workers[0])[:-1].any()]
-    if other:
-        raise ValueError(
-            f"{', '.join(other)}: another config, other data or another version of segtrain than the chief's. Start "
-            "all workers with the same command and the same code."
-        )
-    return bool(of_workers[0, -1])

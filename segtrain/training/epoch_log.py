@@ -1,5 +1,6 @@
 """What is known of an epoch when it is done: the columns of metrics.csv, and what a callback may monitor."""
 
+TIMING_COLUMNS = ("images_per_second", "data_wait", "seconds")
 EPOCH_COLUMNS = (
     "epoch",
     "loss",
@@ -9,7 +10,5 @@ EPOCH_COLUMNS = (
     "val_pixel_accuracy",
     "val_mean_iou",
     "learning_rate",
-    "images_per_second",
-    "data_wait",
-    "seconds",
+    *TIMING_COLUMNS,
 )

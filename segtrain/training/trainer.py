@@ -14,6 +14,7 @@ from annotated_types import Ge, Gt
 from segtrain.pipeline.batches import batch_spec, original_failure, training_batches
 from segtrain.pipeline.samples import Samples
 from segtrain.training.accumulation import Accumulation
+from segtrain.training.between_workers import file_of_chief
 from segtrain.training.determinism import make_deterministic
 from segtrain.training.recomputation import recomputing
 from segtrain.training.replicas import StrategyChoice, choose_strategy, divide_cpu, draw_by_replica, pays_to_compile
@@ -204,7 +205,7 @@ class Trainer:
                         )
                     except RollbackError as rollback:
                         driver.on_train_end()
-                        load_state(rollback.state, state)
+                        load_state(file_of_chief(self.strategy, rollback.state), state)
                         batches, train_step = begin()
                         continue
                     start = time.perf_counter()

@@ -21,6 +21,14 @@ def test_keras_is_told_whether_a_score_is_better_high(monitor):
     check_together(VALUES | {"callbacks": {"x": callback | {"monitor": "val_loss"}}})
 
 
+@pytest.mark.parametrize("monitor", ["images_per_second", "data_wait", "seconds"])
+def test_what_each_worker_measures_for_itself_decides_nothing(monitor):
+    stopping = {"x": {"_target_": "keras.callbacks.EarlyStopping", "monitor": monitor, "mode": "max"}}
+    check_together(VALUES | {"callbacks": stopping})
+    with pytest.raises(ConfigError, match=rf"callbacks.x.monitor={monitor}: each worker measures .* Type another"):
+        check_together(VALUES | {"callbacks": stopping, "trainer": {"strategy": "multiworker"}})
+
+
 def test_an_overlap_needs_windows():
     check_windows(0.5, None)
     check_windows(0.25, [64, 64])
