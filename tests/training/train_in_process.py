@@ -1,5 +1,9 @@
-"""Trains 30 steps of SGD on shapes, and writes what came of it: `python train_in_process.py STRATEGY FILE`."""
+"""Trains 30 steps or more of SGD on shapes, and writes what came of it.
 
+python train_in_process.py STRATEGY FILE BATCH_SIZE
+"""
+
+import math
 import os
 import sys
 
@@ -37,7 +41,7 @@ def build_network():
     return keras.Model(images, layers.Conv2D(5, 1)(x))
 
 
-def train(strategy, path):
+def train(strategy, path, batch_size):
     if strategy == "mirrored":
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -46,11 +50,11 @@ def train(strategy, path):
     with trainer.scope():
         model = build_network()
         optimizer = build_sgd(learning_rate=0.1, weight_decay=0.01)
-    # 9 validation images make no whole number of batches of 4, and the last one leaves a worker with void alone.
+    # 9 validation images make no whole number of batches of 4 or 6, and the last one leaves a worker with void alone.
     dataset = build_shapes(num_train=24, num_val=9)
     training, validation = (Samples(dataset, split, image_size=(32, 32), seed=1) for split in ("train", "val"))
     loss = build_cross_entropy(ignore_label=dataset.ignore_label)
-    evaluator = Evaluator(trainer, model, loss, validation, 4)
+    evaluator = Evaluator(trainer, model, loss, validation, batch_size)
     same_weights = evaluator.run().confusion_matrix
     trainer.fit(
         model,
@@ -58,8 +62,8 @@ def train(strategy, path):
         loss=loss,
         training=training,
         evaluator=evaluator,
-        batch_size=4,
-        epochs=5,
+        batch_size=batch_size,
+        epochs=math.ceil(30 / (24 // batch_size)),
         callbacks=[history, steps],
     )
     names = [name for name in history.epochs[0] if name not in ("images_per_second", "data_wait", "seconds")]
@@ -76,4 +80,4 @@ def train(strategy, path):
 
 
 if __name__ == "__main__":
-    train(*sys.argv[1:])
+    train(sys.argv[1], sys.argv[2], int(sys.argv[3]))
