@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from segtrain.experiment import run_experiment
@@ -15,21 +16,25 @@ from segtrain.training.scratch_folder import scratch_folder
 from segtrain.training.signals import StopSignals
 
 
-def follow_chief(
-    settings: TrainSettings, data: tuple[Samples, Samples], cluster: Cluster, resumption: Resumption | None = None
-) -> None:
-    """Trains along with the chief, and prints nothing but errors.
-
-    Every callback decides as the chief's does, which takes the states and networks that some of them go back to. So a
-    worker has a folder of its own, which goes when it ends.
-    """
+@contextlib.contextmanager
+def unseen() -> Iterator[RunFolder]:
+    """Has a worker print nothing but errors, and gives it a folder of its own, which goes when it ends."""
     with (
         scratch_folder() as scratch,
         Path(os.devnull).open("w", encoding="utf-8") as nowhere,
         contextlib.redirect_stdout(nowhere),
-        StopSignals("The chief says how to go on.") as signals,
     ):
-        folder = RunFolder(scratch)
+        yield RunFolder(scratch)
+
+
+def follow_chief(
+    settings: TrainSettings, data: tuple[Samples, Samples], cluster: Cluster, resumption: Resumption | None = None
+) -> None:
+    """Trains along with the chief.
+
+    Every callback decides as the chief's does, which takes the states and networks that some of them go back to.
+    """
+    with unseen() as folder, StopSignals("The chief says how to go on.") as signals:
         folder.write_results({"status": "interrupted", "seed": settings.seed})
         if resumption is not None and resumption.state.path is not None:
             shutil.copytree(resumption.folder.last, folder.last)

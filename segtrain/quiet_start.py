@@ -6,6 +6,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+# Descriptors of standard error that are put back when what is sent elsewhere ends, the process' own first.
+_put_aside: list[int] = []
+
+
+def own_standard_error() -> int:
+    """Returns the descriptor of the standard error that the process was given, also while messages go elsewhere."""
+    return _put_aside[0] if _put_aside else 2
+
 
 @contextlib.contextmanager
 def native_messages_to(log: Path) -> Iterator[None]:
@@ -16,11 +24,11 @@ def native_messages_to(log: Path) -> Iterator[None]:
     """
     with log.open("ab") as file:
         sys.stderr.flush()
-        terminal = os.dup(2)
+        _put_aside.append(os.dup(2))
         os.dup2(file.fileno(), 2)
     try:
         yield
     finally:
         sys.stderr.flush()
-        os.dup2(terminal, 2)
-        os.close(terminal)
+        os.dup2(_put_aside[-1], 2)
+        os.close(_put_aside.pop())

@@ -45,6 +45,21 @@ def test_in_a_process_of_its_own(tmp_path):
     assert log.read_text() == "native, python, child\n"
 
 
+def test_a_process_that_leaves_tells_it_on_the_terminal(tmp_path):
+    script = """
+import sys
+from pathlib import Path
+from segtrain.quiet_start import native_messages_to
+from segtrain.training.signals import leave
+with native_messages_to(Path(sys.argv[1])), native_messages_to(Path(sys.argv[2])):
+    leave(3, "told")
+"""
+    logs = [tmp_path / "log", tmp_path / "inner log"]
+    finished = subprocess.run([sys.executable, "-c", script, *logs], capture_output=True, text=True)
+    assert (finished.returncode, finished.stderr) == (3, "told")
+    assert [log.read_text() for log in logs] == ["", ""]
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_an_exception_passes_and_the_terminal_comes_back(tmp_path, capfd, error):
     def fail():

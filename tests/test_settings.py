@@ -309,10 +309,6 @@ def test_what_is_of_no_use_to_the_workers_is_refused(refusal, changes, told):
     assert refusal(changes).startswith(told)
 
 
-def test_a_benchmark_measures_one_process(refusal):
-    assert refusal({"trainer.strategy": "multiworker"}, "benchmark").startswith("trainer.strategy=multiworker: a bench")
-
-
 OWN_SIZES = {
     "image_size": None,
     "batch_size": 1,

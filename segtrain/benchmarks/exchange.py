@@ -32,12 +32,12 @@ def measure_exchange(run: Run, make_single: Callable[[], Run], rounds: int) -> d
     replicas = run.trainer.num_replicas
     if replicas == 1:
         return {}
-    step = _compiled(run)
-    batch = _first_batch(run)
+    step = compile_step(run)
+    batch = first_batch(run)
     tensors = all_reduced(step.get_concrete_function(*batch).graph)
     packs = gradient_packs(tensors, run.model)
     single = make_single()
-    single_step, single_batch = _compiled(single), _first_batch(single)
+    single_step, single_batch = compile_step(single), first_batch(single)
     alone = compile_all_reduces(run.trainer.strategy, tensors)
     contenders = {
         "replicas": lambda: _seconds_a_step(lambda: step(*batch)),
@@ -143,7 +143,7 @@ def compile_all_reduces(strategy: tf.distribute.Strategy, tensors: Sequence[tf.T
     return run
 
 
-def _compiled(run: Run) -> Callable[[Any, Any], Any]:
+def compile_step(run: Run) -> Callable[[Any, Any], Any]:
     """Returns the step that the loop takes, which counts scores too."""
     trainer, dataset = run.trainer, run.training.dataset
     trainer.prepare_layers(run.model)
@@ -153,7 +153,7 @@ def _compiled(run: Run) -> Callable[[Any, Any], Any]:
     return trainer.compile(training_step(run.model, run.optimizer, run.loss, trainer.num_replicas), tally)
 
 
-def _first_batch(run: Run) -> tuple[Any, Any]:
+def first_batch(run: Run) -> tuple[Any, Any]:
     return next(run.trainer.batches(lambda _: first_batches(run)))
 
 

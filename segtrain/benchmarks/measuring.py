@@ -67,7 +67,8 @@ def measure_parts(
                 with console.status(stage), native_messages_to(folder.log):
                     figures |= parts[name]()
             except Exception:
-                console.print(as_table(figures, f"before {name} failed"))
+                if figures:
+                    console.print(as_table(figures, f"before {name} failed"))
                 raise
             folder.write_benchmark(as_dict(figures))  # what has been measured stays if the next part fails
     return figures
@@ -104,7 +105,8 @@ def report_figures(
         }
         size = describe_size(image_size, dataset.resize)
         title = f"{run.model.name} on {dataset.name}, {size}, batch {run.batch_size}, {title}"
-    console.print(as_table(figures, title))
+    if figures:
+        console.print(as_table(figures, title))
     if "data_wait" in figures:
         cache_kind = make_run().training.cache_kind
         facts = facts | {"verdict": describe_data_wait(figures["data_wait"].median, cache_kind, first_epoch=False)}
@@ -116,6 +118,9 @@ def report_figures(
         write_scaling_page(folder.scaling_page, terms, as_dict(figures)["exchange"], facts)
         print_line(console, f"scaling {folder.scaling_page}")
     elif list(chosen) == ["exchange"]:
-        console.print("One device exchanges nothing. To measure it: trainer.strategy=mirrored", highlight=False)
+        console.print(
+            "One device exchanges nothing. Type trainer.strategy=mirrored; without GPUs, trainer.logical_cpus=2 with it.",
+            highlight=False,
+        )
     folder.write_benchmark(as_dict(figures) | facts)
     print_line(console, f"figures {folder.benchmark}")

@@ -52,11 +52,6 @@ def check_together(values: Mapping[str, Any]) -> None:
             "trainer.find_batch_size=true: a benchmark measures the batch_size that it is given. "
             "Type trainer.find_batch_size=false."
         )
-    if "measure" in values and trainer.get("strategy") == "multiworker":
-        raise ConfigError(
-            "trainer.strategy=multiworker: a benchmark measures the devices of one process. "
-            "Type trainer.strategy=mirrored; metrics.csv of a run has the images a second of all workers."
-        )
     if trainer.get("workers") is not None and trainer.get("strategy") != "multiworker":
         raise ConfigError(
             f"trainer.workers={trainer['workers']}: are those of trainer.strategy=multiworker. "

@@ -147,11 +147,10 @@ def _check_settings(
     if isinstance(settings, ResumeSettings):
         # Before Hydra makes the folder, where there is none.
         resumption = plan_resumption(settings.run, settings.overrides, settings.allow_targets)
-    trained = resumption.settings if resumption else settings
-    if not isinstance(trained, TrainSettings) or (resumption and resumption.has_nothing_to_do):
+    if verb not in ("train", "resume", "benchmark") or (resumption and resumption.has_nothing_to_do):
         return resumption, None
     try:
-        return resumption, cluster_of(trained.trainer)
+        return resumption, cluster_of((resumption.settings if resumption else settings).trainer)
     except ValueError as error:
         raise ConfigError(str(error)) from error
 

@@ -7,9 +7,10 @@ back. So there are two who listen: the handler, and a thread that leaves in its 
 import contextlib
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
+
+from segtrain.quiet_start import own_standard_error
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 # Schedulers and containers kill ten seconds after they have asked.
@@ -146,7 +147,8 @@ class StopSignals:
 
 def leave(status: int, message: str = "") -> None:
     """Ends the process at once, whatever its other threads are doing."""
-    if sys.stderr.isatty():
+    error_stream = own_standard_error()
+    if os.isatty(error_stream):
         message = f"\x1b[?25h{message}"  # a progress bar hides the cursor
-    os.write(2, message.encode())
+    os.write(error_stream, message.encode())
     os._exit(status)

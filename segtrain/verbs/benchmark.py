@@ -1,26 +1,51 @@
 """Times what a run consists of."""
 
+import contextlib
 import dataclasses
 import functools
 
 from rich.console import Console
 
+from segtrain.following import unseen
 from segtrain.instantiate import build
 from segtrain.parts import build_run, open_dataset, start_tensorflow
+from segtrain.run_folder import RunFolder
 from segtrain.settings import BenchmarkSettings
+from segtrain.training.cluster import telling_of_lost_workers
+from segtrain.training.local_workers import started_workers
+from segtrain.training.same_run import digest_of_run
 from segtrain.verbs.invocation import Invocation
 
 
 def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:
-    """Times a run's parts and what segtrain claims of itself, in alternating rounds, and writes benchmark.json."""
-    folder, console = invocation.folder, Console()
+    """Times a run's parts and what segtrain claims of itself, in alternating rounds, and writes benchmark.json.
+
+    Of several workers all measure the run's parts together. The figures are the chief's, and so are all other parts.
+    """
+    cluster, again = invocation.cluster, f"Measure again with: {invocation.command}"
+    with contextlib.ExitStack() as stack:
+        if cluster and not cluster.is_chief:
+            folder = stack.enter_context(unseen())
+        else:
+            folder = invocation.folder
+            stack.enter_context(started_workers(cluster, folder, invocation.command, again))
+        stack.enter_context(telling_of_lost_workers(cluster, again))
+        _measure(settings, invocation, folder)
+
+
+def _measure(settings: BenchmarkSettings, invocation: Invocation, folder: RunFolder) -> None:
+    console, cluster = Console(), invocation.cluster
     dataset = open_dataset(settings.dataset)
     dataset.check()
-    trainer = start_tensorflow(settings, folder)
+    trainer = start_tensorflow(settings, folder, cluster)
 
-    from segtrain.benchmarks.measuring import measure_parts, report_figures
+    from segtrain.benchmarks.measuring import OF_THE_RUN, measure_parts, report_figures
     from segtrain.benchmarks.run_throughput import choose_samples, without_files
     from segtrain.reports.environment import describe_environment
+    from segtrain.training.between_workers import require_same_run
+
+    if cluster:
+        require_same_run(trainer.strategy, cluster, digest_of_run(settings, data={}, state=None), flag=False)
 
     @functools.cache
     def samples():
@@ -44,10 +69,13 @@ def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:
         of_one = dataclasses.replace(settings, trainer=option, batch_size=settings.batch_size // trainer.num_replicas)
         return without_files(build_run(of_one, folder, start_tensorflow(of_one, folder), *samples()))
 
-    figures = measure_parts(settings.measure, make_run, make_single, settings.rounds, folder, console)
+    chosen = settings.measure
+    if cluster and not cluster.is_chief:
+        chosen = [name for name in chosen if name in OF_THE_RUN]
+    figures = measure_parts(chosen, make_run, make_single, settings.rounds, folder, console)
     facts = {
         "rounds": settings.rounds,
         "environment": describe_environment(trainer.strategy),
         "command": invocation.command,
     }
-    report_figures(figures, facts, settings.measure, make_run, folder, console)
+    report_figures(figures, facts, chosen, make_run, folder, console)

@@ -1,4 +1,11 @@
+import contextlib
 import functools
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -9,6 +16,7 @@ from segtrain.benchmarks.exchange import compile_all_reduces, count_bytes, gradi
 from segtrain.benchmarks.scaling import StepTerms
 from segtrain.datasets.shapes import build_shapes
 from segtrain.pipeline.samples import Samples
+from segtrain.training.cluster import Cluster
 from segtrain.training.evaluator import Evaluator
 from segtrain.training.losses.cross_entropy import build_cross_entropy
 from segtrain.training.run import Run
@@ -17,14 +25,14 @@ from segtrain.training.trainer import Trainer
 BATCH_SIZE = 4
 
 
-def make_run(strategy, batch_size):
-    """A convolution of 3·3·3·4 weights, BatchNorm of 4 channels, and a convolution of 4·5 weights and 5 biases."""
+def make_run(strategy, batch_size, width=4):
+    """With a width of 4: 3·3·3·4 weights, BatchNorm of 4 channels, and a convolution of 4·5 weights and 5 biases."""
     dataset = build_shapes(num_train=BATCH_SIZE, num_val=BATCH_SIZE, cache="none")
     training, validation = (Samples(dataset, split, image_size=(16, 16)) for split in ("train", "val"))
     trainer, loss = Trainer(strategy=strategy), build_cross_entropy(ignore_label=dataset.ignore_label)
     with trainer.scope():
         images = keras.Input((None, None, 3))
-        x = keras.layers.Conv2D(4, 3, padding="same", use_bias=False)(images)
+        x = keras.layers.Conv2D(width, 3, padding="same", use_bias=False)(images)
         x = keras.layers.BatchNormalization()(x)
         model = keras.Model(images, keras.layers.Conv2D(dataset.num_classes, 1)(x))
         optimizer = keras.optimizers.SGD(0.01)
@@ -100,3 +108,24 @@ def test_all_reduces_alone_are_those_of_the_shapes():
     operations = run.get_concrete_function().graph.get_operations()
     sizes = [each.inputs[0].shape.num_elements() for each in operations if each.type == "CollectiveReduceV2"]
     np.testing.assert_array_equal(sorted(sizes), [1, 1, 15, 15])  # on both devices
+
+
+@pytest.mark.long
+def test_two_workers_send_what_is_counted(tmp_path):
+    """As the kernel counts what the chief's connections have brought to the other worker."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
+        cluster = Cluster(tuple(f"127.0.0.1:{probe.getsockname()[1]}" for probe in probes), 0)
+    workers = [
+        subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("send_in_process.py"), tmp_path / f"{index}.json"],
+            env=os.environ | {"TF_CONFIG": cluster.tf_config(index)},
+        )
+        for index in range(2)
+    ]
+    assert [worker.wait(timeout=200) for worker in workers] == [0, 0]
+    figures = json.loads((tmp_path / "0.json").read_text("utf-8"))
+    # Each all-reduce comes with messages of some hundred bytes that ask for the other's part.
+    overhead = figures["sent"] - figures["exchange.sent_bytes_per_device"]
+    assert 0 < overhead < 1000 * figures["exchange.all_reduces"]
+    assert overhead < 0.05 * figures["sent"]
