@@ -119,7 +119,7 @@ def report_figures(
         print_line(console, f"scaling {folder.scaling_page}")
     elif list(chosen) == ["exchange"]:
         console.print(
-            "One device exchanges nothing. Type trainer.strategy=mirrored; without GPUs, trainer.logical_cpus=2 with it.",
+            "One device exchanges nothing. Type trainer.strategy=mirrored, and without GPUs trainer.logical_cpus=2.",
             highlight=False,
         )
     folder.write_benchmark(as_dict(figures) | facts)

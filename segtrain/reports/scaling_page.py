@@ -1,5 +1,6 @@
 """scaling.html: how training would scale to more devices, from what a benchmark measured."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from segtrain.reports.comparison_charts import COLOURS, SIZE
 from segtrain.reports.page import as_html, write_page
 from segtrain.reports.svg import INK, as_svg, drawn_in
 
+# Lines that coincide take turns: every other one, of those on top, has gaps.
+DASHES = ("--", "-")
 # Who measures on a processor and means a GPU reads here what that does to efficiency.
 SPEEDS = (1, 10, 100, 1000)
 
@@ -71,10 +74,12 @@ def draw_scaling(
         figure = Figure(figsize=SIZE, layout="constrained", facecolor="none")
         axes = figure.subplots()
         # The fastest link last: its line lies on top where several coincide.
-        for colour, (link, pairs) in reversed(list(zip(COLOURS, predicted, strict=False))):
+        for colour, dashes, (link, pairs) in reversed(
+            list(zip(COLOURS, itertools.cycle(DASHES), predicted, strict=False))
+        ):
             replicas = [least.replicas for least, _ in pairs]
             least, most = ([scale * getattr(pair[end], figure_of) for pair in pairs] for end in (0, 1))
-            axes.plot(replicas, least, color=colour, marker=".", gid=link.name)
+            axes.plot(replicas, least, color=colour, linestyle=dashes, marker=".", gid=link.name)
             axes.fill_between(replicas, least, most, color=colour, alpha=0.18, linewidth=0)
         axes.set(xlabel="replicas", facecolor="none", ylim=(0, None))
         axes.set_title(title, loc="left", fontweight="bold")
