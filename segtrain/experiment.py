@@ -21,6 +21,7 @@ from segtrain.starting_weights import reading_weights
 from segtrain.sweeps.going_on import resume_command
 from segtrain.sweeps.study import trial_of_this_job
 from segtrain.training.cluster import Cluster, WorkerLostError, require_same_run, telling_of_lost_workers
+from segtrain.training.rate_scaling import describe_scaling, scaled_learning_rate
 from segtrain.training.same_run import digest_of_run
 from segtrain.training.scores import metric_contract
 from segtrain.training.signals import StopSignals
@@ -62,6 +63,7 @@ def run_experiment(
         "resize": settings.image_size and dataset.resize,
         "dataset": {"name": dataset.name, **dataset.facts()},
         "data": describe_data(training, validation),
+        "learning_rate": scaled_learning_rate(settings),
     }
     # From here on a run that is interrupted has all that is needed to use its best checkpoint.
     folder.write_results(folder.read_results() | facts)
@@ -92,6 +94,8 @@ def run_experiment(
             signals.save = watched.checkpoint.save
 
         # The training.
+        if settings.optimizer.get("reference_batch_size"):
+            print_line(console, describe_scaling(settings))
         announce_run(
             console,
             model_name=run.model.name,
@@ -161,7 +165,7 @@ def _watched(run: Any, settings: TrainSettings, folder: RunFolder, console: Cons
     callbacks = [
         history,
         *(callback for callback in run.callbacks if callback not in checkpoints),
-        Display(console, settings.batch_size * settings.accumulate, run.training.cache_kind),
+        Display(console, settings.images_per_step, run.training.cache_kind),
         alarm,
         *([Prune(trial)] if trial else []),
         *checkpoints,  # last, since they keep the state that the others have by then

@@ -87,8 +87,9 @@ def find_batch_size(settings: TrainSettings, training: Samples, validation: Samp
         )
     failed = [batch_size for batch_size, trial in trials.items() if not trial.fits]
     bound = f"{min(failed)} does not fit" if failed else "the training split has no more for a step"
-    rate = settings.optimizer["learning_rate"]
-    print_line(console, f"trains with batch_size={found}: {bound}. optimizer.learning_rate={rate:g} is left as it is")
+    follows = settings.optimizer.get("reference_batch_size")
+    rate = "" if follows else f". optimizer.learning_rate={settings.optimizer['learning_rate']:g} is left as it is"
+    print_line(console, f"trains with batch_size={found}: {bound}{rate}")
     return found
 
 

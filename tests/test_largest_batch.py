@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import resource
 import subprocess
 import sys
@@ -145,7 +146,7 @@ def test_a_run_trains_with_the_largest_batch_that_a_real_limit_leaves(tmp_path):
             timeout=600,
         )
 
-    finished = segtrain("batch_size=32", "trainer.find_batch_size=true")
+    finished = segtrain("batch_size=32", "trainer.find_batch_size=true", "optimizer.reference_batch_size=32")
     assert finished.returncode == 0, finished.stderr[-1500:]
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text("utf-8"))
     assert config["trainer"]["find_batch_size"] is False
@@ -154,3 +155,6 @@ def test_a_run_trains_with_the_largest_batch_that_a_real_limit_leaves(tmp_path):
     assert f"trains with batch_size={found}: " in finished.stdout
     assert "does not fit" in finished.stdout
     assert f"epochs of {200 // found} steps" in finished.stdout
+    assert f"is that of 32 images a step, and a step has {found} " in finished.stdout
+    results = json.loads((tmp_path / "run" / "results.json").read_text("utf-8"))
+    assert results["learning_rate"] == pytest.approx(0.2 * found / 32)

@@ -45,8 +45,6 @@ class Trainer:
         accumulate: batches of a step, whose gradients are added up before the weights change: see `Accumulation`.
         recompute: whether the backward pass computes once more what the forward pass then need not keep: the same
             numbers with less memory, in more time. See `recomputing`.
-        workers: with `multiworker`, processes to start on this machine; None takes the cluster from TF_CONFIG or
-            Slurm. They are started before, by `segtrain.training.local_workers`.
         wait_for_workers: with `multiworker`, how many seconds to wait for the others to come.
 
     Raises:
@@ -64,7 +62,6 @@ class Trainer:
         deterministic: bool = False,
         accumulate: Annotated[int, Ge(1)] = 1,
         recompute: bool = False,
-        workers: Annotated[int, Ge(2)] | None = None,
         wait_for_workers: Annotated[float, Gt(0)] = 300.0,
     ):
         if deterministic:
