@@ -39,16 +39,7 @@ def try_batch(settings: TrainSettings, folder: RunFolder) -> None:
     trainer = start_tensorflow(settings, folder)
     with reading_weights(False):
         run = build_run(settings, folder, trainer, training, validation)
-    trainer.fit(
-        run.model,
-        optimizer=run.optimizer,
-        loss=run.loss,
-        training=training,
-        evaluator=run.evaluator,
-        batch_size=settings.batch_size,
-        epochs=1,
-        callbacks=[],
-    )
+    run.fit(epochs=1, callbacks=[])
 
 
 def main() -> None:

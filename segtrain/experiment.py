@@ -109,13 +109,7 @@ def run_experiment(
             convention=settings.metric_convention,
         )
         forget_peak_memory()
-        trainer.fit(
-            run.model,
-            optimizer=run.optimizer,
-            loss=run.loss,
-            training=training,
-            evaluator=run.evaluator,
-            batch_size=settings.batch_size,
+        run.fit(
             epochs=settings.epochs,
             callbacks=watched.callbacks,
             resume_from=resumption and resumption.state.path,

@@ -20,7 +20,7 @@ from segtrain.training.replicas import StrategyChoice, choose_strategy, divide_c
 from segtrain.training.rollback import RollbackError
 from segtrain.training.signals import StopSignals
 from segtrain.training.state import TrainingState, load_state
-from segtrain.training.step import training_step
+from segtrain.training.step import Learner
 from segtrain.training.tally import Tally
 from segtrain.training.weight_average import average_in_place, leave_average
 
@@ -154,11 +154,10 @@ class Trainer:
             optimizer.build(model.trainable_variables)
             tally = Tally(training.dataset.num_classes, training.dataset.ignore_label, evaluator.convention)
             forward = recomputing(model) if self.recompute else None
-            of_step = (model, optimizer, loss, self.num_replicas, forward)
-            accumulation = None
+            learner, accumulation = Learner(model, optimizer, loss, self.num_replicas, forward), None
             if self.accumulate > 1:
-                accumulation = Accumulation(*of_step, training.dataset.ignore_label)
-        step = accumulation.add if accumulation else training_step(*of_step)
+                accumulation = Accumulation(learner, training.dataset.ignore_label)
+        step = accumulation.add if accumulation else learner.step
         # Keras callbacks look for the optimizer on the model. It is no part of the model, and leaves it with them.
         model.optimizer = optimizer
         model.stop_training = False
