@@ -104,7 +104,7 @@ def run_experiment(
             training=training,
             validation=validation,
             epochs=settings.epochs,
-            steps_per_epoch=training.steps_per_epoch(settings.batch_size, settings.accumulate),
+            images_per_step=settings.images_per_step,
             folder=folder.path,
             convention=settings.metric_convention,
         )

@@ -184,7 +184,7 @@ def test_a_run_trains_with_the_largest_batch_that_a_real_limit_leaves(tmp_path):
     assert f"batch_size={found} fits" in finished.stdout
     assert f"trains with batch_size={found}: " in finished.stdout
     assert "does not fit" in finished.stdout
-    assert f"epochs of {200 // found} steps" in finished.stdout
+    assert f"1 epoch of {200 // found} step" in finished.stdout
     assert f"is that of 32 images a step, and a step has {found} " in finished.stdout
     results = json.loads((tmp_path / "run" / "results.json").read_text("utf-8"))
     assert results["learning_rate"] == pytest.approx(0.003 * found / 32)

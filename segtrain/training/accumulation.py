@@ -18,7 +18,7 @@ class Accumulation:
     Each batch's loss and gradients are weighed by its valid pixels, over all replicas, or by what the loss says it
     averages by: so the sum is the mean over the pixels of the step, and not a mean of means. Where a loss has no such
     mean (Dice, Tversky, Lovász, OHEM) it is taken of each batch. BatchNorm sees each batch by itself, and moves its
-    averages once for each.
+    averages once for each. Images that fill no step are left out of an epoch, as they are with the larger batch.
 
     Nothing of it has to be saved: between two steps it is empty. Has to be made under the strategy's scope.
 
