@@ -62,10 +62,11 @@ class Display(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._val_mean_iou = f"  val mIoU {logs['val_mean_iou']:.3f}"
+        rate = _rounded(logs["images_per_second"])
         self._console.print(
             f"epoch {epoch + 1:>3}/{self.params['epochs']}  loss {logs['loss']:.3f}  mIoU {logs['mean_iou']:.3f}  "
             f"val loss {logs['val_loss']:.3f}  val mIoU {logs['val_mean_iou']:.3f}  "
-            f"{_rounded(logs['images_per_second'])} images/s  data wait {logs['data_wait']:.0%}  {logs['seconds']:.1f} s",
+            f"{rate} images/s  data wait {logs['data_wait']:.0%}  {logs['seconds']:.1f} s",
             highlight=False,
             soft_wrap=True,
         )
@@ -80,7 +81,5 @@ class Display(keras.callbacks.Callback):
 
 
 def _rounded(rate: float) -> str:
-    """Returns a rate to the whole number, or where that would be one digit or none to two digits: large images on a CPU,
-    or an epoch whose only step was compiled.
-    """
+    """Returns a rate to the whole number, or a small one to two digits: that of an epoch whose only step was compiled."""
     return f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"
