@@ -1,7 +1,7 @@
 """Trains two steps in a process of its own, to see whether memory lasts: `python -m segtrain.batch_trial`.
 
-Standard input has the settings, a folder for what it writes, and the bytes it may take, as JSON. Standard output has
-the number of devices as soon as it is known. The exit status says whether memory lasted; a signal says that it did not.
+Standard input has the settings, a folder for what it writes, and the bytes it may take, as JSON. The exit status says
+whether memory lasted; a signal says that it did not.
 """
 
 import dataclasses
@@ -10,7 +10,6 @@ import json
 import os
 import resource
 import sys
-from typing import IO
 
 from segtrain.out_of_memory import OutOfMemoryError, tells_of_memory
 from segtrain.parts import build_run, open_splits, start_tensorflow
@@ -30,7 +29,7 @@ def limit_memory(num_bytes: int) -> None:
 
 
 @tells_of_memory
-def try_batch(settings: TrainSettings, folder: RunFolder, answers: IO[str]) -> None:
+def try_batch(settings: TrainSettings, folder: RunFolder) -> None:
     """Trains and validates as a run does, on as many images as make two steps."""
     num_images = STEPS * settings.batch_size * settings.accumulate
     if settings.max_samples is not None:
@@ -38,27 +37,16 @@ def try_batch(settings: TrainSettings, folder: RunFolder, answers: IO[str]) -> N
     settings = dataclasses.replace(settings, max_samples=num_images, epochs=1, callbacks={})
     training, validation = open_splits(settings)
     trainer = start_tensorflow(settings, folder)
-    print(trainer.num_replicas, file=answers, flush=True)
     with reading_weights(False):
         run = build_run(settings, folder, trainer, training, validation)
-    trainer.fit(
-        run.model,
-        optimizer=run.optimizer,
-        loss=run.loss,
-        training=training,
-        evaluator=run.evaluator,
-        batch_size=settings.batch_size,
-        epochs=1,
-        callbacks=[],
-    )
+    run.fit(epochs=1, callbacks=[])
 
 
 def main() -> None:
-    answers, sys.stdout = sys.stdout, sys.stderr  # whatever else is printed is no answer
     told = json.load(sys.stdin)
     limit_memory(told["bytes"])
     try:
-        try_batch(TrainSettings(**told["settings"]), RunFolder(told["folder"]), answers)
+        try_batch(TrainSettings(**told["settings"]), RunFolder(told["folder"]))
     except Exception as error:
         if tells_of_want(error):
             os._exit(DOES_NOT_FIT)  # at once: there is no memory to end in order

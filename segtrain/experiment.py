@@ -21,6 +21,7 @@ from segtrain.starting_weights import reading_weights
 from segtrain.sweeps.going_on import resume_command
 from segtrain.sweeps.study import trial_of_this_job
 from segtrain.training.cluster import Cluster, WorkerLostError, telling_of_lost_workers
+from segtrain.training.rate_scaling import describe_scaling, scaled_learning_rate
 from segtrain.training.same_run import digest_of_run
 from segtrain.training.scores import metric_contract
 from segtrain.training.signals import StopSignals
@@ -62,6 +63,7 @@ def run_experiment(
         "resize": settings.image_size and dataset.resize,
         "dataset": {"name": dataset.name, **dataset.facts()},
         "data": describe_data(training, validation),
+        "learning_rate": scaled_learning_rate(settings),
     }
     # From here on a run that is interrupted has all that is needed to use its best checkpoint.
     folder.write_results(folder.read_results() | facts)
@@ -95,6 +97,8 @@ def run_experiment(
             signals.save = watched.checkpoint.save
 
         # The training.
+        if settings.optimizer.get("reference_batch_size"):
+            print_line(console, describe_scaling(settings))
         announce_run(
             console,
             model_name=run.model.name,
@@ -103,18 +107,12 @@ def run_experiment(
             training=training,
             validation=validation,
             epochs=settings.epochs,
-            steps_per_epoch=training.steps_per_epoch(settings.batch_size, settings.accumulate),
+            images_per_step=settings.images_per_step,
             folder=folder.path,
             convention=settings.metric_convention,
         )
         forget_peak_memory()
-        trainer.fit(
-            run.model,
-            optimizer=run.optimizer,
-            loss=run.loss,
-            training=training,
-            evaluator=run.evaluator,
-            batch_size=settings.batch_size,
+        run.fit(
             epochs=settings.epochs,
             callbacks=watched.callbacks,
             resume_from=resumption and resumption.state.path,
@@ -164,7 +162,7 @@ def _watched(run: Any, settings: TrainSettings, folder: RunFolder, console: Cons
     callbacks = [
         history,
         *(callback for callback in run.callbacks if callback not in checkpoints),
-        Display(console, settings.batch_size * settings.accumulate, run.training.cache_kind),
+        Display(console, settings.images_per_step, run.training.cache_kind),
         alarm,
         *([Prune(trial)] if trial else []),
         *checkpoints,  # last, since they keep the state that the others have by then

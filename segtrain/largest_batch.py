@@ -6,7 +6,7 @@ import resource
 import subprocess
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -53,7 +53,7 @@ def find_batch_size(settings: TrainSettings, training: Samples, validation: Samp
     what decoded images will take, or on GPUs what they have.
 
     Args:
-        settings: of the run; its batch size is tried first.
+        settings: of the run; its batch size is tried first, less what the devices cannot share evenly.
         training: its training samples; no batch is larger than they are.
         validation: its validation samples.
         console: where to tell.
@@ -67,46 +67,47 @@ def find_batch_size(settings: TrainSettings, training: Samples, validation: Samp
             "trainer.find_batch_size=true: decoded images would take all the memory there is. "
             "Type dataset.cache=disk, or none."
         )
-    trials: dict[int, Trial] = {}
+    failed: list[int] = []
 
     def fits(batch_size: int) -> bool:
-        if batch_size not in trials:
-            with console.status(f"trying batch_size={batch_size}"):
-                trials[batch_size] = run_trial(dataclasses.replace(settings, batch_size=batch_size), limit)
-            words = "fits" if trials[batch_size].fits else "does not fit"
-            print_line(console, f"batch_size={batch_size} {words}")
-        return trials[batch_size].fits
+        with console.status(f"trying batch_size={batch_size}"):
+            does_fit = run_trial(dataclasses.replace(settings, batch_size=batch_size), limit)
+        if not does_fit:
+            failed.append(batch_size)
+        print_line(console, f"batch_size={batch_size} {'fits' if does_fit else 'does not fit'}")
+        return does_fit
 
-    fits(settings.batch_size)
-    multiple, most = trials[settings.batch_size].num_replicas, len(training) // settings.accumulate
+    with console.status("counting devices"):
+        multiple = count_replicas(settings)
+    # Of a split that has fewer for a step, the trial says so.
+    most = max(multiple, len(training) // settings.accumulate)
     found = largest_that_fits(fits, start=settings.batch_size, multiple=multiple, most=most)
     if not found:
         raise ValueError(
-            f"trainer.find_batch_size=true: not even batch_size={min(trials)} fits into {limit / 2**30:.1f} GiB. Use a "
+            f"trainer.find_batch_size=true: not even batch_size={multiple} fits into {limit / 2**30:.1f} GiB. Use a "
             "smaller image_size or model, or trainer.precision=mixed_bfloat16."
         )
-    failed = [batch_size for batch_size, trial in trials.items() if not trial.fits]
     bound = f"{min(failed)} does not fit" if failed else "the training split has no more for a step"
-    rate = settings.optimizer["learning_rate"]
-    print_line(console, f"trains with batch_size={found}: {bound}. optimizer.learning_rate={rate:g} is left as it is")
+    follows = settings.optimizer.get("reference_batch_size")
+    rate = "" if follows else f". optimizer.learning_rate={settings.optimizer['learning_rate']:g} is left as it is"
+    print_line(console, f"trains with batch_size={found}: {bound}{rate}")
     return found
 
 
-@dataclass(frozen=True)
-class Trial:
-    """What came of trying a batch size.
+def count_replicas(settings: TrainSettings) -> int:
+    """Returns the number of devices that a batch is divided among, as a process finds that only looks.
 
-    Attributes:
-        fits: whether memory lasted.
-        num_replicas: the devices that a batch is divided among; 1 where memory did not last to say so.
+    Raises:
+        ValueError: they cannot be had.
     """
+    status, answer, said = _run("segtrain.device_count", settings)
+    if status != 0:
+        raise ValueError(f"trainer.find_batch_size=true, counting devices: {_last_line(status, said)}")
+    return int(answer)
 
-    fits: bool
-    num_replicas: int
 
-
-def run_trial(settings: TrainSettings, limit: int) -> Trial:
-    """Tries a batch size in a process of its own.
+def run_trial(settings: TrainSettings, limit: int) -> bool:
+    """Tries a batch size in a process of its own. Returns whether it fits.
 
     Args:
         settings: with the batch size.
@@ -115,20 +116,31 @@ def run_trial(settings: TrainSettings, limit: int) -> Trial:
     Raises:
         ValueError: it failed, and not for want of memory.
     """
-    command, environment = python_for("segtrain.batch_trial")
+    status, _, said = _run("segtrain.batch_trial", settings, bytes=limit)
+    if status > 0 and status != DOES_NOT_FIT:
+        raise ValueError(
+            f"trainer.find_batch_size=true, trying batch_size={settings.batch_size}: {_last_line(status, said)}"
+        )
+    return status == 0
+
+
+def _run(module: str, settings: TrainSettings, **told: Any) -> tuple[int, str, str]:
+    """Runs a module on settings and a folder that goes with it; returns its status and both outputs."""
+    told["settings"] = dataclasses.asdict(settings)
+    command, environment = python_for(module)
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
     with tempfile.TemporaryDirectory() as folder:
-        told = {"settings": dataclasses.asdict(settings), "folder": folder, "bytes": limit}
         try:
-            answers, errors = process.communicate(json.dumps(told))
+            outputs = process.communicate(json.dumps(told | {"folder": folder}))
         finally:
             process.kill()  # where this one is interrupted
-    if process.returncode not in (0, DOES_NOT_FIT) and process.returncode > 0:
-        lines = errors.strip().splitlines() or [f"it ended with status {process.returncode}"]
-        raise ValueError(f"trainer.find_batch_size=true, trying batch_size={settings.batch_size}: {lines[-1]}")
-    return Trial(process.returncode == 0, int(answers or 1))
+    return process.returncode, *outputs
+
+
+def _last_line(status: int, said: str) -> str:
+    return (said.strip().splitlines() or [f"it ended with status {status}"])[-1]
 
 
 def largest_that_fits(fits: Callable[[int], bool], *, start: int, multiple: int, most: int) -> int:

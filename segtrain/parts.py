@@ -19,12 +19,13 @@ from segtrain.reports.terminal import followed, print_line
 from segtrain.run_folder import RunFolder
 from segtrain.settings import READ_BY_RUN, Option, TrainSettings
 from segtrain.training.cluster import Cluster
+from segtrain.training.rate_scaling import scaled_learning_rate
 
 
 def open_dataset(option: Option, **given: Any) -> SegmentationDataset:
     """Returns the dataset of an option, with what the run itself reads of it."""
     of_run = {key: value for key, value in option.items() if key in READ_BY_RUN["dataset"]}
-    dataset = build({key: value for key, value in option.items() if key not in of_run}, **given)
+    dataset = build(_of_builder("dataset", option), **given)
     return dataclasses.replace(dataset, **of_run)
 
 
@@ -48,7 +49,7 @@ def start_tensorflow(settings: TrainSettings, folder: RunFolder, cluster: Cluste
         folder: whose log takes TensorFlow's notices.
         cluster: the workers that train together; None for what a process does alone, also with a run of theirs.
     """
-    option = {key: value for key, value in settings.trainer.items() if key not in READ_BY_RUN["trainer"]}
+    option = _of_builder("trainer", settings.trainer)
     if cluster is not None:
         # Of a worker that goes, TensorFlow tells in a dozen lines; `telling_of_lost_workers` does in one.
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -80,11 +81,11 @@ def build_run(settings: TrainSettings, folder: RunFolder, trainer: Any, training
         model = build(settings.model, num_classes=dataset.num_classes, channels=dataset.channels)
         learning_rate = build(
             settings.schedule,
-            learning_rate=settings.optimizer["learning_rate"],
+            learning_rate=scaled_learning_rate(settings),
             steps_per_epoch=training.steps_per_epoch(batch_size, settings.accumulate),
             epochs=settings.epochs,
         )
-        optimizer = build(settings.optimizer, learning_rate=learning_rate)
+        optimizer = build(_of_builder("optimizer", settings.optimizer), learning_rate=learning_rate)
     evaluator = Evaluator(trainer, model, loss, validation, batch_size, settings.metric_convention)
 
     def warn(warning: str) -> None:
@@ -100,6 +101,11 @@ def build_run(settings: TrainSettings, folder: RunFolder, trainer: Any, training
     }
     callbacks = [build(option, **facts) for option in settings.callbacks.values()]
     return Run(trainer, model, optimizer, loss, training, evaluator, batch_size, callbacks)
+
+
+def _of_builder(group: str, option: Option) -> Option:
+    """Returns the option without what the run itself reads of it."""
+    return {key: value for key, value in option.items() if key not in READ_BY_RUN[group]}
 
 
 def _build_loss(settings: TrainSettings, training: Samples) -> Any:

@@ -52,7 +52,11 @@ READ_BY_RUN = {
         "on_bad_sample": Literal["fail", "skip"],
         "max_bad_share": Annotated[float, Ge(0), Le(1)],
     },
-    "trainer": {"find_batch_size": bool},
+    "optimizer": {
+        "reference_batch_size": Annotated[int, Ge(1)] | None,
+        "rate_scaling": Literal["linear", "sqrt"],
+    },
+    "trainer": {"find_batch_size": bool, "workers": Annotated[int, Ge(2)] | None},
 }
 
 
@@ -82,6 +86,11 @@ class TrainSettings:
     def accumulate(self) -> int:
         """Batches of a step. A trainer of an older run, or of the user's own, may not know of it."""
         return self.trainer.get("accumulate", 1)
+
+    @property
+    def images_per_step(self) -> int:
+        """Images of a step, over all devices."""
+        return self.batch_size * self.accumulate
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,23 @@
 
 import dataclasses
 import io
+import json
 import resource
 import subprocess
 import sys
 from types import SimpleNamespace
 
+import hydra
 import pytest
 import yaml
 from omegaconf import OmegaConf
 from rich.console import Console
 
 from segtrain import largest_batch
-from segtrain.largest_batch import Trial, find_batch_size, largest_that_fits, with_largest_batch
+from segtrain.command.composition import config_folder
+from segtrain.largest_batch import count_replicas, find_batch_size, largest_that_fits, with_largest_batch
 from segtrain.run_folder import RunFolder
-from segtrain.settings import TrainSettings
+from segtrain.settings import TrainSettings, read_settings
 
 
 @pytest.mark.parametrize("multiple", [1, 2, 3])
@@ -55,7 +58,7 @@ def find(monkeypatch):
 
         def run_trial(settings, limit):
             limits.add(limit)
-            return Trial(settings.batch_size <= memory, num_replicas)
+            return settings.batch_size <= memory
 
         class Training:
             def __len__(self):
@@ -66,6 +69,7 @@ def find(monkeypatch):
 
         Training.bytes_in_memory, Validation.bytes_in_memory = bytes_in_memory
         monkeypatch.setattr(largest_batch, "run_trial", run_trial)
+        monkeypatch.setattr(largest_batch, "count_replicas", lambda settings: num_replicas)
         monkeypatch.setattr(largest_batch, "free_memory", lambda: 10_000)
         found = find_batch_size(TrainSettings(**SETTINGS), Training(), Validation(), Console(file=screen, width=300))
         (limit,) = limits
@@ -100,6 +104,33 @@ def test_no_batch_is_larger_than_the_training_split_has_for_a_step(find):
     found = find(memory=1000, num_train=75)
     assert found.size == 36  # two of them are a step
     assert "the training split has no more for a step" in found.told[-1]
+
+
+def test_what_is_tried_can_be_divided_among_the_devices_from_the_first_on(find):
+    """Also where memory does not last for the first."""
+    told = find(memory=7, num_replicas=3).told
+    assert told[:-1] == ["batch_size=6 fits", "batch_size=12 does not fit", "batch_size=9 does not fit"]
+    assert find(memory=3, num_replicas=3).told[0] == "batch_size=6 does not fit"
+    assert find(memory=3, num_replicas=3).size == 3
+
+
+@pytest.fixture
+def compose_settings():
+    def compose_settings(of_trainer):
+        with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+            config = hydra.compose("config", [f"trainer.{name}={value}" for name, value in of_trainer.items()])
+        return read_settings(config, TrainSettings)
+
+    return compose_settings
+
+
+def test_devices_are_counted_by_a_process_that_only_looks(compose_settings):
+    assert count_replicas(compose_settings({"strategy": "mirrored", "logical_cpus": 3})) == 3
+
+
+def test_devices_that_cannot_be_had_are_told_in_a_line(compose_settings):
+    with pytest.raises(ValueError, match=r"counting devices: .*needs at least 2 devices\."):
+        count_replicas(compose_settings({"strategy": "mirrored"}))
 
 
 def test_decoded_images_keep_their_room(find):
@@ -145,7 +176,7 @@ def test_a_run_trains_with_the_largest_batch_that_a_real_limit_leaves(tmp_path):
             timeout=600,
         )
 
-    finished = segtrain("batch_size=32", "trainer.find_batch_size=true")
+    finished = segtrain("batch_size=32", "trainer.find_batch_size=true", "optimizer.reference_batch_size=32")
     assert finished.returncode == 0, finished.stderr[-1500:]
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text("utf-8"))
     assert config["trainer"]["find_batch_size"] is False
@@ -153,4 +184,7 @@ def test_a_run_trains_with_the_largest_batch_that_a_real_limit_leaves(tmp_path):
     assert f"batch_size={found} fits" in finished.stdout
     assert f"trains with batch_size={found}: " in finished.stdout
     assert "does not fit" in finished.stdout
-    assert f"epochs of {200 // found} steps" in finished.stdout
+    assert f"1 epoch of {200 // found} step" in finished.stdout
+    assert f"is that of 32 images a step, and a step has {found} " in finished.stdout
+    results = json.loads((tmp_path / "run" / "results.json").read_text("utf-8"))
+    assert results["learning_rate"] == pytest.approx(0.003 * found / 32)

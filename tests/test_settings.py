@@ -286,6 +286,15 @@ def test_one_thing_alone_changes_the_learning_rate(read, refusal, schedule, acce
         assert re.fullmatch(r"callbacks\.reduce_on_plateau .*schedule=constant.*", refusal(changes))
 
 
+def test_how_the_rate_follows_the_batch_is_no_use_without_what_it_is_meant_for(read, refusal):
+    told = refusal({"optimizer.rate_scaling": "sqrt"})
+    assert told.startswith("optimizer.rate_scaling=sqrt: ")
+    assert told.endswith("Type optimizer.reference_batch_size=IMAGES with it.")
+    assert refusal({"optimizer.reference_batch_size": 0}).startswith("optimizer.reference_batch_size=0: ")
+    both = {"optimizer.rate_scaling": "sqrt", "optimizer.reference_batch_size": 16}
+    assert read(both).optimizer["reference_batch_size"] == 16
+
+
 def test_the_best_weights_are_kept_by_one_thing_alone(read, refusal):
     stopping = {"_target_": "keras.callbacks.EarlyStopping", "restore_best_weights": True}
     checkpoint = {"_target_": "segtrain.training.callbacks.checkpoint.Checkpoint"}

@@ -77,16 +77,7 @@ def measure_run(run: Run, rounds: int) -> dict[str, Figure]:
     batches = list(itertools.islice(run.trainer.batches(lambda _: first_batches(run)), _batches_of_all_sizes(run)))
     # While the pipeline takes its turn, the loop's own fills its buffers up: the step has the machine to itself.
     turns = _Turns({"pipeline": lambda: _pipeline_rate(run), "step": lambda: _step_rate(bare_step, batches, run)}, run)
-    run.trainer.fit(
-        run.model,
-        optimizer=run.optimizer,
-        loss=run.loss,
-        training=run.training,
-        evaluator=run.evaluator,
-        batch_size=run.batch_size,
-        epochs=PAIRS_PER_ROUND * rounds + 1,
-        callbacks=[*run.callbacks, turns],
-    )
+    run.fit(epochs=PAIRS_PER_ROUND * rounds + 1, callbacks=[*run.callbacks, turns])
     step, loop = turns.figures["step"], turns.figures["loop"]
     flops_per_image = float("nan")
     if run.trainer.num_replicas == 1:

@@ -39,6 +39,12 @@ def check_together(values: Mapping[str, Any]) -> None:
         )
     if "learning_rate" not in values["optimizer"]:
         raise ConfigError("optimizer.learning_rate is required: the schedule starts from it. Leave ~optimizer... out.")
+    scaling = values["optimizer"].get("rate_scaling", "linear")
+    if scaling != "linear" and values["optimizer"].get("reference_batch_size") is None:
+        raise ConfigError(
+            f"optimizer.rate_scaling={scaling}: says how the learning rate follows the images of a step, and none are "
+            "named that it is meant for. Type optimizer.reference_batch_size=IMAGES with it."
+        )
     is_constant = values["schedule"]["_target_"].endswith("build_constant")
     if "keras.callbacks.ReduceLROnPlateau" in targets.values() and not is_constant:
         raise ConfigError(

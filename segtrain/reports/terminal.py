@@ -37,21 +37,28 @@ def announce_run(
     training: Samples,
     validation: Samples,
     epochs: int,
-    steps_per_epoch: int,
+    images_per_step: int,
     folder: Path,
     convention: str = "segtrain",
 ) -> None:
     """Prints in a line what is about to be trained, on what, and where that goes."""
     dataset = training.dataset
+    steps = training.steps_per_epoch(images_per_step)
+    left_out = len(training) - steps * images_per_step
+    leaving = f", each without {_counted(left_out, 'image')}: a step takes {images_per_step}" if left_out else ""
     scored = "" if convention == "segtrain" else f"scored under {convention}, "
     frozen = f", {num_frozen:,} of them frozen" if num_frozen else ""
     size = describe_size(training.image_size, dataset.resize)
     print_line(
         console,
         f"{model_name} ({num_parameters:,} parameters{frozen}) on {dataset.name}: {len(training)} train, "
-        f"{len(validation)} val, {dataset.num_classes} classes, {size}, {scored}{epochs} epochs of {steps_per_epoch} "
-        f"steps. Run folder: {folder}",
+        f"{len(validation)} val, {dataset.num_classes} classes, {size}, {scored}{_counted(epochs, 'epoch')} of "
+        f"{_counted(steps, 'step')}{leaving}. Run folder: {folder}",
     )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def tell_of_skipped(splits: list[Samples], console: Console) -> dict[str, Any]:

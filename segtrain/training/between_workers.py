@@ -11,22 +11,23 @@ from segtrain.run_folder import written_whole
 from segtrain.training.cluster import Cluster, describe
 
 
-def require_same_run(strategy: Any, cluster: Cluster, digest: bytes, flag: bool) -> bool:
+def require_same_run(strategy: Any, cluster: Cluster, digest: bytes, stays_stopped: bool) -> bool:
     """Compares what the workers are about to do. All have to call it, as the first thing they do together.
 
     Args:
         strategy: of `join_cluster`.
         cluster: the workers.
         digest: hash of whatever has to be the same.
-        flag: what the chief decides.
+        stays_stopped: see `Trainer.fit`. By the time that another worker reads the run's config the chief may have
+            written what was typed to be changed, so that only the chief knows of changes.
 
     Returns:
-        The chief's flag.
+        The chief's `stays_stopped`.
 
     Raises:
         ValueError: which worker differs from the chief.
     """
-    own = tf.constant(np.append(np.frombuffer(digest, np.int32), np.int32(flag))[None])
+    own = tf.constant(np.append(np.frombuffer(digest, np.int32), np.int32(stays_stopped))[None])
     every = strategy.gather(strategy.experimental_distribute_values_from_function(lambda _: own), axis=0).numpy()
     of_workers = every.reshape(len(cluster.addresses), -1, every.shape[1])[:, 0]
     other = [describe(cluster, index) for index, row in enumerate(of_workers) if (row != of_workers[0])[:-1].any()]

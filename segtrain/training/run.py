@@ -34,3 +34,17 @@ class Run:
     evaluator: Evaluator
     batch_size: int
     callbacks: Sequence[keras.callbacks.Callback]
+
+    def fit(self, *, epochs: int, callbacks: Sequence[keras.callbacks.Callback], **going_on: Any) -> None:
+        """Trains for `epochs` with callbacks that may be others than its own; see `Trainer.fit`."""
+        self.trainer.fit(
+            self.model,
+            optimizer=self.optimizer,
+            loss=self.loss,
+            training=self.training,
+            evaluator=self.evaluator,
+            batch_size=self.batch_size,
+            epochs=epochs,
+            callbacks=callbacks,
+            **going_on,
+        )

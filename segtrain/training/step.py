@@ -1,7 +1,8 @@
 """What one replica computes in a step."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -11,50 +12,65 @@ from segtrain.training.gradients import apply_gradients
 from segtrain.training.labels_at_logits import labels_at_logits
 
 
-def training_step(
-    model: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
-    loss: Callable[[Any, Any], Any],
-    num_replicas: int,
-    forward: Callable[[Any], Any] | None = None,
-) -> Callable[[Any, Any], tuple[Any, Any]]:
-    """Returns one replica's step: forward, loss, gradients, new weights.
+@dataclass(frozen=True)
+class Learner:
+    """What one replica trains, and by what.
 
-    It takes uint8 images `(batch, height, width, channels)` and labels `(batch, height, width)`, and returns the
-    replica's share of the loss and float32 logits `(batch, height', width', classes)` at the size of the network's.
+    Attributes:
+        model: from float images to logits.
+        optimizer: built for it.
+        loss: see `segtrain.training.losses`.
+        num_replicas: how many replicas there are.
+        forward: the model's pass in training, from float images to logits, where it is another than the model itself:
+            see `recomputing`.
     """
 
-    def step(images, labels):
-        loss_share, logits, gradients = batch_gradients(model, optimizer, loss, num_replicas, forward, images, labels)
-        apply_gradients(optimizer, model.trainable_variables, gradients, loss_share, num_replicas)
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    loss: Callable[[Any, Any], Any]
+    num_replicas: int
+    forward: Callable[[Any], Any] | None = None
+
+    def step(self, images: Any, labels: Any) -> tuple[Any, Any]:
+        """Takes a step: forward, loss, gradients, new weights.
+
+        Args:
+            images: uint8 `(batch, height, width, channels)`.
+            labels: uint8 `(batch, height, width)`.
+
+        Returns:
+            The replica's share of the loss and float32 logits `(batch, height', width', classes)` at the size of the
+            network's.
+        """
+        loss_share, logits, gradients = self.gradients(images, labels)
+        self.apply(gradients, loss_share)
         return loss_share, logits
 
-    return step
+    def gradients(self, images: Any, labels: Any) -> tuple[Any, Any, list[Any | None]]:
+        """Returns what `step` does, and the gradients of that share of the loss, scaled by the optimizer.
+
+        The gradients of all replicas add up, as the loss shares add up to the loss.
+        """
+        with tf.GradientTape() as tape:
+            network = self.forward or functools.partial(self.model, training=True)
+            loss_share, logits = loss_and_logits(network, self.loss, images, labels)
+            objective = self.optimizer.scale_loss(loss_share + penalty(self.model) / self.num_replicas)
+        return loss_share, logits, tape.gradient(objective, self.model.trainable_variables)
+
+    def apply(self, gradients: Sequence[Any | None], loss_share: Any) -> None:
+        """Has the optimizer change the weights; see `apply_gradients`."""
+        apply_gradients(self.optimizer, self.model.trainable_variables, gradients, loss_share, self.num_replicas)
 
 
-def batch_gradients(
-    model: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
-    loss: Callable[[Any, Any], Any],
-    num_replicas: int,
-    forward: Callable[[Any], Any] | None,
-    images: Any,
-    labels: Any,
-) -> tuple[Any, Any, list[Any | None]]:
-    """Returns the replica's share of the loss, its logits, and the gradients of that share, scaled by the optimizer.
-
-    The gradients of all replicas add up, as the loss shares add up to the loss. `forward` is the model's pass in
-    training, from float images to logits, where it is another than the model itself: see `recomputing`.
-    """
-    with tf.GradientTape() as tape:
-        network = forward or functools.partial(model, training=True)
-        loss_share, logits = loss_and_logits(network, loss, images, labels)
-        objective = optimizer.scale_loss(loss_share + penalty(model) / num_replicas)
-    return loss_share, logits, tape.gradient(objective, model.trainable_variables)
+def training_step(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, loss: Callable[[Any, Any], Any], num_replicas: int
+) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """Returns one replica's step, for who takes nothing but steps; see `Learner`."""
+    return Learner(model, optimizer, loss, num_replicas).step
 
 
 def evaluation_step(model: keras.Model, loss: Callable[[Any, Any], Any]) -> Callable[[Any, Any], tuple[Any, Any]]:
-    """Returns one replica's step of scoring, which takes and returns what a `training_step` does."""
+    """Returns one replica's step of scoring, which takes and returns what `Learner.step` does."""
 
     def step(images, labels):
         return loss_and_logits(functools.partial(model, training=False), loss, images, labels)

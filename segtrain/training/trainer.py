@@ -21,7 +21,7 @@ from segtrain.training.replicas import StrategyChoice, choose_strategy, divide_c
 from segtrain.training.rollback import RollbackError
 from segtrain.training.signals import StopSignals
 from segtrain.training.state import TrainingState, load_state
-from segtrain.training.step import training_step
+from segtrain.training.step import Learner
 from segtrain.training.tally import Tally
 from segtrain.training.weight_average import average_in_place, leave_average
 
@@ -46,8 +46,6 @@ class Trainer:
         accumulate: batches of a step, whose gradients are added up before the weights change: see `Accumulation`.
         recompute: whether the backward pass computes once more what the forward pass then need not keep: the same
             numbers with less memory, in more time. See `recomputing`.
-        workers: with `multiworker`, processes to start on this machine; None takes the cluster from TF_CONFIG or
-            Slurm. They are started before, by `segtrain.training.local_workers`.
         wait_for_workers: with `multiworker`, how many seconds to wait for the others to come.
 
     Raises:
@@ -65,7 +63,6 @@ class Trainer:
         deterministic: bool = False,
         accumulate: Annotated[int, Ge(1)] = 1,
         recompute: bool = False,
-        workers: Annotated[int, Ge(2)] | None = None,
         wait_for_workers: Annotated[float, Gt(0)] = 300.0,
     ):
         if deterministic:
@@ -158,11 +155,10 @@ class Trainer:
             optimizer.build(model.trainable_variables)
             tally = Tally(training.dataset.num_classes, training.dataset.ignore_label, evaluator.convention)
             forward = recomputing(model) if self.recompute else None
-            of_step = (model, optimizer, loss, self.num_replicas, forward)
-            accumulation = None
+            learner, accumulation = Learner(model, optimizer, loss, self.num_replicas, forward), None
             if self.accumulate > 1:
-                accumulation = Accumulation(*of_step, training.dataset.ignore_label)
-        step = accumulation.add if accumulation else training_step(*of_step)
+                accumulation = Accumulation(learner, training.dataset.ignore_label)
+        step = accumulation.add if accumulation else learner.step
         # Keras callbacks look for the optimizer on the model. It is no part of the model, and leaves it with them.
         model.optimizer = optimizer
         model.stop_training = False
@@ -245,7 +241,7 @@ class Trainer:
             loss = float(train_step(batches_of_step))
             # The step that compiles takes longer than many; the rates are those of the others.
             ended, began = time.perf_counter(), ended
-            state.complete_step(ended - began, waited, is_timed=not compiles or steps == 1)
+            state.complete_step(ended - began, waited, is_timed=not compiles)
             driver.on_train_batch_end(step, {"loss": loss, "data_wait": waited})
         return tally.result().logs | state.timing.rates(steps, batch_size * self.accumulate)
 

@@ -45,7 +45,7 @@ def _measure(settings: BenchmarkSettings, invocation: Invocation, folder: RunFol
     from segtrain.training.between_workers import require_same_run
 
     if cluster:
-        require_same_run(trainer.strategy, cluster, digest_of_run(settings, data={}, state=None), flag=False)
+        require_same_run(trainer.strategy, cluster, digest_of_run(settings, data={}, state=None), stays_stopped=True)
 
     @functools.cache
     def samples():

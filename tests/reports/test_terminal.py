@@ -18,12 +18,36 @@ def test_a_convention_of_others_is_announced(shapes_dataset, convention, is_name
         training=samples,
         validation=samples,
         epochs=3,
-        steps_per_epoch=4,
+        images_per_step=6,
         folder=Path("out"),
         convention=convention,
     )
     assert ("scored under per_image, 3 epochs of 4 steps. Run folder: out" in output.getvalue()) is is_named
     assert "3 epochs of 4 steps. Run folder: out\n" in output.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("images_per_step", "told"),
+    [
+        (8, "3 epochs of 3 steps. Run"),
+        (24, "3 epochs of 1 step. Run"),
+        (16, "3 epochs of 1 step, each without 8 images: a step takes 16. Run"),
+        (23, "3 epochs of 1 step, each without 1 image: a step takes 23. Run"),
+    ],
+)
+def test_images_that_fill_no_step_are_announced(shapes_dataset, images_per_step, told):
+    output, samples = io.StringIO(), Samples(shapes_dataset, "train", image_size=(8, 8))
+    announce_run(
+        Console(file=output, width=40),
+        model_name="segnet",
+        num_parameters=12345,
+        training=samples,
+        validation=samples,
+        epochs=3,
+        images_per_step=images_per_step,
+        folder=Path("out"),
+    )
+    assert told in output.getvalue()
 
 
 @pytest.mark.parametrize(("num_frozen", "told"), [(0, "(12,345 parameters) on"), (2345, "2,345 of them frozen) on")])
@@ -37,7 +61,7 @@ def test_frozen_parameters_are_announced(shapes_dataset, num_frozen, told):
         training=samples,
         validation=samples,
         epochs=3,
-        steps_per_epoch=4,
+        images_per_step=6,
         folder=Path("out"),
     )
     assert told in output.getvalue()

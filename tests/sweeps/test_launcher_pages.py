@@ -10,6 +10,7 @@ from segtrain.command import composition
 from segtrain.command.command_line import read_command_line
 from segtrain.command.composition import check_command_line, config_folder
 from segtrain.config_error import ConfigError
+from segtrain.training.cluster import Cluster
 
 LAUNCHERS = {"joblib", "ray", "submitit_local", "submitit_slurm"}
 PAGES = ("slurm.md", "ray.md", "kubernetes.md")
@@ -71,7 +72,8 @@ def test_its_pods_see_one_folder_of_outputs(job):
     assert [variable["name"] for variable in container["env"]] == ["RUN"]
 
 
-def test_its_command_lines_are_ours(job, tmp_path):
+def test_its_command_lines_are_ours(job, tmp_path, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", Cluster(("chief:2222", "worker:2222"), 0).tf_config(0))  # as the operator does
     (container,) = job["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"]["containers"]
     shell, option, script = container["command"]
     assert (shell, option) == ("sh", "-c")
@@ -94,6 +96,7 @@ def test_its_command_lines_are_ours(job, tmp_path):
 @pytest.mark.parametrize("name", PAGES)
 def test_commands_of_the_pages_are_ours(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # a check looks whether it may write there
+    monkeypatch.setenv("TF_CONFIG", Cluster(("host1:2222", "host2:2222"), 0).tf_config(0))  # or what srun sets
     monkeypatch.setattr(composition, "check_launcher", lambda config: None)  # neither Slurm nor Ray has to be here
     blocks = (FOLDER / name).read_text(encoding="utf-8").split("```bash\n")[1:]
     lines = [line for block in blocks for line in block.partition("```")[0].replace("\\\n", " ").splitlines()]

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from segtrain.training.replicas import choose_strategy, variable_of_sums
-from segtrain.training.state import TrainingState, load_state, save_state
+from segtrain.training.state import EpochTiming, TrainingState, load_state, save_state
 
 
 def build(seed, *, width=8, optimizer=None):
@@ -193,6 +193,12 @@ def test_the_log_of_the_epochs_comes_back_to_the_last_bit(tmp_path):
     assert repr(restored.history) == repr(
         [{name: float(v) if name != "epoch" else v for name, v in epoch.items()} for epoch in state.history]
     )
+
+
+def test_where_no_step_counts_the_rate_is_that_of_all():
+    timing = EpochTiming(whole=6.0, steps=2, seconds=0.5, waited=0.125)
+    assert timing.rates(3, 8) == {"images_per_second": 32.0, "data_wait": 0.25}
+    assert EpochTiming(whole=4.0).rates(1, 8) == {"images_per_second": 2.0, "data_wait": 0.0}
 
 
 def test_a_run_that_was_stopped_stays_so(tmp_path):

@@ -57,15 +57,16 @@ class Display(keras.callbacks.Callback):
             self._task,
             description=f"epoch {self._epoch + 1}/{self.params['epochs']}",
             completed=self._epoch * self.params["steps"] + batch + 1,
-            numbers=f"loss {float(logs['loss']):.3f}{self._val_mean_iou}  {images_per_second:.0f} images/s",
+            numbers=f"loss {float(logs['loss']):.3f}{self._val_mean_iou}  {_rounded(images_per_second)} images/s",
         )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._val_mean_iou = f"  val mIoU {logs['val_mean_iou']:.3f}"
+        rate = _rounded(logs["images_per_second"])
         self._console.print(
             f"epoch {epoch + 1:>3}/{self.params['epochs']}  loss {logs['loss']:.3f}  mIoU {logs['mean_iou']:.3f}  "
             f"val loss {logs['val_loss']:.3f}  val mIoU {logs['val_mean_iou']:.3f}  "
-            f"{logs['images_per_second']:.0f} images/s  data wait {logs['data_wait']:.0%}  {logs['seconds']:.1f} s",
+            f"{rate} images/s  data wait {logs['data_wait']:.0%}  {logs['seconds']:.1f} s",
             highlight=False,
             soft_wrap=True,
         )
@@ -77,3 +78,8 @@ class Display(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._progress is not None:
             self._progress.stop()
+
+
+def _rounded(rate: float) -> str:
+    """Returns a rate to the whole number, or a small one to two digits: that of an epoch whose only step was compiled."""
+    return f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"

@@ -43,6 +43,18 @@ def test_a_line_per_epoch(terminal, small_model):
         assert lines.index(verdict) == 1
 
 
+@pytest.mark.parametrize(
+    ("rate", "told"), [(123.4, "123"), (10.4, "10"), (3.44, "3.4"), (0.381, "0.38"), (0.04, "0.04")]
+)
+def test_a_rate_is_never_nought(rate, told):
+    """An epoch whose only step was compiled has a fraction of an image a second."""
+    screen = io.StringIO()
+    display = Display(Console(file=screen, width=200), batch_size=4, cache_kind="memory")
+    display.set_params({"epochs": 2, "steps": 1})
+    display.on_epoch_end(0, LOGS | {"images_per_second": rate})
+    assert f"  {told} images/s  " in screen.getvalue()
+
+
 def test_the_terminal_is_given_back_after_an_error(small_model):
     """The bar hides the cursor while it lives."""
     screen = io.StringIO()
