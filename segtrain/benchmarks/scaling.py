@@ -13,7 +13,9 @@ class StepTerms:
 
     Attributes:
         images: of a replica's batch.
-        compute_seconds: of one device on that batch, alone.
+        single_seconds: of one device on that batch, alone.
+        compute_seconds: the same, with BatchNorm's statistics computed as replicas do, whom TensorFlow's fused kernel
+            does not serve.
         gradient_bytes: of all gradients, which are summed over the replicas.
         gradient_sums: all-reduces that they take.
         waited_bytes: of the other sums, which the network waits for: BatchNorm's statistics, counts of pixels.
@@ -21,6 +23,7 @@ class StepTerms:
     """
 
     images: float
+    single_seconds: float
     compute_seconds: float
     gradient_bytes: float
     gradient_sums: float
@@ -63,7 +66,7 @@ class Prediction:
         replicas: how many.
         step_seconds: of a step.
         images_per_second: of all replicas.
-        efficiency: images per second over those of as many devices that exchange nothing, 0..1.
+        efficiency: images per second over those of as many devices that train each by itself, 0..1.
     """
 
     replicas: int
@@ -92,8 +95,10 @@ def predict(terms: StepTerms, replicas: int, link: Link, overlap: float, speed: 
         overlap: share of the computation during which gradients are exchanged, 0 to `BACKWARD_SHARE`.
         speed: of the devices, as a multiple of the measured one's.
     """
-    compute = terms.compute_seconds / speed
+    single, compute = terms.single_seconds / speed, terms.compute_seconds / speed
+    if replicas == 1:
+        return Prediction(1, single, terms.images / single, 1.0)
     waited = ring_seconds(terms.waited_bytes, terms.waited_sums, replicas, link)
     gradients = ring_seconds(terms.gradient_bytes, terms.gradient_sums, replicas, link)
     step = compute + waited + max(0.0, gradients - overlap * compute)
-    return Prediction(replicas, step, replicas * terms.images / step, compute / step)
+    return Prediction(replicas, step, replicas * terms.images / step, single / step)

@@ -17,7 +17,7 @@ from segtrain.training.accumulation import Accumulation
 from segtrain.training.between_workers import file_of_chief
 from segtrain.training.determinism import make_deterministic
 from segtrain.training.recomputation import recomputing
-from segtrain.training.replicas import StrategyChoice, choose_strategy, divide_cpu, draw_by_replica, pays_to_compile
+from segtrain.training.replicas import StrategyChoice, choose_strategy, divide_cpu, pays_to_compile, prepare_layers
 from segtrain.training.rollback import RollbackError
 from segtrain.training.signals import StopSignals
 from segtrain.training.state import TrainingState, load_state
@@ -333,17 +333,9 @@ class Trainer:
         return iter(self.strategy.distribute_datasets_from_function(of_worker))
 
     def prepare_layers(self, model: keras.Model) -> None:
-        """Has BatchNorm compute its statistics over all replicas: else each keeps running averages of its own. Has
-        dropout draw for each replica.
-        """
+        """Has layers compute over all replicas what they do over a batch; see `replicas.prepare_layers`."""
         if self.num_replicas > 1:
-            for layer in model.layers:
-                if isinstance(layer, keras.Model):
-                    self.prepare_layers(layer)
-                elif isinstance(layer, keras.layers.BatchNormalization):
-                    layer.synchronized = True
-                elif isinstance(getattr(layer, "seed_generator", None), keras.random.SeedGenerator):
-                    draw_by_replica(layer.seed_generator)
+            prepare_layers(model)
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,8 @@ def test_terms_for_the_prediction(figures):
     rate = figures["exchange.single_images_per_second"].median
     gradients = figures["exchange.gradient_bytes"].median
     waited = sum(figures[f"exchange.{kind}_bytes"].median for kind in ("statistics", "scalar"))
-    assert terms_of(figures, 2) == StepTerms(2, 2 / rate, gradients, 1, waited, 5 + 1 + 3)
+    over_replicas = figures["exchange.compute_over_single"].median
+    assert terms_of(figures, 2) == StepTerms(2, 2 / rate, 2 / rate * over_replicas, gradients, 1, waited, 5 + 1 + 3)
 
 
 def test_one_device_exchanges_nothing():

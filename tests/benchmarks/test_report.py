@@ -43,7 +43,7 @@ def test_every_row_fits_its_line():
     console.print(as_table({name: Figure(1.5, 1, 2) for name in ROWS}, "all"))
     labels = [label for label, _, _ in ROWS.values()]
     shown = console.file.getvalue()
-    assert len(labels) == len(set(labels)) == 42
+    assert len(labels) == len(set(labels)) == 43
     assert all(label in shown for label in labels)
 
 
