@@ -75,18 +75,26 @@ def test_two_mirrored_runs_in_one_process():
     assert finished.returncode == 0, finished.stderr[-1500:]
 
 
-def masks_of_two_replicas(steps, generator):
-    """Returns of each step what dropout leaves of ones, `(steps, replicas, 1000)`."""
+def masks_of_two_replicas(steps, generator, random_states=None):
+    """Returns of each step what dropout leaves of ones, `(steps, replicas, 1000)`.
+
+    The layer goes on from the last of the random states, where there is one, and adds the one that it ends with.
+    """
+    random_states = [] if random_states is None else random_states
     strategy = choose_strategy("mirrored")
     with strategy.scope():
         layer = keras.layers.Dropout(0.5, seed=3)
         generator(layer.seed_generator)
+        for state in random_states[-1:]:
+            layer.seed_generator.state.assign(state)
 
     @tf.function
     def step():
         return strategy.run(lambda: layer(tf.ones(1000), training=True))
 
-    return np.stack([[part.numpy() for part in strategy.experimental_local_results(step())] for _ in range(steps)])
+    masks = [[part.numpy() for part in strategy.experimental_local_results(step())] for _ in range(steps)]
+    random_states.append(keras.ops.convert_to_numpy(layer.seed_generator.state))
+    return np.stack(masks)
 
 
 def test_each_replica_drops_out_something_else_at_each_step():
@@ -100,3 +108,10 @@ def test_the_first_replica_draws_what_one_device_does():
     plain = masks_of_two_replicas(2, lambda generator: None)
     np.testing.assert_array_equal(plain[:, 0], plain[:, 1])  # what Keras does by itself
     np.testing.assert_array_equal(masks_of_two_replicas(2, draw_by_replica)[:, 0], plain[:, 0])
+
+
+def test_masks_go_on_from_the_random_state_that_a_run_saves():
+    """As they would have in a run that was not interrupted: of the replicas nothing else has to be kept."""
+    whole, saved = masks_of_two_replicas(5, draw_by_replica), []
+    masks_of_two_replicas(2, draw_by_replica, saved)
+    np.testing.assert_array_equal(masks_of_two_replicas(3, draw_by_replica, saved), whole[2:])

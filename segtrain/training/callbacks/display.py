@@ -81,5 +81,5 @@ class Display(keras.callbacks.Callback):
 
 
 def _rounded(rate: float) -> str:
-    """Returns a rate to the whole number, or a small one to two digits: of an epoch whose only step was compiled."""
+    """Returns a rate to the whole number, or a small one to two digits: an epoch of one step has that of compiling."""
     return f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"
