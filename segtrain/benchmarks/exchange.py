@@ -10,7 +10,6 @@ from segtrain.benchmarks.run_throughput import first_batches
 from segtrain.benchmarks.scaling import StepTerms, ring_bytes
 from segtrain.training.replicas import prepare_layers, variable_of_shares
 from segtrain.training.run import Run
-from segtrain.training.step import training_step
 from segtrain.training.tally import Tally
 
 STEPS_PER_TURN = 5
@@ -158,7 +157,7 @@ def compile_step(run: Run) -> Callable[[Any, Any], Any]:
     with trainer.scope():
         run.optimizer.build(run.model.trainable_variables)
         tally = Tally(dataset.num_classes, dataset.ignore_label)
-    return trainer.compile(training_step(run.model, run.optimizer, run.loss, trainer.num_replicas), tally)
+    return trainer.compile(run.learner.step, tally)
 
 
 def first_batch(run: Run) -> tuple[Any, Any]:

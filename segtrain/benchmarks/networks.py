@@ -17,7 +17,7 @@ from segtrain.models.encoder_decoder_small import build_encoder_decoder_small
 from segtrain.models.segnet_small import build_segnet_small
 from segtrain.training.losses.cross_entropy import build_cross_entropy
 from segtrain.training.optimizers import build_sgd
-from segtrain.training.step import training_step
+from segtrain.training.step import Learner
 from segtrain.training.trainer import Trainer
 
 WIDTH, NUM_CLASSES, DROPOUT = 32, 22, 0.1
@@ -55,7 +55,7 @@ def timed_step(build: Callable[..., keras.Model]) -> Callable[[], float]:
     model = build(num_classes=NUM_CLASSES, channels=3, width=WIDTH, dropout=DROPOUT)
     optimizer = build_sgd(learning_rate=0.01)
     optimizer.build(model.trainable_variables)
-    step = trainer.compile(training_step(model, optimizer, build_cross_entropy(ignore_label=255), num_replicas=1))
+    step = trainer.compile(Learner(model, optimizer, build_cross_entropy(ignore_label=255), num_replicas=1).step)
     images, labels = (keras.ops.convert_to_tensor(part) for part in random_batch())
     return turns_of(lambda: step(images, labels))
 

@@ -23,7 +23,6 @@ from segtrain.training.callbacks.checkpoint import Checkpoint
 from segtrain.training.callbacks.display import Display
 from segtrain.training.callbacks.pictures import Pictures
 from segtrain.training.run import Run
-from segtrain.training.step import training_step
 from segtrain.training.trainer import Trainer
 
 TIMED_STEPS = 50
@@ -71,7 +70,7 @@ def measure_run(run: Run, rounds: int) -> dict[str, Figure]:
     is left out.
     """
     bare_step = run.trainer.compile(
-        training_step(run.model, run.optimizer, run.loss, num_replicas=run.trainer.num_replicas),
+        run.learner.step,
         spec=batch_spec(run.training, run.batch_size),
     )
     batches = list(itertools.islice(run.trainer.batches(lambda _: first_batches(run)), _batches_of_all_sizes(run)))
@@ -82,7 +81,7 @@ def measure_run(run: Run, rounds: int) -> dict[str, Figure]:
     flops_per_image = float("nan")
     if run.trainer.num_replicas == 1:
         # Of the graph: the profiler does not look into what XLA has compiled.
-        graph = tf.function(training_step(run.model, run.optimizer, run.loss, num_replicas=1))
+        graph = tf.function(run.learner.step)
         # Nearly all of them are of convolutions, which are proportional to the pixels.
         pixels = [labels.shape.num_elements() for _, labels in batches]
         flops_per_image = count_flops(graph, *batches[0]) / run.batch_size * (sum(pixels) / len(pixels) / pixels[0])
@@ -109,7 +108,7 @@ def measure_xla(run: Run, rounds: int) -> dict[str, Figure]:
     rates = {}
     for name, jit in (("graph", False), ("xla", True)):
         trainer = Trainer(strategy="one", jit=jit, precision=run.trainer.precision)
-        step = trainer.compile(training_step(run.model, run.optimizer, run.loss, num_replicas=1))
+        step = trainer.compile(run.learner.step)
         rates[name] = functools.partial(_step_rate, step, [next(trainer.batches(lambda _: first_batches(run)))], run)
         rates[name]()  # compiles
     return {"xla_over_graph": ratio(take_turns(rates, rounds), "graph", "xla")}  # of rates: the inverse of times'

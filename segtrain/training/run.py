@@ -8,6 +8,7 @@ import keras
 
 from segtrain.pipeline.samples import Samples
 from segtrain.training.evaluator import Evaluator
+from segtrain.training.step import Learner
 from segtrain.training.trainer import Trainer
 
 
@@ -34,6 +35,11 @@ class Run:
     evaluator: Evaluator
     batch_size: int
     callbacks: Sequence[keras.callbacks.Callback]
+
+    @property
+    def learner(self) -> Learner:
+        """What one replica trains, and by what."""
+        return Learner(self.model, self.optimizer, self.loss, self.trainer.num_replicas)
 
     def fit(self, *, epochs: int, callbacks: Sequence[keras.callbacks.Callback], **going_on: Any) -> None:
         """Trains for `epochs` with callbacks that may be others than its own; see `Trainer.fit`."""

@@ -62,13 +62,6 @@ class Learner:
         apply_gradients(self.optimizer, self.model.trainable_variables, gradients, loss_share, self.num_replicas)
 
 
-def training_step(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer, loss: Callable[[Any, Any], Any], num_replicas: int
-) -> Callable[[Any, Any], tuple[Any, Any]]:
-    """Returns one replica's step, for who takes nothing but steps; see `Learner`."""
-    return Learner(model, optimizer, loss, num_replicas).step
-
-
 def evaluation_step(model: keras.Model, loss: Callable[[Any, Any], Any]) -> Callable[[Any, Any], tuple[Any, Any]]:
     """Returns one replica's step of scoring, which takes and returns what `Learner.step` does."""
 

@@ -7,7 +7,7 @@ from segtrain.models.mirrored_network import small_stages
 from segtrain.models.segnet_small import build_segnet_small
 from segtrain.training.losses.cross_entropy import build_cross_entropy
 from segtrain.training.optimizers import build_sgd
-from segtrain.training.step import training_step
+from segtrain.training.step import Learner
 
 
 def copy_weights(ours, theirs, torch):
@@ -45,7 +45,7 @@ def test_a_step_in_torch_is_the_same_step():
     before = [as_torch_has_it(variable).copy() for variable, _ in pairs]
     optimizer = build_sgd(learning_rate=0.01)
     optimizer.build(ours.trainable_variables)
-    step = training_step(ours, optimizer, build_cross_entropy(ignore_label=255), num_replicas=1)
+    step = Learner(ours, optimizer, build_cross_entropy(ignore_label=255), num_replicas=1).step
     images, labels = random_batch()
     loss, _ = step(*(keras.ops.convert_to_tensor(part) for part in (images, labels)))
     their_loss = TorchStep(theirs, images, labels, device="cpu")()

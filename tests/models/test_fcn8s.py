@@ -10,7 +10,7 @@ from segtrain.instantiate import build
 from segtrain.models.encoders.vgg16_pools import build_vgg16_pools
 from segtrain.models.fcn8s import build_fcn8s
 from segtrain.settings import READ_BY_RUN
-from segtrain.training.step import training_step
+from segtrain.training.step import Learner
 
 VGG16 = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
 
@@ -34,7 +34,7 @@ def test_it_learns_at_the_rate_that_comes_with_it(shapes_dataset):
     samples = [shapes_dataset.split("train").read(number) for number in range(4)]
     images, labels = (tf.constant(np.stack(each)) for each in zip(*samples, strict=True))
     of_builder = {name: value for name, value in config.optimizer.items() if name not in READ_BY_RUN["optimizer"]}
-    step = tf.function(training_step(model, build(of_builder), loss, num_replicas=1))
+    step = tf.function(Learner(model, build(of_builder), loss, num_replicas=1).step)
     losses = [float(step(images, labels)[0]) for _ in range(10)]
     assert np.isfinite(losses).all()
     assert min(losses[-3:]) < 0.8 * losses[0]
