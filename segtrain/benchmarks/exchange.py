@@ -8,7 +8,7 @@ import tensorflow as tf
 from segtrain.benchmarks.alternation import Figure, ratio, seconds_of, take_turns
 from segtrain.benchmarks.run_throughput import first_batches
 from segtrain.benchmarks.scaling import StepTerms, ring_bytes
-from segtrain.training.replicas import variable_of_shares
+from segtrain.training.replicas import join_replicas, variable_of_shares
 from segtrain.training.run import Run
 from segtrain.training.step import training_step
 from segtrain.training.tally import Tally
@@ -18,7 +18,8 @@ ALL_REDUCES = ("CollectiveReduce", "CollectiveReduceV2", "CollectiveReduceV3", "
 
 
 def measure_exchange(run: Run, make_single: Callable[[], Run], rounds: int) -> dict[str, Figure]:
-    """Times a step of all replicas, a step of one device with a replica's batch, and the step's all-reduces alone.
+    """Times a step of all replicas, the step's all-reduces alone, and two steps of one device with a replica's batch:
+    as it trains by itself, and as a replica computes it, whose BatchNorm is not TensorFlow's fused kernel.
 
     The all-reduces are timed by themselves, on tensors of the same sizes. A step that leaves them out would not do:
     BatchNorm's are in the midst of the network, and the library's optimizers add gradients up themselves. In a step
@@ -32,16 +33,18 @@ def measure_exchange(run: Run, make_single: Callable[[], Run], rounds: int) -> d
     replicas = run.trainer.num_replicas
     if replicas == 1:
         return {}
-    step = _compiled(run)
-    batch = _first_batch(run)
+    step = compile_step(run)
+    batch = first_batch(run)
     tensors = all_reduced(step.get_concrete_function(*batch).graph)
     packs = gradient_packs(tensors, run.model)
     single = make_single()
-    single_step, single_batch = _compiled(single), _first_batch(single)
+    single_batch = first_batch(single)
+    single_step, replica_step = compile_single(single, single_batch)
     alone = compile_all_reduces(run.trainer.strategy, tensors)
     contenders = {
         "replicas": lambda: _seconds_a_step(lambda: step(*batch)),
         "single": lambda: _seconds_a_step(lambda: single_step(*single_batch)),
+        "compute": lambda: _seconds_a_step(lambda: replica_step(*single_batch)),
         "exchange": lambda: _seconds_a_step(alone),
     }
     for compiles in contenders.values():
@@ -55,6 +58,7 @@ def measure_exchange(run: Run, make_single: Callable[[], Run], rounds: int) -> d
         "images_per_second_per_replica": Figure.of([rate / replicas for rate in rates]),
         "single_images_per_second": Figure.of([single.batch_size / each for each in seconds["single"]]),
         "replica_over_single": ratio(seconds, "single", "replicas"),  # of times: the inverse of rates'
+        "compute_seconds": Figure.of(seconds["compute"]),
         "bytes_per_step": _exactly(total),
         "gradient_bytes": _exactly(counts["gradients"]),
         "statistics_bytes": _exactly(counts["statistics"]),
@@ -81,7 +85,8 @@ def terms_of(figures: Mapping[str, Figure], images: int) -> StepTerms:
 
     return StepTerms(
         images=images,
-        compute_seconds=images / median("single_images_per_second"),
+        single_seconds=images / median("single_images_per_second"),
+        compute_seconds=median("compute_seconds"),
         gradient_bytes=median("gradient_bytes"),
         gradient_sums=median("gradient_all_reduces"),
         waited_bytes=median("statistics_bytes") + median("scalar_bytes"),
@@ -143,7 +148,7 @@ def compile_all_reduces(strategy: tf.distribute.Strategy, tensors: Sequence[tf.T
     return run
 
 
-def _compiled(run: Run) -> Callable[[Any, Any], Any]:
+def compile_step(run: Run) -> Callable[[Any, Any], Any]:
     """Returns the step that the loop takes, which counts scores too."""
     trainer, dataset = run.trainer, run.training.dataset
     trainer.prepare_layers(run.model)
@@ -153,7 +158,15 @@ def _compiled(run: Run) -> Callable[[Any, Any], Any]:
     return trainer.compile(training_step(run.model, run.optimizer, run.loss, trainer.num_replicas), tally)
 
 
-def _first_batch(run: Run) -> tuple[Any, Any]:
+def compile_single(single: Run, batch: tuple[Any, Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Returns the step of one device as it trains by itself, and as a replica computes it."""
+    by_itself = compile_step(single)
+    by_itself.get_concrete_function(*batch)  # traced while the network is that of one device
+    join_replicas(single.model)
+    return by_itself, compile_step(single)
+
+
+def first_batch(run: Run) -> tuple[Any, Any]:
     return next(run.trainer.batches(lambda _: first_batches(run)))
 
 

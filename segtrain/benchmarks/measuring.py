@@ -104,7 +104,8 @@ def report_figures(
         }
         size = describe_size(image_size, dataset.resize)
         title = f"{run.model.name} on {dataset.name}, {size}, batch {run.batch_size}, {title}"
-    console.print(as_table(figures, title))
+    if figures:
+        console.print(as_table(figures, title))
     if "data_wait" in figures:
         cache_kind = make_run().training.cache_kind
         facts = facts | {"verdict": describe_data_wait(figures["data_wait"].median, cache_kind, first_epoch=False)}
@@ -115,7 +116,11 @@ def report_figures(
         terms = terms_of(figures, facts["batch_size"] // facts["replicas"])
         write_scaling_page(folder.scaling_page, terms, as_dict(figures)["exchange"], facts)
         print_line(console, f"scaling {folder.scaling_page}")
-    elif list(chosen) == ["exchange"]:
-        console.print("One device exchanges nothing. To measure it: trainer.strategy=mirrored", highlight=False)
+    elif "exchange" in chosen:
+        print_line(
+            console,
+            "One device exchanges nothing. To measure what several do, type trainer.strategy=mirrored "
+            "trainer.logical_cpus=2 on a CPU, or trainer.strategy=mirrored where there are several GPUs.",
+        )
     folder.write_benchmark(as_dict(figures) | facts)
     print_line(console, f"figures {folder.benchmark}")

@@ -100,6 +100,19 @@ def variable_of_shares(zeros: Any) -> tf.Variable:
     )
 
 
+def join_replicas(model: keras.Model) -> None:
+    """Has BatchNorm compute its statistics over all replicas: else each keeps running averages of its own. Has dropout
+    draw for each replica.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            join_replicas(layer)
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
+        elif isinstance(getattr(layer, "seed_generator", None), keras.random.SeedGenerator):
+            draw_by_replica(layer.seed_generator)
+
+
 def draw_by_replica(generator: keras.random.SeedGenerator) -> None:
     """Has a layer's random numbers differ between replicas, which have one random state: it stays the same for all."""
     draw = generator.next

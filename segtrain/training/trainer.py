@@ -16,7 +16,7 @@ from segtrain.pipeline.samples import Samples
 from segtrain.training.accumulation import Accumulation
 from segtrain.training.determinism import make_deterministic
 from segtrain.training.recomputation import recomputing
-from segtrain.training.replicas import StrategyChoice, choose_strategy, divide_cpu, draw_by_replica, pays_to_compile
+from segtrain.training.replicas import StrategyChoice, choose_strategy, divide_cpu, join_replicas, pays_to_compile
 from segtrain.training.rollback import RollbackError
 from segtrain.training.signals import StopSignals
 from segtrain.training.state import TrainingState, load_state
@@ -336,17 +336,9 @@ class Trainer:
         return iter(self.strategy.distribute_datasets_from_function(of_worker))
 
     def prepare_layers(self, model: keras.Model) -> None:
-        """Has BatchNorm compute its statistics over all replicas: else each keeps running averages of its own. Has
-        dropout draw for each replica.
-        """
+        """Makes the layers those of a replica, where there are several."""
         if self.num_replicas > 1:
-            for layer in model.layers:
-                if isinstance(layer, keras.Model):
-                    self.prepare_layers(layer)
-                elif isinstance(layer, keras.layers.BatchNormalization):
-                    layer.synchronized = True
-                elif isinstance(getattr(layer, "seed_generator", None), keras.random.SeedGenerator):
-                    draw_by_replica(layer.seed_generator)
+            join_replicas(model)
 
 
 @dataclass(frozen=True)
