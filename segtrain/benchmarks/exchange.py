@@ -8,7 +8,7 @@ import tensorflow as tf
 from segtrain.benchmarks.alternation import Figure, ratio, seconds_of, take_turns
 from segtrain.benchmarks.run_throughput import first_batches
 from segtrain.benchmarks.scaling import StepTerms, ring_bytes
-from segtrain.training.replicas import prepare_layers, variable_of_shares
+from segtrain.training.replicas import join_replicas, variable_of_shares
 from segtrain.training.run import Run
 from segtrain.training.tally import Tally
 
@@ -17,8 +17,8 @@ ALL_REDUCES = ("CollectiveReduce", "CollectiveReduceV2", "CollectiveReduceV3", "
 
 
 def measure_exchange(run: Run, make_single: Callable[[], Run], rounds: int) -> dict[str, Figure]:
-    """Times a step of all replicas, a step of one device with a replica's batch, the same with BatchNorm as replicas
-    compute it, and the step's all-reduces alone.
+    """Times a step of all replicas, the step's all-reduces alone, and two steps of one device with a replica's batch:
+    as it trains by itself, and as a replica computes it, whose BatchNorm is not TensorFlow's fused kernel.
 
     The all-reduces are timed by themselves, on tensors of the same sizes. A step that leaves them out would not do:
     BatchNorm's are in the midst of the network, and the library's optimizers add gradients up themselves. In a step
@@ -36,16 +36,14 @@ def measure_exchange(run: Run, make_single: Callable[[], Run], rounds: int) -> d
     batch = first_batch(run)
     tensors = all_reduced(step.get_concrete_function(*batch).graph)
     packs = gradient_packs(tensors, run.model)
-    single, twin = make_single(), make_single()
+    single = make_single()
     single_batch = first_batch(single)
-    single_step = compile_step(single)
-    prepare_layers(twin.model)
-    twin_step = compile_step(twin)
+    single_step, replica_step = compile_single(single, single_batch)
     alone = compile_all_reduces(run.trainer.strategy, tensors)
     contenders = {
         "replicas": lambda: _seconds_a_step(lambda: step(*batch)),
         "single": lambda: _seconds_a_step(lambda: single_step(*single_batch)),
-        "compute": lambda: _seconds_a_step(lambda: twin_step(*single_batch)),
+        "compute": lambda: _seconds_a_step(lambda: replica_step(*single_batch)),
         "exchange": lambda: _seconds_a_step(alone),
     }
     for compiles in contenders.values():
@@ -58,8 +56,8 @@ def measure_exchange(run: Run, make_single: Callable[[], Run], rounds: int) -> d
         "images_per_second": Figure.of(rates),
         "images_per_second_per_replica": Figure.of([rate / replicas for rate in rates]),
         "single_images_per_second": Figure.of([single.batch_size / each for each in seconds["single"]]),
-        "compute_over_single": ratio(seconds, "compute", "single"),
         "replica_over_single": ratio(seconds, "single", "replicas"),  # of times: the inverse of rates'
+        "compute_seconds": Figure.of(seconds["compute"]),
         "bytes_per_step": _exactly(total),
         "gradient_bytes": _exactly(counts["gradients"]),
         "statistics_bytes": _exactly(counts["statistics"]),
@@ -84,11 +82,10 @@ def terms_of(figures: Mapping[str, Figure], images: int) -> StepTerms:
     def median(name):
         return figures[f"exchange.{name}"].median
 
-    single_seconds = images / median("single_images_per_second")
     return StepTerms(
         images=images,
-        single_seconds=single_seconds,
-        compute_seconds=single_seconds * median("compute_over_single"),
+        single_seconds=images / median("single_images_per_second"),
+        compute_seconds=median("compute_seconds"),
         gradient_bytes=median("gradient_bytes"),
         gradient_sums=median("gradient_all_reduces"),
         waited_bytes=median("statistics_bytes") + median("scalar_bytes"),
@@ -158,6 +155,14 @@ def compile_step(run: Run) -> Callable[[Any, Any], Any]:
         run.optimizer.build(run.model.trainable_variables)
         tally = Tally(dataset.num_classes, dataset.ignore_label)
     return trainer.compile(run.learner.step, tally)
+
+
+def compile_single(single: Run, batch: tuple[Any, Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Returns the step of one device as it trains by itself, and as a replica computes it."""
+    by_itself = compile_step(single)
+    by_itself.get_concrete_function(*batch)  # traced while the network is that of one device
+    join_replicas(single.model)
+    return by_itself, compile_step(single)
 
 
 def first_batch(run: Run) -> tuple[Any, Any]:

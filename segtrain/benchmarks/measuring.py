@@ -117,10 +117,11 @@ def report_figures(
         terms = terms_of(figures, facts["batch_size"] // facts["replicas"])
         write_scaling_page(folder.scaling_page, terms, as_dict(figures)["exchange"], facts)
         print_line(console, f"scaling {folder.scaling_page}")
-    elif list(chosen) == ["exchange"]:
-        console.print(
-            "One device exchanges nothing. Type trainer.strategy=mirrored, and without GPUs trainer.logical_cpus=2.",
-            highlight=False,
+    elif "exchange" in chosen:
+        print_line(
+            console,
+            "One device exchanges nothing. To measure what several do, type trainer.strategy=mirrored "
+            "trainer.logical_cpus=2 on a CPU, or trainer.strategy=mirrored where there are several GPUs.",
         )
     folder.write_benchmark(as_dict(figures) | facts)
     print_line(console, f"figures {folder.benchmark}")

@@ -26,7 +26,7 @@ ROWS: dict[str, tuple[str, str, str]] = {
     "exchange.images_per_second_per_replica": ("a replica, images/s", ".4g", ""),
     "exchange.single_images_per_second": ("one device on its batch, images/s", ".4g", ""),
     "exchange.replica_over_single": ("a replica / one device", ".2f", ""),
-    "exchange.compute_over_single": ("BatchNorm over replicas / fused, step", ".2f", ""),
+    "exchange.compute_seconds": ("a replica's step without exchange, s", ".4f", ""),
     "exchange.bytes_per_step": ("exchanged a step, bytes", ",.0f", ""),
     "exchange.gradient_bytes": ("of these: gradients", ",.0f", ""),
     "exchange.statistics_bytes": ("of these: statistics and counts", ",.0f", ""),

@@ -1,6 +1,7 @@
 """How training would scale to more devices, predicted from what a step computes and exchanges."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 # Of a step's computation: the backward pass, which takes two of a convolution's three products. No more of it could
 # hide the exchange of gradients; TensorFlow hides none, for it packs all of them into one.
@@ -13,9 +14,9 @@ class StepTerms:
 
     Attributes:
         images: of a replica's batch.
-        single_seconds: of one device on that batch, alone.
-        compute_seconds: the same, with BatchNorm's statistics computed as replicas do, whom TensorFlow's fused kernel
-            does not serve.
+        single_seconds: of one device on that batch, which trains by itself.
+        compute_seconds: of a replica on that batch, without what it exchanges: `single_seconds`, and what BatchNorm
+            costs more in the form whose statistics are summed.
         gradient_bytes: of all gradients, which are summed over the replicas.
         gradient_sums: all-reduces that they take.
         waited_bytes: of the other sums, which the network waits for: BatchNorm's statistics, counts of pixels.
@@ -37,6 +38,7 @@ class Link:
 
     Attributes:
         name: for reading.
+        place: whether the devices are of one host, or each has a host to itself.
         bytes_per_second: that a device sends to the next while it receives as many from the one before.
         latency: seconds from one device to the next, of any message.
         most: replicas that are predicted.
@@ -44,17 +46,22 @@ class Link:
     """
 
     name: str
+    place: Literal["one host", "hosts"]
     bytes_per_second: float
     latency: float
     most: int
     assumption: str
 
+    @property
+    def full_name(self) -> str:
+        return f"{self.name}, {self.place}"
+
 
 LINKS = (
-    Link("NVLink, one host", 200e9, 5e-6, 8, "200 GB/s each way, two thirds of 300 (third generation); 5 µs a hop"),
-    Link("PCIe, one host", 20e9, 10e-6, 8, "20 GB/s each way, of 32 (4.0 with 16 lanes); 10 µs a hop"),
-    Link("100 Gbit/s, hosts", 0.8 * 100e9 / 8, 30e-6, 16, "80% of the line rate, 10 GB/s each way; 30 µs a hop"),
-    Link("25 Gbit/s, hosts", 0.8 * 25e9 / 8, 30e-6, 16, "80% of the line rate, 2.5 GB/s each way; 30 µs a hop"),
+    Link("NVLink", "one host", 200e9, 5e-6, 8, "200 GB/s each way, two thirds of 300 (third generation); 5 µs a hop"),
+    Link("PCIe", "one host", 20e9, 10e-6, 8, "20 GB/s each way, of 32 (4.0 with 16 lanes); 10 µs a hop"),
+    Link("100 Gbit/s", "hosts", 0.8 * 100e9 / 8, 30e-6, 16, "80% of the line rate, 10 GB/s each way; 30 µs a hop"),
+    Link("25 Gbit/s", "hosts", 0.8 * 25e9 / 8, 30e-6, 16, "80% of the line rate, 2.5 GB/s each way; 30 µs a hop"),
 )
 
 
@@ -66,7 +73,7 @@ class Prediction:
         replicas: how many.
         step_seconds: of a step.
         images_per_second: of all replicas.
-        efficiency: images per second over those of as many devices that train each by itself, 0..1.
+        efficiency: images per second over those of as many devices that train by themselves, 0..1.
     """
 
     replicas: int
@@ -95,9 +102,10 @@ def predict(terms: StepTerms, replicas: int, link: Link, overlap: float, speed: 
         overlap: share of the computation during which gradients are exchanged, 0 to `BACKWARD_SHARE`.
         speed: of the devices, as a multiple of the measured one's.
     """
-    single, compute = terms.single_seconds / speed, terms.compute_seconds / speed
+    single = terms.single_seconds / speed
     if replicas == 1:
         return Prediction(1, single, terms.images / single, 1.0)
+    compute = terms.compute_seconds / speed
     waited = ring_seconds(terms.waited_bytes, terms.waited_sums, replicas, link)
     gradients = ring_seconds(terms.gradient_bytes, terms.gradient_sums, replicas, link)
     step = compute + waited + max(0.0, gradients - overlap * compute)

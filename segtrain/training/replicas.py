@@ -100,13 +100,13 @@ def variable_of_shares(zeros: Any) -> tf.Variable:
     )
 
 
-def prepare_layers(model: keras.Model) -> None:
+def join_replicas(model: keras.Model) -> None:
     """Has BatchNorm compute its statistics over all replicas: else each keeps running averages of its own. Has dropout
     draw for each replica.
     """
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            prepare_layers(layer)
+            join_replicas(layer)
         elif isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = True
         elif isinstance(getattr(layer, "seed_generator", None), keras.random.SeedGenerator):

@@ -17,7 +17,7 @@ from segtrain.training.accumulation import Accumulation
 from segtrain.training.between_workers import file_of_chief
 from segtrain.training.determinism import make_deterministic
 from segtrain.training.recomputation import recomputing
-from segtrain.training.replicas import StrategyChoice, choose_strategy, divide_cpu, pays_to_compile, prepare_layers
+from segtrain.training.replicas import StrategyChoice, choose_strategy, divide_cpu, join_replicas, pays_to_compile
 from segtrain.training.rollback import RollbackError
 from segtrain.training.signals import StopSignals
 from segtrain.training.state import TrainingState, load_state
@@ -333,9 +333,9 @@ class Trainer:
         return iter(self.strategy.distribute_datasets_from_function(of_worker))
 
     def prepare_layers(self, model: keras.Model) -> None:
-        """Has layers compute over all replicas what they do over a batch; see `replicas.prepare_layers`."""
+        """Makes the layers those of a replica, where there are several."""
         if self.num_replicas > 1:
-            prepare_layers(model)
+            join_replicas(model)
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from segtrain.benchmarks.exchange import compile_all_reduces, count_bytes, gradient_packs, measure_exchange, terms_of
+from segtrain.benchmarks.exchange import (
+    compile_all_reduces,
+    compile_single,
+    count_bytes,
+    first_batch,
+    gradient_packs,
+    measure_exchange,
+    terms_of,
+)
 from segtrain.benchmarks.scaling import StepTerms
 from segtrain.datasets.shapes import build_shapes
+from segtrain.layers import FusedBatchNormalization
 from segtrain.pipeline.samples import Samples
 from segtrain.training.cluster import Cluster
 from segtrain.training.evaluator import Evaluator
@@ -26,14 +35,14 @@ BATCH_SIZE = 4
 
 
 def make_run(strategy, batch_size, width=4):
-    """With a width of 4: 3·3·3·4 weights, BatchNorm of 4 channels, and a convolution of 4·5 weights and 5 biases."""
+    """With a width of 4: a convolution of 3·3·3·4 weights, BatchNorm of 4 channels, and a convolution of 4·5 weights and 5 biases."""
     dataset = build_shapes(num_train=BATCH_SIZE, num_val=BATCH_SIZE, cache="none")
     training, validation = (Samples(dataset, split, image_size=(16, 16)) for split in ("train", "val"))
     trainer, loss = Trainer(strategy=strategy), build_cross_entropy(ignore_label=dataset.ignore_label)
     with trainer.scope():
         images = keras.Input((None, None, 3))
         x = keras.layers.Conv2D(width, 3, padding="same", use_bias=False)(images)
-        x = keras.layers.BatchNormalization()(x)
+        x = FusedBatchNormalization()(x)
         model = keras.Model(images, keras.layers.Conv2D(dataset.num_classes, 1)(x))
         optimizer = keras.optimizers.SGD(0.01)
     evaluator = Evaluator(trainer, model, loss, validation, batch_size)
@@ -78,10 +87,21 @@ def test_rates_and_shares_belong_together(figures):
 
 def test_terms_for_the_prediction(figures):
     rate = figures["exchange.single_images_per_second"].median
+    compute = figures["exchange.compute_seconds"].median
     gradients = figures["exchange.gradient_bytes"].median
     waited = sum(figures[f"exchange.{kind}_bytes"].median for kind in ("statistics", "scalar"))
-    over_replicas = figures["exchange.compute_over_single"].median
-    assert terms_of(figures, 2) == StepTerms(2, 2 / rate, 2 / rate * over_replicas, gradients, 1, waited, 5 + 1 + 3)
+    assert terms_of(figures, 2) == StepTerms(2, 2 / rate, compute, gradients, 1, waited, 5 + 1 + 3)
+
+
+def test_a_replica_computes_without_the_fused_kernel():
+    single = make_run("one", BATCH_SIZE)
+    batch = first_batch(single)
+    of_kernel = []
+    for step in compile_single(single, batch):
+        operations = step.get_concrete_function(*batch).graph.get_operations()
+        of_kernel.append(sum("FusedBatchNorm" in operation.type for operation in operations))
+    # Forward and backward.
+    assert of_kernel == [2, 0]
 
 
 def test_one_device_exchanges_nothing():
