@@ -16,8 +16,8 @@ from segtrain.reports.svg import INK, as_svg, drawn_in
 SPEEDS = (1, 10, 100, 1000)
 # Where two lines coincide, the broken one lies on top and shows both colours.
 STYLES = ("-", (0, (4, 4)))
-# Of efficiency: a thinner band hides behind the line at its foot.
-SEEN = 0.02
+# Of efficiency: a thinner band hides behind the line at its foot, and that of the next link.
+SEEN = 0.05
 
 
 def write_scaling_page(path: Path, terms: StepTerms, exchange: Mapping[str, float], facts: Mapping[str, Any]) -> None:
