@@ -213,6 +213,8 @@ def test_r1_and_r2_are_their_authors_recipes(compose):
             "global_clipnorm": None,
             "use_ema": False,
             "ema_momentum": 0.99,
+            "reference_batch_size": None,
+            "rate_scaling": "linear",
         }
     assert (segnet.model.width, segnet.model.dropout) == (32, 0.5)
     assert (plain.model.width, plain.model.dropout, plain.model.wide_third_decoder) == (32, 0.0, True)

@@ -358,6 +358,7 @@ def join_cluster(seconds: float) -> Any:
 
     Raises:
         ValueError: the cluster is not known, the port is taken, or a worker has not come; says which.
+        ConnectionAbortedError, tf.errors.DeadlineExceededError or the like: one has come, and gone again.
     """
     import tensorflow as tf
 

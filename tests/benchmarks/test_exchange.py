@@ -35,7 +35,7 @@ BATCH_SIZE = 4
 
 
 def make_run(strategy, batch_size, width=4):
-    """With a width of 4: a convolution of 3·3·3·4 weights, BatchNorm of 4 channels, one of 4·5 weights and 5 biases."""
+    """Of width 4: 3·3·3·4 weights in a convolution, BatchNorm of 4 channels, 4·5 weights and 5 biases in another."""
     dataset = build_shapes(num_train=BATCH_SIZE, num_val=BATCH_SIZE, cache="none")
     training, validation = (Samples(dataset, split, image_size=(16, 16)) for split in ("train", "val"))
     trainer, loss = Trainer(strategy=strategy), build_cross_entropy(ignore_label=dataset.ignore_label)

@@ -16,6 +16,7 @@ from segtrain.training.cluster import (
     Cluster,
     WorkerLostError,
     _listening,
+    _take_calls,
     cluster_of,
     local_cluster,
     read_cluster,
@@ -216,6 +217,17 @@ def test_a_name_without_an_address_is_told(capsys, monkeypatch):
     with pytest.raises(ValueError, match=re.escape(told.format(" in vain"))):
         wait_for_others(cluster, 0.1)
     assert capsys.readouterr().out == f"waiting for {told.format('')}\n"
+
+
+def test_calls_are_taken_so_that_others_are_answered():
+    cluster = local_cluster(2)
+    with _listening(cluster) as listener:
+        host, port = cluster.addresses[0].split(":")
+        with socket.create_connection((host, int(port)), timeout=20) as call:
+            _take_calls(listener)
+            assert call.recv(1) == b""  # it has been ended
+        with pytest.raises(BlockingIOError):
+            listener.accept()
 
 
 def test_one_that_comes_and_goes_ends_the_waiting_for_another(monkeypatch):

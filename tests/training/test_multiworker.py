@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segtrain.training.cluster import Cluster
+from segtrain.training.cluster import Cluster, wait_for_others
 
 SCRIPT = Path(__file__).with_name("train_in_process.py")
 SETTINGS = [
@@ -233,6 +233,23 @@ def test_one_of_three_is_killed_and_all_go_on(tmp_path, left_behind, victim):
     finish(*workers(3, "resume", broken))
     assert not left_behind()
     assert_same_states(broken, whole)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("index", [0, 1])
+def test_one_that_goes_while_they_connect_ends_the_other(tmp_path, index):
+    """TensorFlow itself would wait for an hour."""
+    cluster, folder = cluster_of(2), tmp_path / "run"
+    process = segtrain("train", *SETTINGS, f"hydra.run.dir={folder}", TF_CONFIG=cluster.tf_config(index))
+    wait_for_others(Cluster(cluster.addresses, 1 - index), 200.0)
+    (line,) = finish(process, status=1)
+    gone = f"worker {1 - index} ({cluster.addresses[1 - index]})"
+    run = folder if index == 0 else "RUN, the folder of the chief"
+    assert line == (
+        f"segtrain: error: {gone} does not answer any more. Start all workers again with: segtrain resume {run}"
+    )
+    if index == 0:
+        assert results(folder)["status"] == "interrupted"
 
 
 @pytest.mark.long

@@ -43,12 +43,13 @@ def test_training_comes_to_the_same_numbers(train, with_skips, policy_restored, 
     usual = train(strategy, network=with_skips, **settings)
     of_trainer = settings.get("of_trainer", {}) | {"recompute": True}
     again = train(strategy, network=with_skips, **settings | {"of_trainer": of_trainer})
-    tolerance = 1e-2 if "precision" in settings else 1e-4
+    # The same kernels on the same numbers, in half precision too; XLA fuses the second time otherwise than the first.
+    tolerance = 1e-4 if of_trainer.get("jit") else 1e-6
     for variable, expected in zip(again.model.variables, usual.model.variables, strict=True):
         value, expected = keras.ops.convert_to_numpy(variable), keras.ops.convert_to_numpy(expected)
         np.testing.assert_allclose(value, expected, rtol=tolerance, atol=tolerance)
     for epoch, expected in zip(again.history, usual.history, strict=True):
-        assert epoch["loss"] == pytest.approx(expected["loss"], rel=1e-3)
+        assert epoch["loss"] == pytest.approx(expected["loss"], rel=tolerance)
 
 
 def gradients_of(model, forward, images):
