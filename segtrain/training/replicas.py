@@ -28,9 +28,10 @@ def choose_strategy(choice: StrategyChoice, wait_for_workers: float = 300.0) -> 
         return tf.distribute.get_strategy()
     devices = gpus or tf.config.list_logical_devices("CPU")
     if len(devices) < 2:
+        on_processor = "" if gpus else ", or to try it on the processor add trainer.logical_cpus=2"
         raise ValueError(
             f"trainer.strategy=mirrored needs at least 2 devices. Received: {[device.name for device in devices]}. "
-            "Use trainer.strategy=one, or to try it on the processor add trainer.logical_cpus=2."
+            f"Use trainer.strategy=one{on_processor}."
         )
     return _mirrored(tuple(device.name for device in devices))
 
