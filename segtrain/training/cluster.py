@@ -150,8 +150,8 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
 def slurm_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
     """Returns the cluster of the tasks that an `srun` has started.
 
-    Ports are counted from the job's number, so that two jobs on a node do not meet, and are different for all tasks, since
-    a host may be several of Slurm's nodes.
+    Ports are counted from the job's number, so that two jobs on a node do not meet, and no two tasks have the same, as
+    one host may be several of Slurm's nodes.
 
     Raises:
         ValueError: Slurm does not say on which nodes they run, or has not laid them out node by node.
