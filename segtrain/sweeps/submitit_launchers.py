@@ -48,11 +48,11 @@ class _Launcher(BaseSubmititLauncher):
                 [f"job_id_for_{number}" for number in numbers],
                 [Singleton.get_state()] * len(numbers),
             )
-        except FailedJobError as error:  # of sbatch
+        except FailedJobError:  # of sbatch, whose own words submitit has printed
             sys.exit(
-                f"segtrain: error: Slurm takes no such job: {' '.join(str(error).split())}. Type what its nodes have, "
-                "which sinfo lists: hydra.launcher.partition=NAME, and cpus_per_task, mem_gb, timeout_min and "
-                "gpus_per_node (null without GPUs) in the same way."
+                "segtrain: error: Slurm takes no such job (see above). Type what its nodes have, which sinfo lists: "
+                "hydra.launcher.partition=NAME, and cpus_per_task, mem_gb, timeout_min and gpus_per_node (null without "
+                "GPUs) in the same way."
             )
         print_line(Console(), f"{len(jobs)} jobs: {jobs[0].job_id} to {jobs[-1].job_id}; waiting for them")
         try:
