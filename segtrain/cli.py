@@ -24,6 +24,7 @@ from segtrain.command.output_folder import claimed, leaving_no_files
 from segtrain.config_error import ConfigError
 from segtrain.settings import SCHEMAS
 from segtrain.sweeps.going_on import is_sweep, resume_command
+from segtrain.sweeps.launchers import register_launchers
 from segtrain.sweeps.search_space import register_sweeper
 from segtrain.sweeps.workers import waiting_for_jobs_that_save
 from segtrain.task import STATUS_OF_INTERRUPT, complain, run_task
@@ -76,6 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
     task = functools.partial(_do, task, os.getpid())
     task.__module__, task.__name__ = __name__, "segtrain"  # Hydra names the application by them
     register_sweeper()
+    register_launchers()
     run = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)
     try:
         with waiting_for_jobs_that_save() if arguments is None and parsed.multirun else contextlib.nullcontext():

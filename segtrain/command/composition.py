@@ -100,7 +100,9 @@ def check_command_line(line: CommandLine, config_name: str, allow_targets: Seque
                     if sweeping and OmegaConf.select(config, "trainer.strategy") == "multiworker":
                         raise ConfigError(
                             "trainer.strategy=multiworker: all workers train one run together, and a sweep has many. "
-                            "Type each run by itself, or another trainer.strategy."
+                            "Type each run by itself, without -m, in a folder of its own "
+                            "(hydra.run.dir=FOLDER/NAME), and then segtrain compare FOLDER; or type another "
+                            "trainer.strategy."
                         )
                 try:
                     resumption, cluster = _check_settings(config, line.verb, allow_targets)

@@ -2,7 +2,10 @@
 
 import importlib.util
 import shutil
+from typing import Any
 
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
 from segtrain.config_error import ConfigError
@@ -14,6 +17,27 @@ INSTALLED_BY = {
     "hydra_plugins.hydra_ray_launcher": "hydra-ray-launcher",
 }
 COMMANDS_OF_SLURM = ("sbatch", "srun")
+SUBMITIT = "hydra_plugins.hydra_submitit_launcher.submitit_launcher"
+
+
+def register_launchers() -> None:
+    """Has Hydra build our launchers in place of those of submitit's plugin, which it knows by the same names."""
+    known = Plugins.instance().class_name_to_class
+    known |= {f"{SUBMITIT}.SlurmLauncher": build_slurm_launcher, f"{SUBMITIT}.LocalLauncher": build_local_launcher}
+
+
+def build_slurm_launcher(**options: Any) -> Launcher:
+    """Builds the launcher, whose packages help and mistakes do not wait for."""
+    from segtrain.sweeps.submitit_launchers import SlurmLauncher
+
+    return SlurmLauncher(**options)
+
+
+def build_local_launcher(**options: Any) -> Launcher:
+    """Builds the launcher, whose packages help and mistakes do not wait for."""
+    from segtrain.sweeps.submitit_launchers import LocalLauncher
+
+    return LocalLauncher(**options)
 
 
 def check_launcher(config: DictConfig) -> None:
@@ -34,6 +58,13 @@ def check_launcher(config: DictConfig) -> None:
         raise ConfigError(
             f"{name} needs Slurm, and {' and '.join(missing)} cannot be found. Type it where jobs are handed to Slurm; "
             "on this machine type hydra/launcher=joblib."
+        )
+    tasks = (launcher.get("nodes") or 1) * (launcher.get("tasks_per_node") or 1)
+    if tasks > 1:
+        raise ConfigError(
+            f"{name}: each of the {tasks} tasks of a job would train the same run by itself. Type "
+            "hydra.launcher.nodes=1 hydra.launcher.tasks_per_node=1; for runs on several nodes hand a script to sbatch "
+            "for each, which slurm.md beside the launcher's config shows."
         )
     if launcher.get("n_jobs") == 0:
         raise ConfigError(

@@ -171,7 +171,8 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
 def slurm_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
     """Returns the cluster of the tasks that an `srun` has started.
 
-    Ports are counted from the job's number, so that two jobs on a node do not meet.
+    Ports are counted from the job's number, so that two jobs on a node do not meet, and no two tasks have the same, as
+    one host may be several of Slurm's nodes.
 
     Raises:
         ValueError: Slurm does not say on which nodes they run, or has not laid them out node by node.
@@ -187,19 +188,19 @@ def slurm_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
             for _ in range(int(times or 1))
         ]
         index, node = int(environment["SLURM_PROCID"]), int(environment["SLURM_NODEID"])
-        first_port = FIRST_PORT_OF_SLURM + int(environment["SLURM_JOB_ID"]) % PORTS_OF_SLURM
+        first_port = FIRST_PORT_OF_SLURM + int(environment["SLURM_JOB_ID"]) * sum(counts) % PORTS_OF_SLURM
     except (KeyError, ValueError, OSError, subprocess.SubprocessError) as error:
         raise ValueError(
             f"Slurm does not say where its tasks run ({type(error).__name__}: {error}). Start them with srun, or set "
             f"TF_CONFIG for each: {EXAMPLE}"
         ) from error
-    places = [(at, task) for at, count in enumerate(counts) for task in range(count)]
-    if len(nodes) != len(counts) or index >= len(places) or places[index][0] != node:
+    places = [at for at, count in enumerate(counts) for _ in range(count)]
+    if len(nodes) != len(counts) or index >= len(places) or places[index] != node:
         raise ValueError(
             f"Slurm's task {index} of {len(places)} is not where one node's tasks after the other's would have it "
             f"(node {node} of {', '.join(nodes)}). Start them with srun --distribution=block."
         )
-    return Cluster(tuple(f"{nodes[at]}:{first_port + task}" for at, task in places), index)
+    return Cluster(tuple(f"{nodes[at]}:{first_port + task}" for task, at in enumerate(places)), index)
 
 
 def _checked(kind: str, addresses: Any) -> list[str]:

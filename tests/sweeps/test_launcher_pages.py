@@ -1,6 +1,9 @@
 """What stands beside the launchers' configs: a page for each way to start many workers, and the job for Kubernetes."""
 
+import os
+import re
 import shlex
+import subprocess
 
 import hydra
 import pytest
@@ -13,7 +16,13 @@ from segtrain.config_error import ConfigError
 from segtrain.training.cluster import Cluster
 
 LAUNCHERS = {"joblib", "ray", "submitit_local", "submitit_slurm"}
-PAGES = ("slurm.md", "ray.md", "kubernetes.md")
+# The first word of each of their command lines.
+COMMANDS = {
+    "slurm.md": ["-m", "-m", "trainer.strategy=multiworker", "compare", "resume", "resume"],
+    "ray.md": ["-m"] * 3,
+    "kubernetes.md": ["-m"],
+}
+PAGES = tuple(COMMANDS)
 FOLDER = config_folder() / "hydra" / "launcher"
 TFJOB = FOLDER / "tfjob.yml"
 # Of kubeflow.org/v1, what a TFJob, its runPolicy and its replicas may have.
@@ -92,6 +101,25 @@ def test_its_command_lines_are_ours(job, tmp_path, monkeypatch):
         check_command_line(read_command_line(["modle=x", *train[2:]]), "config", ())
 
 
+@pytest.mark.parametrize(("has_begun", "told"), [(False, "trainer.strategy=multiworker"), (True, "resume")])
+@pytest.mark.parametrize("status", [0, 1])
+def test_its_script_begins_a_run_or_goes_on_with_it(job, tmp_path, has_begun, told, status):
+    (container,) = job["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"]["containers"]
+    run, program = tmp_path / "a run", tmp_path / "bin" / "segtrain"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> "{tmp_path}/typed"\nexit {status}\n')
+    program.chmod(0o755)
+    if has_begun:
+        run.mkdir()
+        (run / "results.json").write_text("{}")
+    environment = {"PATH": f"{program.parent}:{os.environ['PATH']}", "RUN": str(run)}
+    assert subprocess.run(container["command"], env=environment).returncode == status  # which restartPolicy looks at
+    typed = (tmp_path / "typed").read_text().splitlines()  # once
+    assert typed[0] == told
+    assert typed[-1] == (str(run) if has_begun else f"hydra.run.dir={run}")
+    assert typed.count(told) == 1
+
+
 @pytest.mark.filterwarnings("ignore:.*validated against ConfigStore schema")
 @pytest.mark.parametrize("name", PAGES)
 def test_commands_of_the_pages_are_ours(name, tmp_path, monkeypatch):
@@ -100,12 +128,13 @@ def test_commands_of_the_pages_are_ours(name, tmp_path, monkeypatch):
     monkeypatch.setattr(composition, "check_launcher", lambda config: None)  # neither Slurm nor Ray has to be here
     blocks = (FOLDER / name).read_text(encoding="utf-8").split("```bash\n")[1:]
     lines = [line for block in blocks for line in block.partition("```")[0].replace("\\\n", " ").splitlines()]
-    words = [shlex.split(line.replace("/shared/outputs", str(tmp_path)), comments=True) for line in lines]
-    commands = [line[line.index("segtrain") + 1 :] for line in words if "segtrain" in line[:2]]
-    assert len(commands) >= {"kubernetes.md": 0, "slurm.md": 4, "ray.md": 3}[name]
+    lines = [re.sub("(/shared)?/outputs/", f"{tmp_path}/", line) for line in lines]
+    words = [shlex.split(line, comments=True) for line in lines]
+    commands = [line[line.index("segtrain") + 1 :] for line in words if "segtrain" in line[:3]]
+    assert [command[0] for command in commands] == COMMANDS[name]
     for command in commands:
         line = read_command_line(command)
         if line.verb == "train":
             check_command_line(line, "config", ())
         else:
-            assert line.verb == "resume"
+            assert line.verb in ("resume", "compare")

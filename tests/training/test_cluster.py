@@ -119,9 +119,10 @@ def of_slurm(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "addresses"),
     [
-        ({}, ("n1:12007", "n1:12008", "n2:12007")),
-        ({"SLURM_STEP_TASKS_PER_NODE": "2(x2)"}, ("n1:12007", "n1:12008", "n2:12007", "n2:12008")),
-        ({"SLURM_JOB_ID": "39999"}, ("n1:31999", "n1:32000", "n2:31999")),
+        ({}, ("n1:12021", "n1:12022", "n2:12023")),
+        ({"SLURM_JOB_ID": "40008"}, ("n1:12024", "n1:12025", "n2:12026")),  # the next job, maybe on the same nodes
+        ({"SLURM_STEP_TASKS_PER_NODE": "2(x2)"}, ("n1:12028", "n1:12029", "n2:12030", "n2:12031")),
+        ({"SLURM_JOB_ID": "39993"}, ("n1:31979", "n1:31980", "n2:31981")),
     ],
 )
 def test_the_tasks_of_slurm_are_a_cluster(of_slurm, monkeypatch, changes, addresses):
