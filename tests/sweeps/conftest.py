@@ -1,5 +1,6 @@
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -69,3 +70,26 @@ def jobs(monkeypatch) -> SimpleNamespace:
     monkeypatch.setattr("segtrain.verbs.resume.resume", resume)
     seen.train = train
     return seen
+
+
+@pytest.fixture(scope="session")
+def files_of_two_seeds() -> dict[Path, str]:
+    """What `two_seeds` holds, once it is made. HERE stands for the folder that it was begun in."""
+    return {}
+
+
+@pytest.fixture
+def two_seeds(segtrain, jobs, tmp_path, files_of_two_seeds) -> Path:
+    """The folder `out` of a sweep over two seeds that was begun in the test's folder and is complete."""
+    out = tmp_path / "out"
+    if not files_of_two_seeds:
+        segtrain("-m", "seed=1,2", "hydra.sweep.dir=out")
+        for path in out.rglob("*"):
+            if path.is_file():
+                text = path.read_text(encoding="utf-8").replace(str(tmp_path), "HERE")
+                files_of_two_seeds[path.relative_to(out)] = text
+    for name, text in files_of_two_seeds.items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text(text.replace("HERE", str(tmp_path)), encoding="utf-8")
+    jobs.done.clear()
+    return out
