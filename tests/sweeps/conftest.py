@@ -1,12 +1,9 @@
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from segtrain import cli
 from segtrain.run_folder import RunFolder
 
 COMPLETED = {
@@ -17,25 +14,6 @@ COMPLETED = {
     "parameters": 10,
     "images_per_second": 1.0,
 }
-
-
-@pytest.fixture
-def segtrain(monkeypatch, capfd, tmp_path, kept_logging) -> Callable[..., SimpleNamespace]:
-    """Runs a command line in an empty folder; returns its status and what it printed."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> SimpleNamespace:
-        monkeypatch.setattr(sys, "argv", ["segtrain"])
-        capfd.readouterr()
-        status = 0
-        try:
-            cli.main(list(arguments))
-        except SystemExit as end:
-            status = end.code or 0
-        printed = capfd.readouterr()
-        return SimpleNamespace(status=status, output=printed.out, errors=printed.err)
-
-    return run
 
 
 @pytest.fixture
