@@ -2,10 +2,14 @@
 
 import dataclasses
 import logging
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from segtrain import cli
 from segtrain.datasets.shapes import build_shapes
 
 
@@ -32,6 +36,25 @@ def kept_logging(monkeypatch):
     for handler in set(root.handlers) - set(handlers):
         handler.close()
     root.handlers[:], root.level = handlers, level
+
+
+@pytest.fixture
+def segtrain(monkeypatch, capfd, tmp_path, kept_logging) -> Callable[..., SimpleNamespace]:
+    """Runs a command line in the test's folder, in this process; returns its status and what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> SimpleNamespace:
+        monkeypatch.setattr(sys, "argv", ["segtrain"])
+        capfd.readouterr()
+        status = 0
+        try:
+            cli.main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            status = end.code or 0
+        printed = capfd.readouterr()
+        return SimpleNamespace(status=status, output=printed.out, errors=printed.err)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -55,21 +55,8 @@ def asked(monkeypatch) -> list:
 
 
 @pytest.fixture
-def segtrain(monkeypatch, capfd, tmp_path, asked) -> Callable:
-    """Runs a command line in an empty folder; returns its status and what it printed."""
-    monkeypatch.chdir(tmp_path)
-
-    def segtrain(*arguments: str) -> SimpleNamespace:
-        monkeypatch.setattr(sys, "argv", ["segtrain"])
-        capfd.readouterr()
-        status = 0
-        try:
-            cli.main(list(arguments))
-        except SystemExit as exit:
-            status = exit.code
-        output, errors = capfd.readouterr()
-        return SimpleNamespace(status=status, output=output, errors=errors)
-
+def segtrain(segtrain, asked) -> Callable:
+    """Runs a command line in an empty folder, whose verbs are asked alone."""
     return segtrain
 
 
@@ -449,10 +436,10 @@ def test_an_interrupted_run_is_told(segtrain, train, tmp_path):
 def test_a_failed_job_does_not_take_the_sweep_with_it(segtrain, train, error):
     """Whatever it failed of: hours of the other jobs are worth their comparison."""
     train(error("no luck"))
-    finished = segtrain("-m", "seed=3,1,2", "hydra.sweep.dir=sweep")
+    finished = segtrain("-m", "seed=2,1", "hydra.sweep.dir=sweep")
     assert finished.status == 1
     comparison = json.loads(Path("sweep/comparison.json").read_text(encoding="utf-8"))
-    assert [job["status"] for job in comparison["jobs"]] == ["completed", "failed", "failed"]
+    assert [job["status"] for job in comparison["jobs"]] == ["completed", "failed"]
     assert comparison["configurations"][0]["mean_iou"]["values"] == [0.5]
 
 

@@ -45,7 +45,11 @@ def test_there_are_commands_to_try():
     assert [command[0] for command in commands()] == ["segtrain", "segtrain", "pytest", "pytest"]
 
 
-@pytest.mark.parametrize("command", commands(), ids=" ".join)
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(command, marks=pytest.mark.long) if command[0] == "pytest" else command for command in commands()],
+    ids=" ".join,
+)
 def test_a_model_in_three_files_runs(checkout, command):
     # The copy's package, and not the one that is installed.
     environment = {**os.environ, "PYTHONPATH": str(checkout)}

@@ -54,9 +54,8 @@ def compose():
 
 @pytest.fixture(scope="module")
 def run_of(tmp_path_factory):
-    """Returns the folder of an experiment's tiny run by name: one process for the short ones, one for the long.
-
-    What is a sweep itself runs alone, with one of its values.
+    """Returns the folder of an experiment's tiny run of one epoch by name: one process for the short ones, one for the
+    long. What is a sweep itself runs alone, with one of its values.
     """
 
     @functools.cache
@@ -64,7 +63,7 @@ def run_of(tmp_path_factory):
         home = tmp_path_factory.mktemp("experiments")
         chosen = [f"experiment={','.join(names)}", "size=tiny", *OF_SWEEP.get(names[0], ())]
         finished = subprocess.run(
-            [sys.executable, "-m", "segtrain", "-m", *chosen, "callbacks=none"],
+            [sys.executable, "-m", "segtrain", "-m", *chosen, "epochs=1", "callbacks=none"],
             cwd=home, capture_output=True, encoding="utf-8", timeout=1200,
         )  # fmt: skip
         assert finished.returncode == 0, finished.stderr
@@ -110,6 +109,7 @@ def test_the_recipe_composes_and_its_stand_in_is_of_its_kind(compose, name):
     assert settings.stand_in["num_classes"] == num_classes
     no_void = void_as_class or dataset.get("border") == "class"
     assert settings.stand_in.get("void", True) == (not no_void)
+    assert compose(f"experiment={name}", "size=tiny").epochs == 2
 
 
 @every_run
@@ -121,7 +121,7 @@ def test_tiny_runs_it_on_its_stand_in(compose, run_of, name):
     assert len(results["val"]["per_class_iou"]) == recipe.stand_in.num_classes
     assert recipe.model._target_.endswith(f"build_{results['model']}")
     used = yaml.safe_load((run_of(name) / "config.yaml").read_text(encoding="utf-8"))
-    assert (used["image_size"], used["epochs"], used["max_samples"]) == ([32, 48], 2, 12)
+    assert (used["image_size"], used["epochs"], used["max_samples"]) == ([32, 48], 1, 12)
     model = OmegaConf.to_container(recipe.model, resolve=True)
     if "encoder" in model:
         model["encoder"]["weights"] = None  # or it would have been downloaded

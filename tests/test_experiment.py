@@ -39,6 +39,7 @@ COLUMNS = (
 )
 TIMES = {"images_per_second", "data_wait", "seconds"}
 HEIGHT, WIDTH = 32, 48
+FEW_PICTURES = "callbacks.pictures.num_images=2"  # each takes as long as a step
 NATIVE_CHATTER = re.compile(r"tensorflow|cuda|absl|onednn|tensorrt|\b[IWEF]\d{4} |warning", re.IGNORECASE)
 
 
@@ -601,7 +602,7 @@ def test_names_that_are_no_utf8_go_through_a_whole_run(tmp_path):
     for split in ("train.txt", "val.txt"):
         listed = (tmp_path / "data" / split).read_bytes()
         (tmp_path / "data" / split).write_bytes(listed.replace(b"photo", b"caf\xe9_photo"))
-    finished = segtrain(tmp_path, *own_data())
+    finished = segtrain(tmp_path, *own_data("epochs=1", FEW_PICTURES))
     assert (finished.status, finished.errors) == (0, "")
     assert segtrain(tmp_path, "evaluate", "out", "hydra.run.dir=again").status == 0
     for folder in (tmp_path / "out", tmp_path / "again"):
@@ -621,7 +622,7 @@ def test_a_network_that_answers_one_class_is_told_of(tmp_path, monkeypatch, fail
 
     if fails:
         monkeypatch.setattr("segtrain.evaluation.split_scores.evaluate_split", raise_error)
-    finished = segtrain(tmp_path, "--config-name", "smoke", "model.width=4", "hydra.run.dir=out")
+    finished = segtrain(tmp_path, "--config-name", "smoke", "model.width=4", "callbacks=[csv]", "hydra.run.dir=out")
     results = read_results(tmp_path / "out")
     assert results["status"] == ("failed" if fails else "completed")
     assert len(results["warnings"]) == 1
@@ -765,7 +766,7 @@ def test_a_run_at_the_size_of_its_logits(tmp_path):
 
     network = ["model=unet_on_encoder", "model/encoder=mobilenet_v2", "model.encoder.alpha=0.35"]
     settings = ["model.widths=[4,4,4,4]", "model.batch_norm_momentum=0.5", "model.logits_at=native", "optimizer=adam"]
-    finished = segtrain(tmp_path, *network, "size=tiny", *settings, "hydra.run.dir=run")
+    finished = segtrain(tmp_path, *network, "size=tiny", *settings, FEW_PICTURES, "hydra.run.dir=run")
     assert (finished.status, finished.errors) == (0, "")
     results = read_results(tmp_path / "run")
     size = "16x24, the size of the logits for images of 32x48 (height x width)"
@@ -846,7 +847,7 @@ def test_images_at_their_own_sizes_go_through_a_whole_run(photos_of_many_sizes, 
     import sklearn.metrics
 
     settings = [f"dataset.classes=[{','.join(CLASS_NAMES)}]", "model.batch_norm_momentum=0.5", "optimizer=adam"]
-    finished = segtrain(tmp_path, *own_data(*OWN_SIZES, *settings, "max_samples=null"))
+    finished = segtrain(tmp_path, *own_data(*OWN_SIZES, *settings, FEW_PICTURES, "max_samples=null"))
     assert (finished.status, finished.errors) == (0, "")
     assert "7 train, 3 val, 5 classes, images at their own sizes, 2 epochs of 7 steps" in finished.output
     results = read_results(tmp_path / "out")
@@ -1063,7 +1064,7 @@ def test_a_folder_holds_one_run(copied_run, tmp_path):
 
 def test_a_failure_after_the_scores_keeps_them(tmp_path):
     (tmp_path / "out" / "report.html").mkdir(parents=True)
-    finished = segtrain(tmp_path, *SETTINGS, "epochs=1", "hydra.run.dir=out")
+    finished = segtrain(tmp_path, *SETTINGS, "epochs=1", "callbacks=none", "hydra.run.dir=out")
     assert_refused(finished, "report.html")
     results = read_results(tmp_path / "out")
     assert results["status"] == "failed"

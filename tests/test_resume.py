@@ -15,13 +15,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from segtrain import cli
-
 # Dropout and augmentation on; 15 steps an epoch, saved after each fifth, before validation too.
 SETTINGS = [
     "dataset=shapes", "dataset.num_train=60", "dataset.num_val=40", "batch_size=4", "epochs=4",
     "model.width=4", "model.dropout=0.3", "optimizer=adam", "augmentation=strong",
-    "trainer.deterministic=true", "callbacks.checkpoint.every_steps=5",
+    "trainer.deterministic=true", "callbacks.checkpoint.every_steps=5", "callbacks.pictures.num_images=1",
 ]  # fmt: skip
 TIMINGS = {"images_per_second", "data_wait", "seconds"}
 
@@ -90,22 +88,6 @@ def undisturbed(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def said(kept_logging, capfd, monkeypatch):
-    """Returns a function that runs a command line that needs no TensorFlow, in this process."""
-
-    def said(*arguments):
-        monkeypatch.setattr(sys, "argv", ["segtrain"])
-        status = 0
-        try:
-            cli.main([str(argument) for argument in arguments])
-        except SystemExit as exit:
-            status = exit.code
-        return SimpleNamespace(status=status, **dict(zip(("output", "errors"), capfd.readouterr(), strict=True)))
-
-    return said
-
-
 def test_a_run_that_is_stopped_and_saved_is_the_undisturbed_one(undisturbed, tmp_path):
     folder = tmp_path / "mein Lauf, a=1"
     process = start(*SETTINGS, f"hydra.run.dir={folder}")
@@ -128,9 +110,9 @@ def test_a_run_that_is_stopped_and_saved_is_the_undisturbed_one(undisturbed, tmp
     assert not list(folder.rglob(".*.part*"))
 
 
-def test_a_complete_run_says_so(undisturbed, said):
+def test_a_complete_run_says_so(undisturbed, segtrain):
     before = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*") if path.name != "segtrain.log"}
-    finished = said("resume", undisturbed)
+    finished = segtrain("resume", undisturbed)
     assert (finished.status, finished.errors) == (0, "")
     assert finished.output == f"{undisturbed} is complete: 4 epochs. To go on, type epochs=N.\n"
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -147,10 +129,9 @@ def test_a_complete_run_says_so(undisturbed, said):
         (["resume", "-m", "RUN", "epochs=5,6"], "sweeps are for training"),
     ],
 )
-def test_what_cannot_be_gone_on_with_is_told_in_a_line(undisturbed, said, tmp_path, monkeypatch, arguments, message):
-    monkeypatch.chdir(tmp_path)
+def test_what_cannot_be_gone_on_with_is_told_in_a_line(undisturbed, segtrain, tmp_path, arguments, message):
     before = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*")}
-    finished = said(*(undisturbed if argument == "RUN" else argument for argument in arguments))
+    finished = segtrain(*(undisturbed if argument == "RUN" else argument for argument in arguments))
     assert finished.status == 2
     assert message in finished.errors
     assert finished.errors.count("\n") == 1

@@ -2,12 +2,10 @@
 
 import csv
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from segtrain import cli
 from segtrain.run_folder import RunFolder
 from segtrain.training.state_files import find_state
 
@@ -29,7 +27,10 @@ def build_spoiled(*, ignore_label: int, first: int, last: int):
     return loss
 '''
 # Three steps an epoch and three of validation: the eighth call is of the second epoch's second step.
-SETTINGS = ["--config-name", "smoke", "model.width=4", "loss=spoiled", "loss.first=8", "seed=1", "schedule=constant"]
+SETTINGS = [
+    "--config-name", "smoke", "model.width=4", "loss=spoiled", "loss.first=8", "seed=1", "schedule=constant",
+    "~callbacks.pictures",
+]  # fmt: skip
 ALLOWED = "allow_targets=[my_losses.]"
 
 
@@ -39,26 +40,14 @@ def _devices(two_devices):
 
 
 @pytest.fixture
-def segtrain(tmp_path, monkeypatch, kept_logging, capfd):
-    """Returns a function that runs a command line in a folder with a package of one's own."""
+def segtrain(segtrain, tmp_path, monkeypatch):
+    """Runs a command line in a folder with a package of one's own."""
     (tmp_path / "my_losses.py").write_text(LOSS, encoding="utf-8")
     (tmp_path / "conf" / "loss").mkdir(parents=True)
     (tmp_path / "conf" / "loss" / "spoiled.yaml").write_text(
         "_target_: my_losses.build_spoiled\nfirst: 8\nlast: 8\n", encoding="utf-8"
     )
-    monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-
-    def segtrain(*arguments):
-        monkeypatch.setattr("sys.argv", ["segtrain"])
-        status = 0
-        try:
-            cli.main(list(arguments))
-        except SystemExit as exit:
-            status = exit.code
-        output, errors = capfd.readouterr()
-        return SimpleNamespace(status=status, output=output, errors=errors)
-
     return segtrain
 
 

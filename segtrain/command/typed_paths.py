@@ -7,7 +7,8 @@ from collections.abc import Sequence
 # Settings whose values are paths, or slices such as train[:80%].
 PATH_KEYS = re.compile(
     r"\+{0,2}(run|input|output|hydra\.run\.dir|hydra\.sweep\.dir"
-    r"|model\.(encoder\.)?weights|[\w.]+\.(root|path|archive|\w+_folder|(\w+_)?(images|masks|annotations)|(train|val)_split))$"
+    r"|model\.(encoder\.)?weights"
+    r"|[\w.]+\.(root|path|archive|\w+_folder|((train|val|test)_)?(images|masks|annotations)|(train|val)_split))$"
 )
 # `input=[a.jpg,my photo.jpg,"b,c.jpg"]` is a list of paths; a glob has brackets that hold others, or ends after them.
 QUOTES = "'\""

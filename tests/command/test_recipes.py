@@ -1,31 +1,23 @@
 """An experiment and what is typed beside it: one in a run, a sweep as a sweep, and who set what does not fit."""
 
 import os
-import sys
 
 import pytest
-
-from segtrain import cli
 
 TABLE_1 = 8
 
 
 @pytest.fixture
-def segtrain(monkeypatch, capfd, tmp_path, kept_logging):
+def segtrain(segtrain, monkeypatch):
     """Runs a command line in an empty folder; returns its status, what it said, and the settings of each training."""
     jobs = []
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["segtrain"])
     monkeypatch.setattr("segtrain.verbs.train.train", lambda settings, *rest: jobs.append(settings))
 
-    def segtrain(line):
-        try:
-            cli.main(line.split())
-        except SystemExit as exit:
-            return exit.code, capfd.readouterr().err, jobs
-        return 0, capfd.readouterr().err, jobs
+    def run(line):
+        ended = segtrain(*line.split())
+        return ended.status, ended.errors, jobs
 
-    return segtrain
+    return run
 
 
 @pytest.mark.parametrize(

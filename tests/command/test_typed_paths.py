@@ -118,6 +118,7 @@ def test_every_setting_that_is_a_path_is_quoted(prefix, key):
     "argument",
     [
         "model.width=4",
+        "callbacks.pictures.num_images=2",
         "image_size=[1,2]",
         "seed=1,2",
         "model=segnet",

@@ -128,7 +128,7 @@ def test_a_file_is_downloaded_once(tmp_path, serve, kind):
     assert mirror.asked == [None]
 
 
-@pytest.mark.parametrize("other", [b"x", bytes(len(CONTENT))])
+@pytest.mark.parametrize("other", [b"x", bytes(len(CONTENT))], ids=len)
 def test_another_file_of_that_name_is_told_and_left(tmp_path, serve, other):
     path = part_of(tmp_path).with_suffix("")
     path.write_bytes(other)
@@ -161,7 +161,7 @@ def test_a_connection_that_is_cut_is_resumed(tmp_path, serve):
     assert len(CONTENT) > begins[0] > 1_200_000 - PIECE
 
 
-@pytest.mark.parametrize("there", [b"", CONTENT[:1_000_000]])
+@pytest.mark.parametrize("there", [b"", CONTENT[:1_000_000]], ids=len)
 def test_a_server_that_cannot_resume_starts_again(tmp_path, serve, there):
     mirror = serve(Mirror(has_range=False))
     part_of(tmp_path).write_bytes(there)
@@ -200,7 +200,7 @@ def test_the_next_mirror_is_asked(tmp_path, serve, nobody, wrong, there):
     assert second.asked
 
 
-@pytest.mark.parametrize("damaged", [bytes(1_000_000), bytes(len(CONTENT)), CONTENT + b"x"])
+@pytest.mark.parametrize("damaged", [bytes(1_000_000), bytes(len(CONTENT)), CONTENT + b"x"], ids=len)
 def test_a_damaged_part_is_thrown_away(tmp_path, serve, damaged):
     mirror = serve(Mirror())
     part_of(tmp_path).write_bytes(damaged)
@@ -269,7 +269,9 @@ def test_a_file_of_unknown_size_is_known_by_its_checksum(tmp_path, serve, kind, 
     require_whole(tmp_path)
 
 
-@pytest.mark.parametrize("wrong", [Mirror(content=b"<html>"), Mirror(content=b""), Mirror(status=503)], ids=str)
+@pytest.mark.parametrize(
+    "wrong", [Mirror(content=b"<html>"), Mirror(content=b""), Mirror(status=503)], ids=["page", "empty", "503"]
+)
 def test_another_file_of_unknown_size_is_not_kept(tmp_path, serve, wrong):
     with pytest.raises(OSError, match=rf"could not be downloaded .*\(sha256 {SHA256}\) and type dataset\.archive="):
         fetch(tmp_path, serve(replace(wrong, asked=[])).address, size=None)

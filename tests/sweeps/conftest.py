@@ -1,11 +1,9 @@
-import sys
-from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from segtrain import cli
 from segtrain.run_folder import RunFolder
 
 COMPLETED = {
@@ -16,25 +14,6 @@ COMPLETED = {
     "parameters": 10,
     "images_per_second": 1.0,
 }
-
-
-@pytest.fixture
-def segtrain(monkeypatch, capfd, tmp_path, kept_logging) -> Callable[..., SimpleNamespace]:
-    """Runs a command line in an empty folder; returns its status and what it printed."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> SimpleNamespace:
-        monkeypatch.setattr(sys, "argv", ["segtrain"])
-        capfd.readouterr()
-        status = 0
-        try:
-            cli.main(list(arguments))
-        except SystemExit as end:
-            status = end.code or 0
-        printed = capfd.readouterr()
-        return SimpleNamespace(status=status, output=printed.out, errors=printed.err)
-
-    return run
 
 
 @pytest.fixture
@@ -69,3 +48,26 @@ def jobs(monkeypatch) -> SimpleNamespace:
     monkeypatch.setattr("segtrain.verbs.resume.resume", resume)
     seen.train = train
     return seen
+
+
+@pytest.fixture(scope="session")
+def files_of_two_seeds() -> dict[Path, str]:
+    """What `two_seeds` holds, once it is made. HERE stands for the folder that it was begun in."""
+    return {}
+
+
+@pytest.fixture
+def two_seeds(segtrain, jobs, tmp_path, files_of_two_seeds) -> Path:
+    """The folder `out` of a sweep over two seeds that was begun in the test's folder and is complete."""
+    out = tmp_path / "out"
+    if not files_of_two_seeds:
+        segtrain("-m", "seed=1,2", "hydra.sweep.dir=out")
+        for path in out.rglob("*"):
+            if path.is_file():
+                text = path.read_text(encoding="utf-8").replace(str(tmp_path), "HERE")
+                files_of_two_seeds[path.relative_to(out)] = text
+    for name, text in files_of_two_seeds.items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text(text.replace("HERE", str(tmp_path)), encoding="utf-8")
+    jobs.done.clear()
+    return out

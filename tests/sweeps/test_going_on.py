@@ -10,10 +10,8 @@ from segtrain.command.composition import config_folder
 from segtrain.run_folder import RunFolder
 
 
-def test_a_complete_sweep_is_left_as_it_is(segtrain, jobs, tmp_path):
-    segtrain("-m", "seed=1,2", "hydra.sweep.dir=out")
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*/results.json")}
-    jobs.done.clear()
+def test_a_complete_sweep_is_left_as_it_is(segtrain, jobs, two_seeds):
+    before = {path: path.stat().st_mtime_ns for path in two_seeds.glob("*/results.json")}
     ended = segtrain("resume", "out")
     assert (ended.status, jobs.done, jobs.resumed) == (0, [], [])
     assert len(before) == 2
@@ -41,17 +39,15 @@ def test_what_is_missing_is_told_by_the_name_that_its_folder_has(segtrain, jobs,
     assert {job["name"] for job in told} == folders
 
 
-def test_a_job_goes_on_that_was_interrupted(segtrain, jobs, tmp_path):
-    segtrain("-m", "seed=1,2", "hydra.sweep.dir=out")
-    (tmp_path / "out" / "seed-1" / "results.json").write_text('{"status": "interrupted"}')
+def test_a_job_goes_on_that_was_interrupted(segtrain, jobs, two_seeds):
+    (two_seeds / "seed-1" / "results.json").write_text('{"status": "interrupted"}')
     assert segtrain("resume", "run=out").status == 0
     assert jobs.resumed == ["seed-1"]
 
 
 @pytest.mark.parametrize("left", ["interrupted", "failed"])
-def test_a_job_that_is_refused_leaves_its_reason(segtrain, jobs, tmp_path, monkeypatch, left):
-    segtrain("-m", "seed=1,2", "hydra.sweep.dir=out")
-    results = tmp_path / "out" / "seed-1" / "results.json"
+def test_a_job_that_is_refused_leaves_its_reason(segtrain, two_seeds, monkeypatch, left):
+    results = two_seeds / "seed-1" / "results.json"
     results.write_text(json.dumps({"status": left, "error": "ValueError: long ago"}))
 
     def refuse(settings, invocation):
@@ -59,14 +55,13 @@ def test_a_job_that_is_refused_leaves_its_reason(segtrain, jobs, tmp_path, monke
 
     monkeypatch.setattr("segtrain.verbs.resume.resume", refuse)
     assert segtrain("resume", "out").status == 1
-    (job,) = [job for job in json.loads((tmp_path / "out" / "comparison.json").read_text())["jobs"] if job["error"]]
+    (job,) = [job for job in json.loads((two_seeds / "comparison.json").read_text())["jobs"] if job["error"]]
     assert (job["name"], job["status"]) == ("seed-1", left)
     assert job["error"] == "ValueError: the data has other images now"
 
 
-def test_a_job_that_another_process_trains_is_left_alone(segtrain, jobs, tmp_path, monkeypatch):
-    segtrain("-m", "seed=1,2", "hydra.sweep.dir=out")
-    folder = RunFolder(tmp_path / "out" / "seed-1")
+def test_a_job_that_another_process_trains_is_left_alone(segtrain, two_seeds, monkeypatch):
+    folder = RunFolder(two_seeds / "seed-1")
     folder.write_results({"status": "interrupted"})
 
     def refuse(settings, invocation):
@@ -92,8 +87,7 @@ def test_relative_paths_count_from_where_the_sweep_was_begun(segtrain, jobs, tmp
     assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_reading_how_a_sweep_was_begun_goes_nowhere(segtrain, jobs, tmp_path, monkeypatch):
-    segtrain("-m", "seed=1,2", "hydra.sweep.dir=out")
+def test_reading_how_a_sweep_was_begun_goes_nowhere(segtrain, two_seeds, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert read_command_line(["resume", "../out"]).begun_in == tmp_path
@@ -113,8 +107,7 @@ def test_a_sweep_that_was_begun_in_a_folder_that_is_gone_says_so(segtrain, jobs,
 
 
 @pytest.mark.parametrize("typed", ["epochs=3", "model=unet", "+max_samples=1", "hydra.sweep.dir=other"])
-def test_another_sweep_is_refused(segtrain, jobs, typed):
-    segtrain("-m", "seed=1,2", "hydra.sweep.dir=out")
+def test_another_sweep_is_refused(segtrain, two_seeds, typed):
     refused = segtrain("resume", "out", typed)
     assert refused.status == 2
     assert refused.errors.replace("'", "").startswith(
@@ -162,10 +155,9 @@ def test_a_sweeps_folder_has_nothing_written_elsewhere(segtrain, jobs, tmp_path,
     assert "the sweep's folder says so, and it may write elsewhere" in refused.errors
 
 
-def test_another_launcher_leaves_the_first_ones_settings(segtrain, jobs, tmp_path):
+def test_another_launcher_leaves_the_first_ones_settings(segtrain, two_seeds):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    segtrain("-m", "seed=1,2", "hydra.sweep.dir=out")
-    multirun = tmp_path / "out" / "multirun.yaml"
+    multirun = two_seeds / "multirun.yaml"
     told = yaml.safe_load(multirun.read_text())
     told["hydra"]["overrides"]["hydra"] += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
     multirun.write_text(yaml.safe_dump(told))
@@ -173,19 +165,15 @@ def test_another_launcher_leaves_the_first_ones_settings(segtrain, jobs, tmp_pat
 
 
 @pytest.mark.parametrize("question", [["--cfg", "job"], ["--help"]])
-def test_a_question_about_resume_trains_nothing(segtrain, jobs, tmp_path, question):
-    segtrain("-m", "seed=1,2", "hydra.sweep.dir=out")
-    jobs.done.clear()
-    (tmp_path / "out" / "seed-1" / "results.json").unlink()
+def test_a_question_about_resume_trains_nothing(segtrain, jobs, two_seeds, question):
+    (two_seeds / "seed-1" / "results.json").unlink()
     segtrain("resume", "out", *question)
     assert jobs.done == []
 
 
-def test_a_job_whose_process_died_before_it_began_begins(segtrain, jobs, tmp_path):
-    segtrain("-m", "seed=1,2", "hydra.sweep.dir=out")
-    (tmp_path / "out" / "seed-1" / "config.yaml").unlink()
-    (tmp_path / "out" / "seed-1" / "results.json").write_text('{"status": "failed", "error": "SIGKILL"}')
-    jobs.done.clear()
+def test_a_job_whose_process_died_before_it_began_begins(segtrain, jobs, two_seeds):
+    (two_seeds / "seed-1" / "config.yaml").unlink()
+    (two_seeds / "seed-1" / "results.json").write_text('{"status": "failed", "error": "SIGKILL"}')
     assert segtrain("resume", "out").status == 0
     assert jobs.done == [1]
 
