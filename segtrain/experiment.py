@@ -20,7 +20,8 @@ from segtrain.settings import TrainSettings
 from segtrain.starting_weights import reading_weights
 from segtrain.sweeps.going_on import resume_command
 from segtrain.sweeps.study import trial_of_this_job
-from segtrain.training.cluster import Cluster, WorkerLostError, telling_of_lost_workers
+from segtrain.training.cluster import Cluster
+from segtrain.training.meeting import WorkerLostError, telling_of_lost_workers
 from segtrain.training.rate_scaling import describe_scaling, scaled_learning_rate
 from segtrain.training.same_run import digest_of_run
 from segtrain.training.scores import metric_contract

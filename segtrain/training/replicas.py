@@ -6,7 +6,7 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
-from segtrain.training.cluster import join_cluster
+from segtrain.training.meeting import join_cluster
 
 StrategyChoice = Literal["auto", "one", "mirrored", "multiworker"]
 

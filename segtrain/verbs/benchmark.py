@@ -11,8 +11,8 @@ from segtrain.instantiate import build
 from segtrain.parts import build_run, open_dataset, start_tensorflow
 from segtrain.run_folder import RunFolder
 from segtrain.settings import BenchmarkSettings
-from segtrain.training.cluster import telling_of_lost_workers
 from segtrain.training.local_workers import started_workers
+from segtrain.training.meeting import telling_of_lost_workers
 from segtrain.training.same_run import digest_of_run
 from segtrain.verbs.invocation import Invocation
 

@@ -2,29 +2,13 @@
 
 import json
 import re
-import socket
 import subprocess
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from segtrain.training import cluster as cluster_module
-from segtrain.training.cluster import (
-    SECONDS_BETWEEN_CALLS,
-    Cluster,
-    WorkerLostError,
-    _listening,
-    _take_calls,
-    cluster_of,
-    local_cluster,
-    read_cluster,
-    silent_workers,
-    slurm_cluster,
-    telling_of_lost_workers,
-    wait_for_others,
-)
+from segtrain.training.cluster import Cluster, cluster_of, local_cluster, read_cluster, slurm_cluster
 
 
 def tf_config(tasks, kind="worker", index=0):
@@ -184,98 +168,6 @@ def test_more_workers_than_the_machine_has_room_for(monkeypatch, cores, memory, 
         local_cluster(count)
 
 
-def test_a_port_that_is_taken_and_a_worker_that_is_not_there():
-    with socket.socket() as taken, socket.socket() as closed:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        closed.bind(("127.0.0.1", 0))  # bound, and nobody listens
-        here, there = (f"127.0.0.1:{each.getsockname()[1]}" for each in (taken, closed))
-        with pytest.raises(ValueError, match=rf"Port \d+ of worker 0 \({here}\) cannot be used"):
-            wait_for_others(Cluster((here, there), 0), 0.1)
-        assert silent_workers(Cluster(("127.0.0.1:1", here, there), 0)) == [f"worker 2 ({there})"]
-
-
-def test_workers_wait_for_each_other_and_tell_who_does_not_come(monkeypatch, capsys):
-    addresses = (*local_cluster(2).addresses, "127.0.0.1:1")
-    both = [Cluster(addresses[:2], index) for index in range(2)]
-    with ThreadPoolExecutor() as threads:
-        first = threads.submit(wait_for_others, both[0], 20.0)
-        assert not first.done()
-        with _listening(both[1]):
-            first.result()
-    assert capsys.readouterr().out == ""
-    monkeypatch.setattr(cluster_module, "SECONDS_OF_SILENCE", 0)
-    with pytest.raises(ValueError, match=r"Waited 0.1 seconds for worker 1 \(.*\), worker 2 \(127.0.0.1:1\) in vain"):
-        wait_for_others(Cluster(addresses, 0), 0.1)
-    assert capsys.readouterr().out == f"waiting for worker 1 ({addresses[1]}), worker 2 (127.0.0.1:1)\n"
-
-
-def test_a_name_without_an_address_is_told(capsys, monkeypatch):
-    monkeypatch.setattr(cluster_module, "SECONDS_OF_SILENCE", 0)
-    (here,) = local_cluster(2).addresses[:1]
-    cluster = Cluster((here, "127.0.0.1:1", "nowhere.invalid:2"), 0)
-    told = "worker 1 (127.0.0.1:1), worker 2 (nowhere.invalid:2){}; no address is known here of nowhere.invalid"
-    with pytest.raises(ValueError, match=re.escape(told.format(" in vain"))):
-        wait_for_others(cluster, 0.1)
-    assert capsys.readouterr().out == f"waiting for {told.format('')}\n"
-
-
-def test_calls_are_taken_so_that_others_are_answered():
-    cluster = local_cluster(2)
-    with _listening(cluster) as listener:
-        host, port = cluster.addresses[0].split(":")
-        with socket.create_connection((host, int(port)), timeout=20) as call:
-            _take_calls(listener)
-            assert call.recv(1) == b""  # it has been ended
-        with pytest.raises(BlockingIOError):
-            listener.accept()
-
-
-def test_one_that_comes_and_goes_ends_the_waiting_for_another(monkeypatch):
-    monkeypatch.setattr(cluster_module, "SECONDS_AWAY", 0.5)
-    cluster = Cluster((*local_cluster(2).addresses, "127.0.0.1:1"), 0)
-    with ThreadPoolExecutor() as threads:
-        with _listening(Cluster(cluster.addresses, 1)) as other:
-            waiting = threads.submit(wait_for_others, cluster, 60.0)
-            other.settimeout(20)
-            other.accept()
-            time.sleep(2 * SECONDS_BETWEEN_CALLS)
-            assert not waiting.done()
-        with pytest.raises(ConnectionAbortedError, match=re.escape(f"worker 1 ({cluster.addresses[1]})")):
-            waiting.result(timeout=20)
-
-
-def test_the_error_of_a_lost_worker_is_told_in_words():
-    class UnavailableError(Exception):
-        """As TensorFlow names it."""
-
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        there = f"127.0.0.1:{closed.getsockname()[1]}"
-        cluster = Cluster(("127.0.0.1:1", there), 0)
-        with (
-            pytest.raises(WorkerLostError, match=rf"worker 1 \({there}\) does not answer any more. Type that."),
-            telling_of_lost_workers(cluster, "Type that."),
-        ):
-            raise UnavailableError("Collective ops is aborted")
-
-    class InternalError(Exception):
-        """As TensorFlow names a fault of the others, and of this process."""
-
-    with socket.create_server(("127.0.0.1", 0)) as there:
-        all_there = Cluster(("127.0.0.1:1", f"127.0.0.1:{there.getsockname()[1]}"), 0)
-        with pytest.raises(InternalError), telling_of_lost_workers(all_there, ""):
-            raise InternalError
-    with pytest.raises(WorkerLostError), telling_of_lost_workers(cluster, ""):
-        raise InternalError
-    with pytest.raises(UnavailableError), telling_of_lost_workers(None, ""):
-        raise UnavailableError
-    with pytest.raises(KeyError), telling_of_lost_workers(cluster, ""):
-        raise KeyError
-
-
 def test_it_takes_no_tensorflow():
-    asked = (
-        "import sys, segtrain.training.cluster, segtrain.training.local_workers; sys.exit('tensorflow' in sys.modules)"
-    )
+    asked = "import sys, segtrain.training.cluster, segtrain.training.local_workers, segtrain.training.meeting; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0

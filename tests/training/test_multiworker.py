@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segtrain.training.cluster import Cluster, wait_for_others
+from segtrain.training.cluster import Cluster
+from segtrain.training.meeting import wait_for_others
 
 SCRIPT = Path(__file__).with_name("train_in_process.py")
 SETTINGS = [
