@@ -1,12 +1,16 @@
 """A contender in a process of its own, whose threads, memory and settings are nobody else's."""
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from typing import IO
+
+# Of Linux' prctl: PR_SET_PDEATHSIG.
+SIGNAL_AT_DEATH_OF_PARENT = 1
 
 
 class OtherProcess:
@@ -71,6 +75,9 @@ class OtherProcess:
 
 def answer_turns(turn: Callable[[], float]) -> None:
     """Says that it is ready, then takes a turn for each line of standard input and prints its figure."""
+    if sys.platform == "linux":
+        # One that stands still would not hear that the other process has gone.
+        ctypes.CDLL(None).prctl(SIGNAL_AT_DEATH_OF_PARENT, signal.SIGKILL)
     figures, sys.stdout = sys.stdout, sys.stderr  # whatever else is printed is no figure
     print(0.0, file=figures, flush=True)
     for _ in sys.stdin:
