@@ -95,10 +95,12 @@ def _host_and_port(address: str) -> tuple[str, int]:
 
 def _listening(cluster):
     host, port = _host_and_port(cluster.addresses[cluster.index])
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # A name may be known to the others by an address of either family.
+    takes_both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if takes_both or ":" in host else socket.AF_INET
     try:
         # Who calls is answered by the kernel.
-        listener = socket.create_server(("", port), family=family, backlog=socket.SOMAXCONN)
+        listener = socket.create_server(("", port), family=family, backlog=socket.SOMAXCONN, dualstack_ipv6=takes_both)
     except OSError as error:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise

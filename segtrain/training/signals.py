@@ -150,5 +150,6 @@ def leave(status: int, message: str = "") -> None:
     error_stream = own_standard_error()
     if os.isatty(error_stream):
         message = f"\x1b[?25h{message}"  # a progress bar hides the cursor
-    os.write(error_stream, message.encode())
+    with contextlib.suppress(OSError):  # nobody reads it any more
+        os.write(error_stream, message.encode())
     os._exit(status)

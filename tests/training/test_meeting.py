@@ -31,6 +31,14 @@ def test_a_port_that_is_taken_and_a_worker_that_is_not_there():
         assert silent_workers(Cluster(("127.0.0.1:1", here, there), 0)) == [f"worker 2 ({there})"]
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv6")
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_a_worker_is_answered_under_addresses_of_both_families(host):
+    port = local_cluster(2).addresses[0].rpartition(":")[2]
+    with _listening(Cluster((f"{host}:{port}", "127.0.0.1:1"), 0)):
+        assert silent_workers(Cluster(("127.0.0.1:1", f"[::1]:{port}", f"127.0.0.1:{port}"), 0)) == []
+
+
 def test_workers_wait_for_each_other_and_tell_who_does_not_come(monkeypatch, capsys):
     addresses = (*local_cluster(2).addresses, "127.0.0.1:1")
     both = [Cluster(addresses[:2], index) for index in range(2)]

@@ -190,3 +190,11 @@ def test_it_is_an_interrupt_as_pythons_own():
     """What catches errors lets it through, and what clears up after Ctrl-C does so here."""
     assert issubclass(Interrupted, KeyboardInterrupt)
     assert re.fullmatch(r"interrupted by SIGTERM\. .*", str(Interrupted(signal.SIGTERM, "Type it.")))
+
+
+def test_a_process_leaves_though_nobody_reads_what_it_says():
+    code = "from segtrain.training.signals import leave; leave(3, 'told')"
+    reading, writing = os.pipe()
+    os.close(reading)
+    assert subprocess.run([sys.executable, "-c", code], stderr=writing, timeout=60).returncode == 3
+    os.close(writing)
