@@ -83,7 +83,7 @@ def run(train, shapes_dataset):
         state = find_state(folder)
         if resume:
             go_back_to(folder, state)
-        with StopSignals() as signals:
+        with StopSignals(seconds_to_leave=300.0) as signals:
             trained = train(
                 strategy,
                 make_callbacks=make_callbacks,
