@@ -23,7 +23,7 @@ from segtrain.sweeps.study import trial_of_this_job
 from segtrain.training.cluster import Cluster
 from segtrain.training.meeting import WorkerLostError, telling_of_lost_workers
 from segtrain.training.rate_scaling import describe_scaling, scaled_learning_rate
-from segtrain.training.same_run import digest_of_run
+from segtrain.training.same_run import digests_of_run
 from segtrain.training.scores import metric_contract
 from segtrain.training.signals import StopSignals
 
@@ -80,10 +80,10 @@ def run_experiment(
     from segtrain.training.run_costs import forget_peak_memory
 
     with telling_of_lost_workers(cluster, how_to_go_on):
-        stays_stopped = resumption is None or not resumption.changes
+        stays_stopped = resumption is None or not resumption.changes_its_end
         if cluster:
-            digest = digest_of_run(settings, facts["data"], resumption and resumption.state)
-            stays_stopped = require_same_run(trainer.strategy, cluster, digest, stays_stopped)
+            digests = digests_of_run(settings, facts["data"], resumption and resumption.state)
+            stays_stopped = require_same_run(trainer.strategy, cluster, digests, stays_stopped)
 
         # The network and what trains it. A state has every weight, so files and network that it began with may be gone.
         has_no_state = resumption is None or resumption.state.path is None

@@ -14,6 +14,7 @@ from segtrain.settings import TrainSettings
 from segtrain.training.cluster import Cluster
 from segtrain.training.scratch_folder import scratch_folder
 from segtrain.training.signals import StopSignals
+from segtrain.training.state_files import files_until
 
 
 @contextlib.contextmanager
@@ -36,6 +37,8 @@ def follow_chief(
     """
     with unseen() as folder, StopSignals("The chief says how to go on.") as signals:
         folder.write_results({"status": "interrupted", "seed": settings.seed})
-        if resumption is not None and resumption.state.path is not None:
-            shutil.copytree(resumption.folder.last, folder.last)
+        if resumption is not None:
+            folder.last.mkdir(parents=True)
+            for path in files_until(resumption.folder, resumption.state):  # the others the chief is removing just now
+                shutil.copy(path, folder.last)
         run_experiment(settings, data, folder, signals, resumption, cluster)

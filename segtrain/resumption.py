@@ -66,12 +66,17 @@ class Resumption:
         """Where it is; of a run that has saved nothing, the beginning. Found when asked for: files are read through."""
         return find_state(self.folder)
 
-    @property
+    @functools.cached_property  # once: a chief that goes on is about to write another status
     def has_nothing_to_do(self) -> bool:
         """Whether the run is complete, and no change gives it more to do."""
         is_complete = self.folder.read_results().get("status") == "completed"
-        has_all_epochs = self.state.epoch >= self.settings.epochs or not self.changes
-        return is_complete and has_all_epochs and (self.state.path is not None or not self.changes)
+        may_have_more = self.state.epoch < self.settings.epochs or self.state.path is None
+        return is_complete and not (self.changes_its_end and may_have_more)
+
+    @property
+    def changes_its_end(self) -> bool:
+        """Whether a change concerns how long it trains: its epochs, or a callback, which may have stopped it."""
+        return any(key == "epochs" or key.startswith("callbacks.") for key in self.changes)
 
     def notes(self) -> list[str]:
         """Returns what to tell the user before it goes on, a line each."""

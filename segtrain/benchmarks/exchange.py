@@ -28,10 +28,18 @@ def measure_exchange(run: Run, make_single: Callable[[], Run], rounds: int) -> d
         run: on several replicas; nothing is measured where it has one.
         make_single: makes the run's twin: on one device, with the batch of one replica.
         rounds: how often each takes its turn.
+
+    Raises:
+        ValueError: a step of the run adds several batches up.
     """
     replicas = run.trainer.num_replicas
     if replicas == 1:
         return {}
+    if run.trainer.accumulate > 1:
+        raise ValueError(
+            f"measure=[exchange] times a step of one batch. Received: trainer.accumulate={run.trainer.accumulate}. "
+            "Type trainer.accumulate=1, or measure=[run] without it."
+        )
     step = compile_step(run)
     batch = first_batch(run)
     tensors = all_reduced(step.get_concrete_function(*batch).graph)

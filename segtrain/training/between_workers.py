@@ -1,6 +1,7 @@
 """What the workers of a run tell each other beside what they train."""
 
-import struct
+import itertools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,17 @@ import tensorflow as tf
 from segtrain.run_folder import written_whole
 from segtrain.training.cluster import Cluster, describe
 
+# Of what workers send each other at once: a state may be larger than the memory that training leaves on a device.
+BYTES_OF_PIECE = 16_000_000
 
-def require_same_run(strategy: Any, cluster: Cluster, digest: bytes, stays_stopped: bool) -> bool:
+
+def require_same_run(strategy: Any, cluster: Cluster, digests: Mapping[str, bytes], stays_stopped: bool) -> bool:
     """Compares what the workers are about to do. All have to call it, as the first thing they do together.
 
     Args:
         strategy: of `join_cluster`.
         cluster: the workers.
-        digest: hash of whatever has to be the same.
+        digests: hashes, 32 bytes each, of what has to be the same, by its name.
         stays_stopped: see `Trainer.fit`. By the time that another worker reads the run's config the chief may have
             written what was typed to be changed, so that only the chief knows of changes.
 
@@ -27,15 +31,18 @@ def require_same_run(strategy: Any, cluster: Cluster, digest: bytes, stays_stopp
     Raises:
         ValueError: which worker differs from the chief.
     """
-    own = tf.constant(np.append(np.frombuffer(digest, np.int32), np.int32(stays_stopped))[None])
+    numbers = [np.frombuffer(digest, np.int32) for digest in digests.values()]
+    own = tf.constant(np.concatenate([*numbers, [np.int32(stays_stopped)]])[None])
     every = strategy.gather(strategy.experimental_distribute_values_from_function(lambda _: own), axis=0).numpy()
     of_workers = every.reshape(len(cluster.addresses), -1, every.shape[1])[:, 0]
-    other = [describe(cluster, index) for index, row in enumerate(of_workers) if (row != of_workers[0])[:-1].any()]
-    if other:
-        raise ValueError(
-            f"{', '.join(other)}: another config, other data or another version of segtrain than the chief's. Start "
-            "all workers with the same command and the same code."
-        )
+    differs = (of_workers != of_workers[0])[:, :-1].reshape(len(of_workers), len(digests), -1).any(axis=2)
+    told = [
+        f"{describe(cluster, index)} has another {' and another '.join(itertools.compress(digests, row))}"
+        for index, row in enumerate(differs)
+        if row.any()
+    ]
+    if told:
+        raise ValueError(f"{', '.join(told)} than the chief. Start all workers with the same command, data and code.")
     return bool(of_workers[0, -1])
 
 
@@ -54,19 +61,29 @@ def file_of_chief(strategy: Any, path: Path) -> Path:
     resolver = strategy.cluster_resolver
     if resolver is None:
         return path
-    content = b""
-    if resolver.task_id == 0:
-        content = path.read_bytes()
-        content = struct.pack("<q", len(content)) + content + bytes(-len(content) % 4)
-    # Collectives know of numbers of four bytes, and no bytes.
-    words, nothing = np.frombuffer(content, np.int32), np.zeros(0, np.int32)
-    shares = strategy.experimental_distribute_values_from_function(
-        lambda context: tf.constant(nothing if context.replica_id_in_sync_group else words)
-    )
-    received = strategy.gather(shares, axis=0).numpy().tobytes()
-    (size,) = struct.unpack_from("<q", received)
-    if resolver.task_id == 0:
+    is_chief = resolver.task_id == 0
+    content = path.read_bytes() if is_chief else b""
+    (size,) = _sum_of_chief(strategy, is_chief, np.array([len(content)], np.int64))
+    if is_chief:
+        for start in range(0, size, BYTES_OF_PIECE):
+            _sum_of_chief(strategy, is_chief, _words(content[start : start + BYTES_OF_PIECE]))
         return path
-    with written_whole(path, size) as temporary:
-        temporary.write_bytes(received[8 : 8 + size])
+    with written_whole(path, size) as temporary, temporary.open("wb") as file:
+        for start in range(0, size, BYTES_OF_PIECE):
+            left = min(BYTES_OF_PIECE, size - start)
+            file.write(_sum_of_chief(strategy, is_chief, _words(bytes(left))).tobytes()[:left])
     return path
+
+
+def _words(content: bytes) -> np.ndarray:
+    # Collectives know of numbers of four bytes, and no bytes.
+    return np.frombuffer(content + bytes(-len(content) % 4), np.int32)
+
+
+def _sum_of_chief(strategy, is_chief, numbers):
+    """Returns the chief's numbers: the sum of them and of nothing. All have to call it, with as many numbers."""
+    nothing = np.zeros_like(numbers)
+    shares = strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(nothing if context.replica_id_in_sync_group or not is_chief else numbers)
+    )
+    return strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None).numpy()

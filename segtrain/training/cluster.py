@@ -24,6 +24,7 @@ ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+(%\w+)?\]|[^\s:/\[\]]+):(\d{1,5})")
 BYTES_OF_WORKER = 1_000_000_000
 # Below those that Linux gives to calls.
 FIRST_PORT_OF_SLURM, PORTS_OF_SLURM = 12_000, 20_000
+PORTS_BETWEEN_STEPS = 997
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,16 @@ def local_cluster(count: int) -> Cluster:
             f"machine has {cores} cores and {memory / 1e9:.1f} GB free. "
             + (f"Type trainer.workers={most}." if most > 1 else "Type trainer.strategy=one.")
         )
+    return Cluster(free_addresses(count), 0, starts_others=True)
+
+
+def free_addresses(count: int) -> tuple[str, ...]:
+    """Returns so many addresses of this machine at which nobody listens now."""
     with contextlib.ExitStack() as stack:  # all at once, so that no two are the same
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
             probe.bind(("127.0.0.1", 0))
-        addresses = tuple(f"127.0.0.1:{probe.getsockname()[1]}" for probe in probes)
-    return Cluster(addresses, 0, starts_others=True)
+        return tuple(f"127.0.0.1:{probe.getsockname()[1]}" for probe in probes)
 
 
 def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
@@ -152,8 +157,8 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
 def slurm_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
     """Returns the cluster of the tasks that an `srun` has started.
 
-    Ports are counted from the job's number, so that two jobs on a node do not meet, and no two tasks have the same, as
-    one host may be several of Slurm's nodes.
+    Ports are counted from the numbers of the job and of the step, so that runs beside each other on a node seldom meet.
+    No two tasks have the same, as one host may be several of Slurm's nodes.
 
     Raises:
         ValueError: Slurm does not say on which nodes they run, or has not laid them out node by node.
@@ -169,7 +174,8 @@ def slurm_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
             for _ in range(int(times or 1))
         ]
         index, node = int(environment["SLURM_PROCID"]), int(environment["SLURM_NODEID"])
-        first_port = FIRST_PORT_OF_SLURM + int(environment["SLURM_JOB_ID"]) * sum(counts) % PORTS_OF_SLURM
+        job, step = int(environment["SLURM_JOB_ID"]), int(environment["SLURM_STEP_ID"])
+        first_port = FIRST_PORT_OF_SLURM + (job * sum(counts) + step * PORTS_BETWEEN_STEPS) % PORTS_OF_SLURM
     except (KeyError, ValueError, OSError, subprocess.SubprocessError) as error:
         raise ValueError(
             f"Slurm does not say where its tasks run ({type(error).__name__}: {error}). Start them with srun, or set "

@@ -1,15 +1,19 @@
 """Starts a run's other workers on this machine, and ends them with it. Imports no TensorFlow."""
 
 import contextlib
+import dataclasses
 import os
 import shlex
 import subprocess
 import threading
 from collections.abc import Iterator
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_original_cwd
+
 from segtrain.own_process import python_for
 from segtrain.run_folder import RunFolder
-from segtrain.training.cluster import Cluster, describe
+from segtrain.training.cluster import Cluster, describe, free_addresses
 from segtrain.training.scratch_folder import clear_left_behind
 from segtrain.training.signals import leave
 
@@ -19,7 +23,9 @@ SECONDS_TO_SAY_WHY = 10.0
 
 
 @contextlib.contextmanager
-def started_workers(cluster: Cluster | None, folder: RunFolder, command: str, how_to_go_on: str) -> Iterator[None]:
+def started_workers(
+    cluster: Cluster | None, folder: RunFolder, command: str, how_to_go_on: str
+) -> Iterator[Cluster | None]:
     """Runs the workers beside the chief, where the chief starts them; ends the chief if one of them dies.
 
     What a worker prints goes to `segtrain.worker-1.log` in the run's folder.
@@ -29,10 +35,15 @@ def started_workers(cluster: Cluster | None, folder: RunFolder, command: str, ho
         folder: the run's folder.
         command: the chief's command line.
         how_to_go_on: a sentence for the user.
+
+    Yields:
+        The workers, at the addresses that those which were started here listen at.
     """
     if cluster is None or not cluster.starts_others:
-        yield
+        yield cluster
         return
+    # Those that were free when the command line was checked may not be any more.
+    cluster = dataclasses.replace(cluster, addresses=free_addresses(len(cluster.addresses)))
     os.environ["TF_CONFIG"] = cluster.tf_config(0)
     with contextlib.ExitStack() as stack:
         stack.callback(os.environ.pop, "TF_CONFIG", None)
@@ -46,6 +57,8 @@ def started_workers(cluster: Cluster | None, folder: RunFolder, command: str, ho
             workers[index] = subprocess.Popen(
                 [*python, *shlex.split(command)[1:], "trainer.workers=null"],  # TF_CONFIG names them
                 env=environment | {"TF_CONFIG": cluster.tf_config(index)},
+                # Paths that were typed are from there: the chief may have gone to the run's folder.
+                cwd=get_original_cwd() if HydraConfig.initialized() else None,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -67,7 +80,7 @@ def started_workers(cluster: Cluster | None, folder: RunFolder, command: str, ho
                 leave(1, f"segtrain: error: {who} has died ({how}; see {log}). {how_to_go_on}\n")
 
         threading.Thread(target=watch, daemon=True).start()
-        yield
+        yield cluster
 
 
 def _end(workers: dict[int, subprocess.Popen]) -> None:

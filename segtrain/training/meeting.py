@@ -106,7 +106,8 @@ def _listening(cluster):
             raise
         raise ValueError(
             f"Port {port} of {describe(cluster, cluster.index)} cannot be used: {os.strerror(error.errno).lower()}. "
-            "End what uses it, or name another port in every worker's TF_CONFIG."
+            "End what uses it, or set a TF_CONFIG with another port for every worker; a port that trainer.workers has "
+            "chosen is another one when you start again."
         ) from error
     listener.setblocking(False)
     return listener

@@ -1,6 +1,8 @@
 """The learning rate that follows the images of a step, where a run asks for it. Imports no TensorFlow."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from segtrain.settings import TrainSettings
 
@@ -17,7 +19,12 @@ def scaled_learning_rate(settings: TrainSettings) -> float:
     if reference is None:
         return rate
     times = settings.images_per_step / reference
-    return rate * (math.sqrt(times) if settings.optimizer["rate_scaling"] == "sqrt" else times)
+    return rate * (math.sqrt(times) if rate_scaling(settings.optimizer) == "sqrt" else times)
+
+
+def rate_scaling(optimizer: Mapping[str, Any]) -> str:
+    """Returns how the rate follows; runs of before did not say."""
+    return optimizer.get("rate_scaling", "linear")
 
 
 def describe_scaling(settings: TrainSettings) -> str:
@@ -26,5 +33,5 @@ def describe_scaling(settings: TrainSettings) -> str:
     return (
         f"learning rate {scaled_learning_rate(settings):g}: optimizer.learning_rate={optimizer['learning_rate']:g} is "
         f"that of {optimizer['reference_batch_size']} images a step, and a step has {settings.images_per_step} "
-        f"(optimizer.rate_scaling={optimizer['rate_scaling']})"
+        f"(optimizer.rate_scaling={rate_scaling(optimizer)})"
     )

@@ -8,6 +8,7 @@ import keras
 
 from segtrain.pipeline.samples import Samples
 from segtrain.training.evaluator import Evaluator
+from segtrain.training.recomputation import recomputing
 from segtrain.training.step import Learner
 from segtrain.training.trainer import Trainer
 
@@ -38,8 +39,9 @@ class Run:
 
     @property
     def learner(self) -> Learner:
-        """What one replica trains, and by what."""
-        return Learner(self.model, self.optimizer, self.loss, self.trainer.num_replicas)
+        """What one replica trains, and by what, for a step of one batch."""
+        forward = recomputing(self.model) if self.trainer.recompute else None
+        return Learner(self.model, self.optimizer, self.loss, self.trainer.num_replicas, forward)
 
     def fit(self, *, epochs: int, callbacks: Sequence[keras.callbacks.Callback], **going_on: Any) -> None:
         """Trains for `epochs` with callbacks that may be others than its own; see `Trainer.fit`."""

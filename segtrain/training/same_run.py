@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import importlib.metadata
 import json
 from pathlib import Path
 from typing import Any
@@ -11,22 +12,30 @@ from segtrain.settings import PATHS_OF_DATA, TrainSettings
 from segtrain.training.state_files import FoundState
 
 
-def digest_of_run(settings: TrainSettings, data: dict[str, Any], state: FoundState | None) -> bytes:
-    """Returns a hash, 32 bytes, of the settings, the code, the names of the data and where the run goes on.
+def digests_of_run(settings: TrainSettings, data: dict[str, Any], state: FoundState | None) -> dict[str, bytes]:
+    """Returns a hash, 32 bytes, of each that has to be the same: settings, names of the data, code, where it goes on.
 
     Args:
         settings: of the run.
         data: see `describe_data`.
         state: the state that it goes on from, if it does.
     """
-    position = [state.epoch, state.step] if state else [0, 0]  # a run may begin anew under either verb
     told = dataclasses.asdict(settings)
     # Where the data lies may differ between machines, and is written in full in the config that a run goes on with.
     told["dataset"] = {key: value for key, value in told["dataset"].items() if key not in PATHS_OF_DATA}
     told["trainer"].pop("workers", None)  # a worker that the chief has started is told to start none
-    facts = [told, segtrain.__version__, data, position]
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode(errors="surrogateescape"))
+    code = {name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "numpy")}
     package = Path(segtrain.__file__).parent
     for path in sorted(package.rglob("*.py")):
-        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
-    return digest.digest()
+        code[path.relative_to(package).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {
+        "config": _digest(told),
+        "data": _digest(data),
+        "version of segtrain, TensorFlow, Keras or NumPy": _digest(code),
+        "state to go on from": _digest([state.epoch, state.step] if state else [0, 0]),  # it may begin anew by resume
+    }
+
+
+def _digest(facts: Any) -> bytes:
+    text = json.dumps(facts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode(errors="surrogateescape")).digest()

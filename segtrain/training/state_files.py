@@ -65,16 +65,21 @@ def find_state(folder: RunFolder, before: tuple[int, int] | None = None) -> Foun
     return FoundState(damaged=damaged)
 
 
+def files_until(folder: RunFolder, state: FoundState) -> list[Path]:
+    """Returns the sound states and the best networks that there were when `state` was saved."""
+    position = (state.epoch, state.step)
+    states = [path for at, path in _numbered(folder, _STATE) if at <= position and path not in state.damaged]
+    return states + [path for (epoch,), path in _numbered(folder, _BEST) if epoch <= state.epoch]
+
+
 def go_back_to(folder: RunFolder, state: FoundState) -> None:
     """Makes the folder what it was when `state` was saved: what came after it is going to be written again.
 
     Removes what a killed process was still writing, too.
     """
-    for position, path in _numbered(folder, _STATE):
-        if position > (state.epoch, state.step) or path in state.damaged:
-            path.unlink()
-    for (epoch,), path in _numbered(folder, _BEST):
-        if epoch > state.epoch:
+    kept = files_until(folder, state)
+    for _, path in (*_numbered(folder, _STATE), *_numbered(folder, _BEST)):
+        if path not in kept:
             path.unlink()
     for path in folder.path.rglob(".*.part*"):
         path.unlink(missing_ok=True)

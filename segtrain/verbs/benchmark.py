@@ -11,9 +11,10 @@ from segtrain.instantiate import build
 from segtrain.parts import build_run, open_dataset, start_tensorflow
 from segtrain.run_folder import RunFolder
 from segtrain.settings import BenchmarkSettings
+from segtrain.training.cluster import Cluster
 from segtrain.training.local_workers import started_workers
 from segtrain.training.meeting import telling_of_lost_workers
-from segtrain.training.same_run import digest_of_run
+from segtrain.training.same_run import digests_of_run
 from segtrain.verbs.invocation import Invocation
 
 
@@ -28,13 +29,13 @@ def benchmark(settings: BenchmarkSettings, invocation: Invocation) -> None:
             folder = stack.enter_context(unseen())
         else:
             folder = invocation.folder
-            stack.enter_context(started_workers(cluster, folder, invocation.command, again))
+            cluster = stack.enter_context(started_workers(cluster, folder, invocation.command, again))
         stack.enter_context(telling_of_lost_workers(cluster, again))
-        _measure(settings, invocation, folder)
+        _measure(settings, invocation.command, folder, cluster)
 
 
-def _measure(settings: BenchmarkSettings, invocation: Invocation, folder: RunFolder) -> None:
-    console, cluster = Console(), invocation.cluster
+def _measure(settings: BenchmarkSettings, command: str, folder: RunFolder, cluster: Cluster | None) -> None:
+    console = Console()
     dataset = open_dataset(settings.dataset)
     dataset.check()
     trainer = start_tensorflow(settings, folder, cluster)
@@ -45,7 +46,7 @@ def _measure(settings: BenchmarkSettings, invocation: Invocation, folder: RunFol
     from segtrain.training.between_workers import require_same_run
 
     if cluster:
-        require_same_run(trainer.strategy, cluster, digest_of_run(settings, data={}, state=None), stays_stopped=True)
+        require_same_run(trainer.strategy, cluster, digests_of_run(settings, data={}, state=None), stays_stopped=True)
 
     @functools.cache
     def samples():
@@ -76,6 +77,6 @@ def _measure(settings: BenchmarkSettings, invocation: Invocation, folder: RunFol
     facts = {
         "rounds": settings.rounds,
         "environment": describe_environment(trainer.strategy),
-        "command": invocation.command,
+        "command": command,
     }
     report_figures(figures, facts, chosen, make_run, folder, console)

@@ -42,10 +42,11 @@ def resume(settings: ResumeSettings, invocation: Invocation) -> float | None:
         for note in resumption.notes():
             print_line(console, note)
         go_back_to(folder, resumption.state)
-        write_text(folder.config, OmegaConf.to_yaml(resumption.config))
+        # In this order: a completed run whose config has the change already would have nothing to do.
         results = {name: value for name, value in folder.read_results().items() if name != "error"}
         folder.write_results(results | {"status": "interrupted"})
+        write_text(folder.config, OmegaConf.to_yaml(resumption.config))
         go_on = f"Go on with: {resume_command(folder.path)}"
         run_settings = with_largest_batch(resumption.settings, resumption.config, data, folder)
-        with started_workers(cluster, folder, invocation.command, go_on):
+        with started_workers(cluster, folder, invocation.command, go_on) as cluster:
             return run_experiment(run_settings, data, folder, signals, resumption, cluster)

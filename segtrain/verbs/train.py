@@ -35,5 +35,5 @@ def train(settings: TrainSettings, invocation: Invocation) -> float | None:
         data = open_splits(settings)
         settings = with_largest_batch(settings, config, data, folder)
         go_on = f"Go on with: {resume_command(folder.path)}"
-        with started_workers(cluster, folder, invocation.command, go_on):
+        with started_workers(cluster, folder, invocation.command, go_on) as cluster:
             return run_experiment(settings, data, folder, signals, cluster=cluster)

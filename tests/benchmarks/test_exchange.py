@@ -108,6 +108,13 @@ def test_one_device_exchanges_nothing():
     assert measure_exchange(make_run("one", BATCH_SIZE), lambda: pytest.fail("made for nothing"), 1) == {}
 
 
+def test_a_step_of_several_batches_is_refused():
+    run = make_run("mirrored", BATCH_SIZE)
+    run.trainer.accumulate = 4
+    with pytest.raises(ValueError, match=r"Received: trainer.accumulate=4. Type trainer.accumulate=1"):
+        measure_exchange(run, lambda: pytest.fail("made for nothing"), 1)
+
+
 def test_gradients_that_are_exchanged_out_of_sight_are_no_figure():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
     with pytest.raises(RuntimeError, match=r"the gradients of 16 weights. There are those of \[8, 1\] numbers"):

@@ -96,7 +96,7 @@ def of_slurm(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     return {
         "SLURM_STEP_NODELIST": "n[1-2]", "SLURM_STEP_NUM_TASKS": "3", "SLURM_STEP_TASKS_PER_NODE": "2,1",
-        "SLURM_JOB_ID": "40007", "SLURM_PROCID": "2", "SLURM_NODEID": "1",
+        "SLURM_JOB_ID": "40007", "SLURM_STEP_ID": "0", "SLURM_PROCID": "2", "SLURM_NODEID": "1",
     }  # fmt: skip
 
 
@@ -105,6 +105,7 @@ def of_slurm(tmp_path, monkeypatch):
     [
         ({}, ("n1:12021", "n1:12022", "n2:12023")),
         ({"SLURM_JOB_ID": "40008"}, ("n1:12024", "n1:12025", "n2:12026")),  # the next job, maybe on the same nodes
+        ({"SLURM_STEP_ID": "1"}, ("n1:13018", "n1:13019", "n2:13020")),  # beside it
         ({"SLURM_STEP_TASKS_PER_NODE": "2(x2)"}, ("n1:12028", "n1:12029", "n2:12030", "n2:12031")),
         ({"SLURM_JOB_ID": "39993"}, ("n1:31979", "n1:31980", "n2:31981")),
     ],

@@ -187,7 +187,7 @@ def test_one_with_another_config_is_refused_by_all_and_leaves_nothing(tmp_path, 
         segtrain("train", *settings, f"epochs={index + 1}", TF_CONFIG=cluster.tf_config(index)) for index in range(2)
     ]
     for line in finish(*processes, status=1):
-        assert line.startswith(f"segtrain: error: worker 1 ({cluster.addresses[1]}): another config")
+        assert line.startswith(f"segtrain: error: worker 1 ({cluster.addresses[1]}) has another config than the chief.")
     assert sorted(os.listdir(tmp_path / "run")) == [".hydra", "config.yaml", "results.json", "segtrain.log"]
     assert "epochs=1" in (tmp_path / "run" / ".hydra" / "overrides.yaml").read_text("utf-8")
     assert os.listdir(tmp_path) == ["run"]
