@@ -120,7 +120,7 @@ def test_its_script_begins_a_run_or_goes_on_with_it(job, tmp_path, has_begun, to
     assert typed.count(told) == 1
 
 
-@pytest.mark.filterwarnings("ignore:.*validated against ConfigStore schema")
+@pytest.mark.filterwarnings(r"ignore:\s*'hydra/launcher/\w+' is validated against")
 @pytest.mark.parametrize("name", PAGES)
 def test_commands_of_the_pages_are_ours(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # a check looks whether it may write there
