@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from segtrain.run_folder import RunFolder
-from segtrain.training.state_files import best_path, drop_old, find_state, go_back_to, publish_best, state_path
+from segtrain.training.state_files import (
+    FoundState,
+    best_path,
+    drop_old,
+    files_until,
+    find_state,
+    go_back_to,
+    publish_best,
+    state_path,
+)
 
 
 @pytest.fixture
@@ -101,6 +110,17 @@ def test_going_back_leaves_nothing_of_what_came_after(folder):
     ]
     assert folder.best_model.read_text() == "network 2"
     assert not list(folder.path.rglob(".*"))
+
+
+def test_what_there_was_when_a_state_was_saved(folder):
+    for epoch, step in [(1, 0), (2, 0), (2, 5)]:
+        write_state(folder, epoch, step)
+    for epoch in (1, 2, 3):
+        write_best(folder, epoch)
+    state_path(folder, 1, 0).with_name(".abc.17.part.npz").write_text("half")
+    state = FoundState(state_path(folder, 2, 0), 2, 0, damaged=[state_path(folder, 1, 0)])
+    told = {path.name for path in files_until(folder, state)}
+    assert told == {"best-epoch-0001.keras", "best-epoch-0002.keras", "epoch-0002-step-00000.npz"}
 
 
 def test_going_back_to_before_the_first_best_leaves_none(folder):
