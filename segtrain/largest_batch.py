@@ -79,8 +79,12 @@ def find_batch_size(settings: TrainSettings, training: Samples, validation: Samp
 
     with console.status("counting devices"):
         multiple = count_replicas(settings)
-    # Of a split that has fewer for a step, the trial says so.
-    most = max(multiple, len(training) // settings.accumulate)
+    most = len(training) // settings.accumulate
+    if most < multiple:
+        raise ValueError(
+            f"trainer.find_batch_size=true: {len(training)} training images are too few for a step of "
+            f"{settings.accumulate} batches on {multiple} devices. Type trainer.strategy=one, or trainer.accumulate=1."
+        )
     found = largest_that_fits(fits, start=settings.batch_size, multiple=multiple, most=most)
     if not found:
         raise ValueError(

@@ -52,7 +52,7 @@ def start_tensorflow(settings: TrainSettings, folder: RunFolder, cluster: Cluste
     option = _of_builder("trainer", settings.trainer)
     if cluster is not None:
         # Of a worker that goes, TensorFlow tells in a dozen lines; `telling_of_lost_workers` does in one.
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     elif option.get("strategy") == "multiworker":
         option = option | {"strategy": "auto"}
     if settings.image_size is None:

@@ -24,8 +24,9 @@ def native_messages_to(log: Path) -> Iterator[None]:
     """
     with log.open("ab") as file:
         sys.stderr.flush()
-        _put_aside.append(os.dup(2))
+        own = os.dup(2)
         os.dup2(file.fileno(), 2)
+        _put_aside.append(own)
     try:
         yield
     finally:

@@ -20,9 +20,13 @@ SECONDS_AWAY = 15.0
 # For TensorFlow to connect those that all have answered. It adds 5, and would wait for an hour.
 SECONDS_TO_CONNECT = 30
 # TensorFlow's errors where one of the others does not answer any more, and that of `wait_for_others`.
-_LOST = ("UnavailableError", "AbortedError", "DeadlineExceededError", "ConnectionAbortedError")
+_LOST = ("UnavailableError", "AbortedError", "DeadlineExceededError", "WorkerGoneError")
 # Which are also those of faults of this process.
 _PERHAPS_LOST = ("CancelledError", "InternalError")
+
+
+class WorkerGoneError(ConnectionError):
+    """A worker has come, and gone before all were there; the message says which."""
 
 
 class WorkerLostError(ConnectionError):
@@ -36,7 +40,7 @@ def wait_for_others(cluster: Cluster, seconds: float) -> None:
 
     Raises:
         ValueError: another process listens on this worker's port, or a worker has not come; says which.
-        ConnectionAbortedError: one has come, and gone before all were there.
+        WorkerGoneError: one has come, and gone before all were there.
     """
     others = [index for index in range(len(cluster.addresses)) if index != cluster.index]
     began, is_told = time.monotonic(), False
@@ -57,7 +61,7 @@ def wait_for_others(cluster: Cluster, seconds: float) -> None:
             now, named = time.monotonic(), ", ".join(describe(cluster, index) for index in silent)
             gone = [index for index, since in away_since.items() if since and now - since > SECONDS_AWAY]
             if gone:
-                raise ConnectionAbortedError(", ".join(describe(cluster, index) for index in gone))
+                raise WorkerGoneError(", ".join(describe(cluster, index) for index in gone))
             if now - began > seconds:
                 raise ValueError(
                     f"Waited {seconds:g} seconds for {named} in vain{_unknown_hosts(cluster, silent)}. Start every "
@@ -68,7 +72,7 @@ def wait_for_others(cluster: Cluster, seconds: float) -> None:
 
                 from segtrain.reports.terminal import print_line
 
-                print_line(Console(), f"waiting for {named}{_unknown_hosts(cluster, silent)}")
+                print_line(Console(stderr=True), f"waiting for {named}{_unknown_hosts(cluster, silent)}")
                 is_told = True
             time.sleep(SECONDS_BETWEEN_CALLS)
 

@@ -4,11 +4,13 @@ import contextlib
 import fcntl
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-PREFIX = "segtrain-worker-"
+# Of this host: the folder may be on a disk of several, where a lock is not seen by the others.
+PREFIX = f"segtrain-worker-{socket.gethostname()}-"
 
 
 @contextlib.contextmanager

@@ -241,7 +241,7 @@ class Trainer:
             loss = float(train_step(batches_of_step))
             # The step that compiles takes longer than many; the rates are those of the others.
             ended, began = time.perf_counter(), ended
-            state.complete_step(ended - began, waited, is_timed=not compiles)
+            state.complete_step(ended - began, waited, is_timed=not compiles or steps == 1)
             driver.on_train_batch_end(step, {"loss": loss, "data_wait": waited})
         return tally.result().logs | state.timing.rates(steps, batch_size * self.accumulate)
 

@@ -11,6 +11,7 @@ from segtrain.training import meeting
 from segtrain.training.cluster import Cluster, local_cluster
 from segtrain.training.meeting import (
     SECONDS_BETWEEN_CALLS,
+    WorkerGoneError,
     WorkerLostError,
     _listening,
     _take_calls,
@@ -47,11 +48,11 @@ def test_workers_wait_for_each_other_and_tell_who_does_not_come(monkeypatch, cap
         assert not first.done()
         with _listening(both[1]):
             first.result()
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().err == ""
     monkeypatch.setattr(meeting, "SECONDS_OF_SILENCE", 0)
     with pytest.raises(ValueError, match=r"Waited 0.1 seconds for worker 1 \(.*\), worker 2 \(127.0.0.1:1\) in vain"):
         wait_for_others(Cluster(addresses, 0), 0.1)
-    assert capsys.readouterr().out == f"waiting for worker 1 ({addresses[1]}), worker 2 (127.0.0.1:1)\n"
+    assert capsys.readouterr().err == f"waiting for worker 1 ({addresses[1]}), worker 2 (127.0.0.1:1)\n"
 
 
 def test_a_name_without_an_address_is_told(capsys, monkeypatch):
@@ -61,7 +62,7 @@ def test_a_name_without_an_address_is_told(capsys, monkeypatch):
     told = "worker 1 (127.0.0.1:1), worker 2 (nowhere.invalid:2){}; no address is known here of nowhere.invalid"
     with pytest.raises(ValueError, match=re.escape(told.format(" in vain"))):
         wait_for_others(cluster, 0.1)
-    assert capsys.readouterr().out == f"waiting for {told.format('')}\n"
+    assert capsys.readouterr().err == f"waiting for {told.format('')}\n"
 
 
 def test_calls_are_taken_so_that_others_are_answered():
@@ -85,7 +86,7 @@ def test_one_that_comes_and_goes_ends_the_waiting_for_another(monkeypatch):
             other.accept()
             time.sleep(2 * SECONDS_BETWEEN_CALLS)
             assert not waiting.done()
-        with pytest.raises(ConnectionAbortedError, match=re.escape(f"worker 1 ({cluster.addresses[1]})")):
+        with pytest.raises(WorkerGoneError, match=re.escape(f"worker 1 ({cluster.addresses[1]})")):
             waiting.result(timeout=20)
 
 

@@ -6,6 +6,7 @@ import keras
 from annotated_types import Ge, Gt
 
 from segtrain.run_folder import RunFolder, written_whole
+from segtrain.training.replicas import as_of_one_device
 from segtrain.training.state import TrainingState, save_state
 from segtrain.training.state_files import best_path, drop_old, publish_best, state_path
 
@@ -80,7 +81,7 @@ class Checkpoint(keras.callbacks.Callback):
         optimizer, self.model.optimizer = self.model.optimizer, None
         try:
             num_bytes = self.model.count_params() * 4  # weights are float32 in every precision
-            with written_whole(best_path(self._folder, epoch), num_bytes) as temporary:
+            with written_whole(best_path(self._folder, epoch), num_bytes) as temporary, as_of_one_device(self.model):
                 self.model.save(temporary)
         finally:
             self.model.optimizer = optimizer

@@ -183,3 +183,13 @@ def test_best_of_a_run_is_the_network_of_its_best_epoch(finished_run, strategy):
     loaded = keras.saving.load_model(run.folder.best_model)
     for saved, seen in zip(loaded.get_weights(), run.witness.weights[best], strict=True):
         np.testing.assert_array_equal(saved, seen)
+
+
+def test_best_of_a_run_on_several_devices_is_for_use_on_one(finished_run):
+    run = finished_run("mirrored")
+    with zipfile.ZipFile(run.folder.best_model) as archive:
+        saved = archive.read("config.json").decode()
+    assert '"synchronized": false' in saved
+    assert '"synchronized": true' not in saved
+    layers = [layer for layer in run.model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert [layer.synchronized for layer in layers] == [True] * len(layers) != []
