@@ -307,7 +307,7 @@ def test_the_best_weights_are_kept_by_one_thing_alone(read, refusal):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"trainer.workers": 2}, "trainer.workers=2: are those of trainer.strategy=multiworker"),
+        ({"trainer.workers": 2}, "trainer.workers=2 starts workers for trainer.strategy=multiworker"),
         (
             {"trainer.strategy": "multiworker", "trainer.find_batch_size": True},
             "trainer.find_batch_size=true: tries are made on one machine",

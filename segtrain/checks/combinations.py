@@ -60,7 +60,7 @@ def check_together(values: Mapping[str, Any]) -> None:
         )
     if trainer.get("workers") is not None and trainer.get("strategy") != "multiworker":
         raise ConfigError(
-            f"trainer.workers={trainer['workers']}: are those of trainer.strategy=multiworker. "
+            f"trainer.workers={trainer['workers']} starts workers for trainer.strategy=multiworker. "
             "Type that with it, or trainer.workers=null."
         )
     timed = [name for name, option in values["callbacks"].items() if option.get("monitor") in TIMING_COLUMNS]

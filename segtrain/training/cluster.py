@@ -76,6 +76,18 @@ def cluster_of(option: Mapping[str, Any]) -> Cluster | None:
     return local_cluster(workers)
 
 
+def unused_workers(option: Mapping[str, Any]) -> str | None:
+    """Returns a line on workers that have been started with this process, of a run that trains without them."""
+    tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS") or 1)
+    if option.get("strategy") == "multiworker" or not (os.environ.get("TF_CONFIG") or tasks > 1):
+        return None
+    started = "TF_CONFIG is set" if os.environ.get("TF_CONFIG") else f"srun has started {tasks} tasks"
+    return (
+        f"warning: {started}, and trainer.strategy={option.get('strategy')} trains in this process alone. For all "
+        "workers to train one run together type trainer.strategy=multiworker"
+    )
+
+
 def local_cluster(count: int) -> Cluster:
     """Returns a cluster of so many processes of this machine, at ports that are free.
 

@@ -77,6 +77,8 @@ def started_workers(
                 log = folder.path / f"segtrain.worker-{dead[0]}.log"
                 who = describe(cluster, dead[0])
                 _end(workers)
+                if ended.is_set():
+                    return  # the chief has seen it itself, and says so
                 leave(1, f"segtrain: error: {who} has died ({how}; see {log}). {how_to_go_on}\n")
 
         threading.Thread(target=watch, daemon=True).start()

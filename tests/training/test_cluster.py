@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from segtrain.training import cluster as cluster_module
-from segtrain.training.cluster import Cluster, cluster_of, local_cluster, read_cluster, slurm_cluster
+from segtrain.training.cluster import Cluster, cluster_of, local_cluster, read_cluster, slurm_cluster, unused_workers
 
 
 def tf_config(tasks, kind="worker", index=0):
@@ -73,6 +73,17 @@ def test_other_strategies_have_no_cluster(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", "{broken")
     assert cluster_of({"strategy": "mirrored", "workers": 2}) is None
     assert cluster_of({}) is None
+
+
+def test_workers_that_a_run_does_without_are_told_of(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    monkeypatch.delenv("SLURM_STEP_NUM_TASKS", raising=False)
+    assert unused_workers({"strategy": "auto"}) is None
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "3")
+    assert unused_workers({"strategy": "auto"}).startswith("warning: srun has started 3 tasks, and trainer.strategy=au")
+    monkeypatch.setenv("TF_CONFIG", tf_config(WORKERS)["TF_CONFIG"])
+    assert unused_workers({"strategy": "one"}).startswith("warning: TF_CONFIG is set, and trainer.strategy=one trains")
+    assert unused_workers({"strategy": "multiworker"}) is None
 
 
 def test_workers_that_are_there_start_no_others(of_slurm, monkeypatch):
