@@ -107,10 +107,8 @@ def join_replicas(model: keras.Model) -> None:
     """Has BatchNorm compute its statistics over all replicas: else each keeps running averages of its own. Has dropout
     draw for each replica.
     """
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            join_replicas(layer)
-        elif isinstance(layer, keras.layers.BatchNormalization):
+    for layer in _layers_of(model):
+        if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = True
         elif isinstance(getattr(layer, "seed_generator", None), keras.random.SeedGenerator):
             draw_by_replica(layer.seed_generator)
@@ -122,7 +120,7 @@ def as_of_one_device(model: keras.Model) -> Iterator[None]:
     all where Keras runs on JAX or PyTorch."""
     joined = [
         layer
-        for layer in model._flatten_layers()
+        for layer in _layers_of(model)
         if isinstance(layer, keras.layers.BatchNormalization) and layer.synchronized
     ]
     for layer in joined:
@@ -132,6 +130,15 @@ def as_of_one_device(model: keras.Model) -> Iterator[None]:
     finally:
         for layer in joined:
             layer.synchronized = True
+
+
+def _layers_of(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Returns its layers, and in place of networks among them theirs."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _layers_of(layer)
+        else:
+            yield layer
 
 
 def draw_by_replica(generator: keras.random.SeedGenerator) -> None:
