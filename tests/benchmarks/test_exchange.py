@@ -1,8 +1,6 @@
-import contextlib
 import functools
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +23,7 @@ from segtrain.benchmarks.scaling import StepTerms
 from segtrain.datasets.shapes import build_shapes
 from segtrain.layers import FusedBatchNormalization
 from segtrain.pipeline.samples import Samples
-from segtrain.training.cluster import Cluster
+from segtrain.training.cluster import Cluster, free_addresses
 from segtrain.training.evaluator import Evaluator
 from segtrain.training.losses.cross_entropy import build_cross_entropy
 from segtrain.training.run import Run
@@ -141,9 +139,7 @@ def test_all_reduces_alone_are_those_of_the_shapes():
 @pytest.mark.long
 def test_two_workers_send_what_is_counted(tmp_path):
     """As the kernel counts what the chief's connections have brought to the other worker."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
-        cluster = Cluster(tuple(f"127.0.0.1:{probe.getsockname()[1]}" for probe in probes), 0)
+    cluster = Cluster(free_addresses(2), 0)
     workers = [
         subprocess.Popen(
             [sys.executable, Path(__file__).with_name("send_in_process.py"), tmp_path / f"{index}.json"],

@@ -8,22 +8,25 @@ from segtrain.pipeline.samples import Samples
 from segtrain.reports.terminal import announce_run, note_on_windows
 
 
+@pytest.fixture
+def announced(shapes_dataset):
+    """Returns a function: what is printed of a run on 24 images."""
+
+    def announced(**facts):
+        output, samples = io.StringIO(), Samples(shapes_dataset, "train", image_size=(8, 8))
+        of_run = {"model_name": "segnet", "num_parameters": 12345, "epochs": 3, "images_per_step": 6}
+        of_run |= {"training": samples, "validation": samples, "folder": Path("out")}
+        announce_run(Console(file=output, width=40), **(of_run | facts))
+        return output.getvalue()
+
+    return announced
+
+
 @pytest.mark.parametrize(("convention", "is_named"), [("segtrain", False), ("per_image", True)])
-def test_a_convention_of_others_is_announced(shapes_dataset, convention, is_named):
-    output, samples = io.StringIO(), Samples(shapes_dataset, "train", image_size=(8, 8))
-    announce_run(
-        Console(file=output, width=40),
-        model_name="segnet",
-        num_parameters=12345,
-        training=samples,
-        validation=samples,
-        epochs=3,
-        images_per_step=6,
-        folder=Path("out"),
-        convention=convention,
-    )
-    assert ("scored under per_image, 3 epochs of 4 steps. Run folder: out" in output.getvalue()) is is_named
-    assert "3 epochs of 4 steps. Run folder: out\n" in output.getvalue()
+def test_a_convention_of_others_is_announced(announced, convention, is_named):
+    output = announced(convention=convention)
+    assert ("scored under per_image, 3 epochs of 4 steps. Run folder: out" in output) is is_named
+    assert "3 epochs of 4 steps. Run folder: out\n" in output
 
 
 @pytest.mark.parametrize(
@@ -35,36 +38,15 @@ def test_a_convention_of_others_is_announced(shapes_dataset, convention, is_name
         (23, "3 epochs of 1 step, each without 1 image: a step takes 23. Run"),
     ],
 )
-def test_images_that_fill_no_step_are_announced(shapes_dataset, images_per_step, told):
-    output, samples = io.StringIO(), Samples(shapes_dataset, "train", image_size=(8, 8))
-    announce_run(
-        Console(file=output, width=40),
-        model_name="segnet",
-        num_parameters=12345,
-        training=samples,
-        validation=samples,
-        epochs=3,
-        images_per_step=images_per_step,
-        folder=Path("out"),
-    )
-    assert told in output.getvalue()
+def test_images_that_fill_no_step_are_announced(announced, images_per_step, told):
+    output = announced(images_per_step=images_per_step)
+    assert told in output
 
 
 @pytest.mark.parametrize(("num_frozen", "told"), [(0, "(12,345 parameters) on"), (2345, "2,345 of them frozen) on")])
-def test_frozen_parameters_are_announced(shapes_dataset, num_frozen, told):
-    output, samples = io.StringIO(), Samples(shapes_dataset, "train", image_size=(8, 8))
-    announce_run(
-        Console(file=output, width=40),
-        model_name="segnet",
-        num_parameters=12345,
-        num_frozen=num_frozen,
-        training=samples,
-        validation=samples,
-        epochs=3,
-        images_per_step=6,
-        folder=Path("out"),
-    )
-    assert told in output.getvalue()
+def test_frozen_parameters_are_announced(announced, num_frozen, told):
+    output = announced(num_frozen=num_frozen)
+    assert told in output
 
 
 @pytest.mark.parametrize(

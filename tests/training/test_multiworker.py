@@ -4,17 +4,15 @@ import csv
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from segtrain.training.cluster import Cluster
+from segtrain.training.cluster import Cluster, free_addresses
 from segtrain.training.meeting import wait_for_others
 
 SCRIPT = Path(__file__).with_name("train_in_process.py")
@@ -27,9 +25,7 @@ LOCAL = "trainer.workers=2"
 
 def cluster_of(count):
     """Returns a cluster of processes of this machine, which may be more than it has cores."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return Cluster(tuple(f"127.0.0.1:{probe.getsockname()[1]}" for probe in probes), 0)
+    return Cluster(free_addresses(count), 0)
 
 
 def start(*arguments, **environment):
